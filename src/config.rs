@@ -1,0 +1,443 @@
+//! What a model and an optimiser are: the only place that knows valid ranges.
+
+use crate::simd::Level;
+use crate::status::{Error, Result, Status, Value};
+
+/// The elementwise nonlinearity between layers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `s(y) = a y + (1 - a) log(1 + e^y)`, `0 < a < 1` (GFJSH20 eq. 34).
+    SmoothLeakyRelu {
+        /// Slope at minus infinity.
+        a: f64,
+    },
+    /// `s(y) = tanh(a y) + b y`, `a > 0`, `b > 0` (GFJSH20 eq. 35).
+    LeakyTanh {
+        /// Steepness of the bounded part.
+        a: f64,
+        /// Slope of the linear part.
+        b: f64,
+    },
+    /// `s(y) = y`: linear ICA when there is one layer.
+    Identity,
+}
+
+/// The density of the independent latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Standard normal.
+    Normal,
+    /// Hyperbolic secant, `p(z) = sech(pi z / 2) / 2`.
+    Sech,
+    /// Logistic, `p(z) = e^-z / (1 + e^-z)^2`.
+    Logistic,
+    /// The caller's own: see [`CustomBase`](crate::CustomBase).
+    Custom,
+}
+
+/// Whether layers have biases and by which rule relative gradients move them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
+    /// No biases.
+    None,
+    /// `W` moves in GL(D), `b` by plain translation: exact, the default.
+    Separate,
+    /// `W` and `b` move together in the affine group: exact.
+    Affine,
+    /// The rule of GFJSH20 appendix F. Not stationary at maxima; only to reproduce the paper.
+    Projected,
+}
+
+/// Which gradient of the mean log-likelihood is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradient {
+    /// Relative gradient, perturbation on the left (GFJSH20 eqs. 13-15): O(B D^2) a layer.
+    Relative,
+    /// Relative gradient, perturbation on the right: O(B D^2) a layer.
+    Transposed,
+    /// Euclidean gradient, with `W^-T`: O(D^3) a layer.
+    Ordinary,
+}
+
+/// How a gradient becomes a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// Plain ascent; `momentum` in `[0, 1)` averages directions, `m = momentum m + (1 - momentum) d`.
+    Sgd {
+        /// Weight of the past; 0 keeps no state.
+        momentum: f64,
+    },
+    /// Adam; keeps two moments for each parameter.
+    Adam {
+        /// Decay of the first moment, in `[0, 1)`.
+        beta1: f64,
+        /// Decay of the second moment, in `[0, 1)`.
+        beta2: f64,
+        /// Added to the root of the second moment, `> 0`.
+        epsilon: f64,
+    },
+    /// Natural relative gradient with a Kronecker-factored diagonal Fisher matrix: O(D) state.
+    Natural {
+        /// Decay of the running second moments, in `[0, 1)`.
+        decay: f64,
+        /// Damping relative to the mean second moment, `> 0`.
+        damping: f64,
+        /// Trust region: the relative step is at most `clip sqrt(D)`, `> 0`.
+        clip: f64,
+        /// As for [`Optimizer::Sgd`].
+        momentum: f64,
+    },
+}
+
+impl Optimizer {
+    /// Plain gradient ascent.
+    pub const SGD: Optimizer = Optimizer::Sgd { momentum: 0.0 };
+    /// Adam with the usual constants.
+    pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+    /// Natural relative gradient with damping 0.1.
+    pub const NATURAL: Optimizer =
+        Optimizer::Natural { decay: 0.99, damping: 0.1, clip: 1.0, momentum: 0.0 };
+
+    /// The momentum, 0 for Adam.
+    pub(crate) fn momentum(&self) -> f64 {
+        match *self {
+            Optimizer::Sgd { momentum } | Optimizer::Natural { momentum, .. } => momentum,
+            Optimizer::Adam { .. } => 0.0,
+        }
+    }
+}
+
+/// What to do when a step would take a weight matrix across a singular one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crossing {
+    /// Halve that layer's step until its small determinant is positive, at most 20 times.
+    Guard,
+    /// Step all the same.
+    Allow,
+}
+
+/// Whether the log-determinant is kept exact through every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogDet {
+    /// By the determinant lemma, O(B^2 D + B^3) a layer; SGD and natural without momentum on
+    /// relative gradients. Other optimisers let it go out of date, as [`LogDet::Lazy`] does.
+    Exact,
+    /// Only when refreshed by LU. The guard against crossings is then off.
+    Lazy,
+}
+
+/// Everything that fixes the sizes and the arithmetic of a model and its training.
+///
+/// ```
+/// use relgrad::{Activation, Config, Optimizer};
+/// let config = Config {
+///     activation: Activation::SmoothLeakyRelu { a: 0.01 },
+///     optimizer: Optimizer::NATURAL,
+///     max_batch: 10,
+///     ..Config::new(64, 2)
+/// };
+/// assert!(config.check().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Config {
+    /// Features `D >= 1`.
+    pub dim: usize,
+    /// Layers `L >= 1`, each `D x D`.
+    pub layers: usize,
+    /// The largest batch `B` a call may bring, `>= 1`; the workspace grows with it.
+    pub max_batch: usize,
+    /// Nonlinearity after every layer but (by default) the last.
+    pub activation: Activation,
+    /// Whether the last layer has the nonlinearity too (GFJSH20 eq. 16).
+    pub final_activation: bool,
+    /// Density of the latents.
+    pub base: Base,
+    /// Biases and their rule.
+    pub bias: Bias,
+    /// Whether the parameters end with `shift` and `scale` (`D` each): the network sees
+    /// `(x - shift) * scale`, and the likelihood counts `sum log|scale|`.
+    pub input_transform: bool,
+    /// Which gradient is followed.
+    pub gradient: Gradient,
+    /// How it is followed.
+    pub optimizer: Optimizer,
+    /// The guard against singular matrices.
+    pub crossing: Crossing,
+    /// Whether log-determinants stay exact through every step.
+    pub log_det: LogDet,
+    /// Carry every layer's inverse along by Woodbury's identity, O(B D^2) a step and `D^2`
+    /// state a layer. Needs what [`LogDet::Exact`] needs.
+    pub track_inverse: bool,
+    /// Report the optimality norms after each step, O(B^2 D) a layer more.
+    pub report_norms: bool,
+    /// Instruction set; results do not depend on it.
+    pub level: Level,
+}
+
+/// Features are at most this many, so that `D^2` fits everywhere.
+const MAX_DIM: usize = 1 << 24;
+const MAX_LAYERS: usize = 1 << 20;
+const MAX_BATCH: usize = 1 << 24;
+
+fn within(
+    ok: bool,
+    status: Status,
+    argument: &'static str,
+    v: f64,
+    allowed: &'static str,
+) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::new(status, argument, Value::Real(v), allowed)) }
+}
+
+fn count(
+    n: usize,
+    max: usize,
+    status: Status,
+    argument: &'static str,
+    allowed: &'static str,
+) -> Result<()> {
+    if (1..=max).contains(&n) {
+        Ok(())
+    } else {
+        Err(Error::new(status, argument, Value::Int(n as u64), allowed))
+    }
+}
+
+fn combination(ok: bool, argument: &'static str, allowed: &'static str) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::new(Status::Combination, argument, Value::None, allowed)) }
+}
+
+impl Config {
+    /// The defaults for `layers` layers of `dim` features: smooth leaky ReLU with `a = 0.3`,
+    /// normal base, `separate` biases, relative gradient, Adam, batches of up to 100.
+    pub const fn new(dim: usize, layers: usize) -> Self {
+        Config {
+            dim,
+            layers,
+            max_batch: 100,
+            activation: Activation::SmoothLeakyRelu { a: 0.3 },
+            final_activation: false,
+            base: Base::Normal,
+            bias: Bias::Separate,
+            input_transform: false,
+            gradient: Gradient::Relative,
+            optimizer: Optimizer::ADAM,
+            crossing: Crossing::Guard,
+            log_det: LogDet::Exact,
+            track_inverse: false,
+            report_norms: false,
+            level: Level::Auto,
+        }
+    }
+
+    /// Whether the configuration is usable.
+    ///
+    /// # Errors
+    /// Names the first field out of range, its value and what is allowed.
+    pub fn check(&self) -> Result<()> {
+        count(self.dim, MAX_DIM, Status::Dim, "dim", "must be 1 to 16777216")?;
+        count(self.layers, MAX_LAYERS, Status::Layers, "layers", "must be 1 to 1048576")?;
+        count(self.max_batch, MAX_BATCH, Status::Batch, "max_batch", "must be 1 to 16777216")?;
+        self.check_activation()?;
+        self.check_optimizer()?;
+        self.check_combination()?;
+        self.level.check()
+    }
+
+    fn check_activation(&self) -> Result<()> {
+        let s = Status::Activation;
+        match self.activation {
+            Activation::SmoothLeakyRelu { a } => {
+                within((1e-6..1.0).contains(&a), s, "activation.a", a, "must be in [1e-6, 1)")
+            }
+            Activation::LeakyTanh { a, b } => {
+                let r = "must be in [1e-6, 1e6]";
+                within((1e-6..=1e6).contains(&a), s, "activation.a", a, r)?;
+                within((1e-6..=1e6).contains(&b), s, "activation.b", b, r)
+            }
+            Activation::Identity => Ok(()),
+        }
+    }
+
+    fn check_optimizer(&self) -> Result<()> {
+        let s = Status::Optimizer;
+        let fraction =
+            |name, v: f64| within((0.0..1.0).contains(&v), s, name, v, "must be in [0, 1)");
+        match self.optimizer {
+            Optimizer::Sgd { momentum } => fraction("optimizer.momentum", momentum),
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                fraction("optimizer.beta1", beta1)?;
+                fraction("optimizer.beta2", beta2)?;
+                let ok = (1e-30..=1.0).contains(&epsilon);
+                within(ok, s, "optimizer.epsilon", epsilon, "must be in [1e-30, 1]")
+            }
+            Optimizer::Natural { decay, damping, clip, momentum } => {
+                fraction("optimizer.decay", decay)?;
+                fraction("optimizer.momentum", momentum)?;
+                let positive = |v: f64| (1e-12..=1e12).contains(&v);
+                let r = "must be in [1e-12, 1e12]";
+                within(positive(damping), s, "optimizer.damping", damping, r)?;
+                within(positive(clip), s, "optimizer.clip", clip, r)
+            }
+        }
+    }
+
+    fn check_combination(&self) -> Result<()> {
+        let natural = matches!(self.optimizer, Optimizer::Natural { .. });
+        combination(
+            !natural || self.gradient == Gradient::Relative,
+            "gradient",
+            "the natural optimizer follows relative gradients only",
+        )?;
+        combination(
+            !natural || self.bias != Bias::Projected,
+            "bias",
+            "the natural optimizer takes bias rules none, separate and affine",
+        )?;
+        combination(
+            !self.track_inverse || self.exact_log_det(),
+            "track_inverse",
+            "needs log_det exact, a relative gradient, and SGD or natural without momentum",
+        )
+    }
+
+    /// Whether steps keep the log-determinant exact: structured updates, when asked for.
+    pub(crate) fn exact_log_det(&self) -> bool {
+        self.log_det == LogDet::Exact
+            && self.gradient == Gradient::Relative
+            && self.optimizer.momentum() == 0.0
+            && !matches!(self.optimizer, Optimizer::Adam { .. })
+    }
+
+    /// Whether layer `k` (from 0) is followed by the nonlinearity.
+    pub(crate) fn is_activated(&self, k: usize) -> bool {
+        k + 1 < self.layers || self.final_activation
+    }
+
+    /// Whether layers have biases.
+    pub(crate) fn has_bias(&self) -> bool {
+        self.bias != Bias::None
+    }
+}
+
+/// How the rate changes over a run; `rate(t)` is what [`Session::step`](crate::Session::step)
+/// takes at step `t = 0, 1, ...`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// The rate after warm-up, before decay; finite and `> 0`.
+    pub rate: f64,
+    /// Steps of linear warm-up, from `rate / warmup` up to `rate`; 0 for none.
+    pub warmup: u64,
+    /// What happens afterwards.
+    pub decay: Decay,
+}
+
+/// The decay of a [`Schedule`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decay {
+    /// None.
+    Constant,
+    /// Half a cosine from `rate` at step 0 to 0 at step `total`.
+    Cosine {
+        /// Steps of the whole run, `>= 1`.
+        total: u64,
+    },
+    /// `rate * factor^(t / every)`, integer division.
+    Step {
+        /// Steps between two drops, `>= 1`.
+        every: u64,
+        /// What the rate is multiplied by, in `(0, 1]`.
+        factor: f64,
+    },
+}
+
+impl Schedule {
+    /// A constant rate.
+    pub const fn constant(rate: f64) -> Self {
+        Schedule { rate, warmup: 0, decay: Decay::Constant }
+    }
+
+    /// Whether the schedule is usable.
+    ///
+    /// # Errors
+    /// Names the field out of range.
+    pub fn check(&self) -> Result<()> {
+        check_rate(self.rate)?;
+        let s = Status::Rate;
+        match self.decay {
+            Decay::Constant => Ok(()),
+            Decay::Cosine { total } => {
+                within(total >= 1, s, "schedule.total", total as f64, "must be at least 1")
+            }
+            Decay::Step { every, factor } => {
+                within(every >= 1, s, "schedule.every", every as f64, "must be at least 1")?;
+                let ok = factor > 0.0 && factor <= 1.0;
+                within(ok, s, "schedule.factor", factor, "must be in (0, 1]")
+            }
+        }
+    }
+
+    /// The rate at step `t`, counted from 0.
+    pub fn at(&self, t: u64) -> f64 {
+        let warm = if t < self.warmup { (t + 1) as f64 / self.warmup as f64 } else { 1.0 };
+        let decay = match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Cosine { total } => {
+                let share = (t as f64 / total.max(1) as f64).min(1.0);
+                0.5 * (1.0 + libm::cos(core::f64::consts::PI * share))
+            }
+            Decay::Step { every, factor } => libm::pow(factor, (t / every.max(1)) as f64),
+        };
+        self.rate * warm * decay
+    }
+}
+
+/// A rate of 0 is allowed: the last step of a cosine.
+pub(crate) fn check_rate(rate: f64) -> Result<()> {
+    let ok = (0.0..=1e6).contains(&rate);
+    within(ok, Status::Rate, "rate", rate, "must be finite, 0 to 1e6")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl Fn(&mut Config)) -> Error {
+        let mut config = Config::new(3, 2);
+        change(&mut config);
+        config.check().expect_err("accepted")
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        assert_eq!(refused(|c| c.dim = 0).argument, "dim");
+        assert_eq!(refused(|c| c.layers = 0).argument, "layers");
+        assert_eq!(refused(|c| c.max_batch = 0).argument, "max_batch");
+        for a in [0.0, -0.1, 1.0, f64::NAN] {
+            let e = refused(|c| c.activation = Activation::SmoothLeakyRelu { a });
+            assert_eq!((e.status, e.argument), (Status::Activation, "activation.a"));
+        }
+        let e = refused(|c| c.activation = Activation::LeakyTanh { a: 1.0, b: 0.0 });
+        assert_eq!(e.argument, "activation.b");
+        let e = refused(|c| c.optimizer = Optimizer::Sgd { momentum: 1.0 });
+        assert_eq!(e.argument, "optimizer.momentum");
+        let e = refused(|c| {
+            c.optimizer = Optimizer::NATURAL;
+            c.gradient = Gradient::Ordinary;
+        });
+        assert_eq!((e.status, e.argument), (Status::Combination, "gradient"));
+        assert_eq!(refused(|c| c.track_inverse = true).argument, "track_inverse");
+    }
+
+    #[test]
+    fn schedules() {
+        let s = Schedule { rate: 0.1, warmup: 4, decay: Decay::Cosine { total: 100 } };
+        assert!((s.at(0) - 0.025).abs() < 1e-15);
+        assert!((s.at(50) - 0.05).abs() < 1e-12 && s.at(100) == 0.0 && s.at(1000) == 0.0);
+        let s = Schedule { rate: 1.0, warmup: 0, decay: Decay::Step { every: 10, factor: 0.5 } };
+        assert_eq!((s.at(9), s.at(10), s.at(25)), (1.0, 0.5, 0.25));
+        for bad in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(Schedule::constant(bad).check().unwrap_err().argument, "rate");
+        }
+    }
+}
