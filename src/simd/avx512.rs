@@ -1,0 +1,227 @@
+//! Blocks as one 512-bit register: AVX-512F with DQ.
+
+use super::{Block, Kernel, Real};
+use core::arch::x86_64::*;
+
+/// Runs a kernel compiled for AVX-512.
+///
+/// # Safety
+/// The processor must have AVX-512F, AVX-512DQ, AVX2 and FMA.
+#[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
+pub(super) unsafe fn run<T: Real, S: Block<T>, K: Kernel<T>>(kernel: K) -> K::Output {
+    kernel.run::<S>()
+}
+
+/// 16 `f32`.
+#[derive(Clone, Copy)]
+pub(crate) struct F32(__m512);
+/// 8 `f64`.
+#[derive(Clone, Copy)]
+pub(crate) struct F64(__m512d);
+
+/// An intrinsic on the registers of blocks.
+macro_rules! on {
+    ($f:ident, $($x:expr),+) => {
+        // SAFETY: these blocks exist only where AVX-512F and DQ do.
+        unsafe { Self($f($($x.0),+)) }
+    };
+}
+
+/// What `F32` and `F64` share but for the intrinsics' names.
+macro_rules! common {
+    ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident, $maskstore:ident, $set1:ident,
+     $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $andnot:ident,
+     $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident) => {
+        const REGISTERS: usize = 32;
+
+        #[inline(always)]
+        unsafe fn load(p: *const $t) -> Self {
+            // SAFETY: valid for all lanes by contract.
+            unsafe { Self($loadu(p)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut $t) {
+            // SAFETY: valid for all lanes by contract.
+            unsafe { $storeu(p, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn load_partial(p: *const $t, n: usize) -> Self {
+            // SAFETY: masked lanes are not accessed; the others are valid by contract.
+            unsafe { Self($maskload(((1u32 << n) - 1) as $mask, p)) }
+        }
+        #[inline(always)]
+        unsafe fn store_partial(self, p: *mut $t, n: usize) {
+            // SAFETY: masked lanes are not accessed; the others are valid by contract.
+            unsafe { $maskstore(p, ((1u32 << n) - 1) as $mask, self.0) }
+        }
+        #[inline(always)]
+        fn splat(x: $t) -> Self {
+            // SAFETY: these blocks exist only where AVX-512F does.
+            unsafe { Self($set1(x)) }
+        }
+        #[inline(always)]
+        fn add(self, o: Self) -> Self {
+            on!($add, self, o)
+        }
+        #[inline(always)]
+        fn sub(self, o: Self) -> Self {
+            on!($sub, self, o)
+        }
+        #[inline(always)]
+        fn mul(self, o: Self) -> Self {
+            on!($mul, self, o)
+        }
+        #[inline(always)]
+        fn div(self, o: Self) -> Self {
+            on!($div, self, o)
+        }
+        #[inline(always)]
+        fn fma(self, b: Self, c: Self) -> Self {
+            on!($fma, self, b, c)
+        }
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            on!($sqrt, self)
+        }
+        #[inline(always)]
+        fn abs(self) -> Self {
+            let sign = Self::splat(-0.0);
+            on!($andnot, sign, self)
+        }
+        #[inline(always)]
+        fn neg(self) -> Self {
+            let sign = Self::splat(-0.0);
+            on!($xor, sign, self)
+        }
+        #[inline(always)]
+        fn copysign(self, o: Self) -> Self {
+            let sign = Self::splat(-0.0);
+            let (of, magnitude) = (on!($and, sign, o), on!($andnot, sign, self));
+            on!($or, of, magnitude)
+        }
+        #[inline(always)]
+        fn select_lt(a: Self, b: Self, x: Self, y: Self) -> Self {
+            // SAFETY: these blocks exist only where AVX-512F does.
+            unsafe { Self($blend($cmp::<_CMP_LT_OQ>(a.0, b.0), y.0, x.0)) }
+        }
+        #[inline(always)]
+        fn round(self) -> Self {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            // SAFETY: these blocks exist only where AVX-512F does.
+            unsafe { Self($round::<NEAREST>(self.0)) }
+        }
+    };
+}
+
+// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
+unsafe impl Block<f32> for F32 {
+    common!(
+        f32,
+        __mmask16,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_maskz_loadu_ps,
+        _mm512_mask_storeu_ps,
+        _mm512_set1_ps,
+        _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
+        _mm512_div_ps,
+        _mm512_fmadd_ps,
+        _mm512_sqrt_ps,
+        _mm512_andnot_ps,
+        _mm512_and_ps,
+        _mm512_or_ps,
+        _mm512_xor_ps,
+        _mm512_cmp_ps_mask,
+        _mm512_mask_blend_ps,
+        _mm512_roundscale_ps
+    );
+
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        // SAFETY: these blocks exist only where AVX-512F does.
+        unsafe {
+            let e = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(e)))
+        }
+    }
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        // SAFETY: these blocks exist only where AVX-512F does.
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let above = _mm512_sub_epi32(bits, _mm512_set1_epi32(0x3f35_04f3));
+            let e = _mm512_srai_epi32::<23>(above);
+            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
+            (Self(_mm512_castsi512_ps(m)), Self(_mm512_cvtepi32_ps(e)))
+        }
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: these blocks exist only where AVX-512F and DQ do.
+        unsafe {
+            let upper = _mm512_extractf32x8_ps::<1>(self.0);
+            let s = _mm256_add_ps(_mm512_castps512_ps256(self.0), upper);
+            let s = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s));
+            let s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+            _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps::<1>(s, s)))
+        }
+    }
+}
+
+// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
+unsafe impl Block<f64> for F64 {
+    common!(
+        f64,
+        __mmask8,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_maskz_loadu_pd,
+        _mm512_mask_storeu_pd,
+        _mm512_set1_pd,
+        _mm512_add_pd,
+        _mm512_sub_pd,
+        _mm512_mul_pd,
+        _mm512_div_pd,
+        _mm512_fmadd_pd,
+        _mm512_sqrt_pd,
+        _mm512_andnot_pd,
+        _mm512_and_pd,
+        _mm512_or_pd,
+        _mm512_xor_pd,
+        _mm512_cmp_pd_mask,
+        _mm512_mask_blend_pd,
+        _mm512_roundscale_pd
+    );
+
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        // SAFETY: these blocks exist only where AVX-512F and DQ do.
+        unsafe {
+            let e = _mm512_add_epi64(_mm512_cvtpd_epi64(self.0), _mm512_set1_epi64(1023));
+            Self(_mm512_castsi512_pd(_mm512_slli_epi64::<52>(e)))
+        }
+    }
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        // SAFETY: these blocks exist only where AVX-512F and DQ do.
+        unsafe {
+            let bits = _mm512_castpd_si512(self.0);
+            let above = _mm512_sub_epi64(bits, _mm512_set1_epi64(0x3fe6_a09e_667f_3bcd));
+            let e = _mm512_srai_epi64::<52>(above);
+            let m = _mm512_sub_epi64(bits, _mm512_slli_epi64::<52>(e));
+            (Self(_mm512_castsi512_pd(m)), Self(_mm512_cvtepi64_pd(e)))
+        }
+    }
+    #[inline(always)]
+    fn sum(self) -> f64 {
+        // SAFETY: these blocks exist only where AVX-512F does.
+        unsafe {
+            let upper = _mm512_extractf64x4_pd::<1>(self.0);
+            let s = _mm256_add_pd(_mm512_castpd512_pd256(self.0), upper);
+            let s = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd::<1>(s));
+            _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)))
+        }
+    }
+}

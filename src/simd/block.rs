@@ -1,0 +1,87 @@
+//! The vector of fixed width that every loop is written over.
+
+use super::Real;
+
+/// 64 bytes of `T`: 16 `f32` or 8 `f64`.
+///
+/// Every operation is exact or rounded once as IEEE 754 says, so all implementations give
+/// the same bits. Comparisons with NaN are false.
+///
+/// # Safety
+/// Pointers must be valid for the lanes read or written. An implementation made of vector
+/// registers may only be used where the processor has them ([`Real::dispatch`]).
+pub(crate) unsafe trait Block<T: Real>: Copy {
+    /// How many blocks fit into the register file; tiles are sized by it.
+    const REGISTERS: usize;
+
+    unsafe fn load(p: *const T) -> Self;
+    unsafe fn store(self, p: *mut T);
+    /// The first `n` lanes (`0 < n < T::LANES`), zero in the others; reads nothing past them.
+    unsafe fn load_partial(p: *const T, n: usize) -> Self;
+    /// Writes the first `n` lanes only.
+    unsafe fn store_partial(self, p: *mut T, n: usize);
+
+    fn splat(x: T) -> Self;
+    fn add(self, o: Self) -> Self;
+    fn sub(self, o: Self) -> Self;
+    fn mul(self, o: Self) -> Self;
+    fn div(self, o: Self) -> Self;
+    /// `self * b + c`, rounded once.
+    fn fma(self, b: Self, c: Self) -> Self;
+    fn sqrt(self) -> Self;
+    fn abs(self) -> Self;
+    fn neg(self) -> Self;
+    /// The magnitude of `self` with the sign of `o`.
+    fn copysign(self, o: Self) -> Self;
+    /// Lane by lane `if a < b { x } else { y }`.
+    fn select_lt(a: Self, b: Self, x: Self, y: Self) -> Self;
+    /// To the nearest integer, ties to even.
+    fn round(self) -> Self;
+    /// `2^self` for whole `self` within the normal exponents.
+    fn pow2(self) -> Self;
+    /// `(m, e)` with `self = m 2^e`, `m` in `[sqrt(1/2), sqrt(2))`, for positive normal lanes.
+    fn split(self) -> (Self, Self);
+    /// The sum of all lanes by halving: lane `i` with lane `i + n/2`, and so on.
+    fn sum(self) -> T;
+
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::splat(T::ZERO)
+    }
+    /// The smaller, `o` if either is NaN.
+    #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        Self::select_lt(self, o, self, o)
+    }
+    /// The larger, `o` if either is NaN.
+    #[inline(always)]
+    fn max(self, o: Self) -> Self {
+        Self::select_lt(o, self, self, o)
+    }
+    /// `n` lanes, all of them when `n` is the width.
+    #[inline(always)]
+    unsafe fn load_n(p: *const T, n: usize) -> Self {
+        // SAFETY: the caller vouches for `n` lanes.
+        unsafe { if n == T::LANES { Self::load(p) } else { Self::load_partial(p, n) } }
+    }
+    #[inline(always)]
+    unsafe fn store_n(self, p: *mut T, n: usize) {
+        // SAFETY: the caller vouches for `n` lanes.
+        unsafe { if n == T::LANES { self.store(p) } else { self.store_partial(p, n) } }
+    }
+    #[inline(always)]
+    fn to_array(self) -> T::Array {
+        let mut a = T::Array::default();
+        // SAFETY: `Array` has exactly `LANES` elements.
+        unsafe { self.store(a.as_mut().as_mut_ptr()) };
+        a
+    }
+}
+
+/// A loop with its operands, to be run on blocks of any kind.
+pub(crate) trait Kernel<T: Real> {
+    type Output;
+    /// Must be `#[inline(always)]`, as must all it calls: only then is it compiled for the
+    /// instruction set of its caller.
+    fn run<S: Block<T>>(self) -> Self::Output;
+}

@@ -1,0 +1,226 @@
+//! Loops over elements, a row or a column at a time.
+
+use super::matrix::{Mat, MatMut};
+use super::{Block, Kernel, Level, Real};
+
+/// Runs the body for the blocks of a row: offset `c`, `n` lanes.
+macro_rules! for_blocks {
+    ($T:ident, $cols:expr, |$c:ident, $n:ident| $body:block) => {{
+        let ($n, cols) = ($T::LANES, $cols);
+        let mut $c = 0;
+        while $c + $n <= cols {
+            $body
+            $c += $n;
+        }
+        if $c < cols {
+            let $n = cols - $c;
+            $body
+        }
+    }};
+}
+pub(super) use for_blocks;
+
+/// Sums of one row in f64: a chain a lane, summed by halving.
+pub(super) struct RowSum([f64; 16]);
+
+impl RowSum {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        RowSum([0.0; 16])
+    }
+    #[inline(always)]
+    pub(super) fn add<T: Real, S: Block<T>>(&mut self, v: S, n: usize) {
+        let v = v.to_array();
+        if n == T::LANES {
+            for i in 0..T::LANES {
+                self.0[i] += v.as_ref()[i].to_f64();
+            }
+        } else {
+            for i in 0..n {
+                self.0[i] += v.as_ref()[i].to_f64();
+            }
+        }
+    }
+    #[inline(always)]
+    pub(super) fn total(mut self) -> f64 {
+        let mut half = 8;
+        while half > 0 {
+            for i in 0..half {
+                self.0[i] += self.0[i + half];
+            }
+            half /= 2;
+        }
+        self.0[0]
+    }
+}
+
+/// Remembers whether a lane was NaN or infinite.
+pub(super) struct Finite<S>(S);
+
+impl<S: Copy> Finite<S> {
+    #[inline(always)]
+    pub(super) fn new<T: Real>() -> Self
+    where
+        S: Block<T>,
+    {
+        Finite(S::splat(T::ONE))
+    }
+    #[inline(always)]
+    pub(super) fn see<T: Real>(&mut self, v: S)
+    where
+        S: Block<T>,
+    {
+        self.0 = S::select_lt(v.abs(), S::splat(T::INFINITY), self.0, S::zero());
+    }
+    #[inline(always)]
+    pub(super) fn ok<T: Real>(self) -> bool
+    where
+        S: Block<T>,
+    {
+        self.0.to_array().as_ref().iter().all(|v| *v == T::ONE)
+    }
+}
+
+/// `delta = slope * u + ratio` in the place of `slope`, the backward pass through one layer
+/// (GFJSH20 eq. 19). False if not finite.
+pub(crate) fn chain<T: Real>(level: Level, slope: &mut [T], u: &[T], ratio: &[T]) -> bool {
+    assert!(slope.len() == u.len() && slope.len() == ratio.len());
+    T::dispatch(level, Chain { slope, u, ratio })
+}
+
+struct Chain<'a, T> {
+    slope: &'a mut [T],
+    u: &'a [T],
+    ratio: &'a [T],
+}
+
+impl<T: Real> Kernel<T> for Chain<'_, T> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<S: Block<T>>(self) -> bool {
+        let mut finite = Finite::<S>::new();
+        let p = self.slope.as_mut_ptr();
+        for_blocks!(T, self.slope.len(), |c, n| {
+            // SAFETY: all three slices have the elements c..c+n.
+            unsafe {
+                let u = S::load_n(self.u.as_ptr().add(c), n);
+                let ratio = S::load_n(self.ratio.as_ptr().add(c), n);
+                let delta = S::load_n(p.add(c), n).fma(u, ratio);
+                finite.see(delta);
+                delta.store_n(p.add(c), n);
+            }
+        });
+        finite.ok()
+    }
+}
+
+/// The largest magnitude, infinite if an element is NaN or infinite.
+pub(crate) fn max_abs<T: Real>(level: Level, x: &[T]) -> f64 {
+    struct MaxAbs<'a, T>(&'a [T]);
+    impl<T: Real> Kernel<T> for MaxAbs<'_, T> {
+        type Output = f64;
+        #[inline(always)]
+        fn run<S: Block<T>>(self) -> f64 {
+            let (mut max, infinity) = (S::zero(), S::splat(T::INFINITY));
+            for_blocks!(T, self.0.len(), |c, n| {
+                // SAFETY: the slice has the elements c..c+n.
+                let x = unsafe { S::load_n(self.0.as_ptr().add(c), n) }.abs();
+                max = S::select_lt(x, infinity, x, infinity).max(max);
+            });
+            max.to_array().as_ref().iter().fold(0.0, |m: f64, v| m.max(v.to_f64()))
+        }
+    }
+    T::dispatch(level, MaxAbs(x))
+}
+
+/// `out = (x - shift) * scale`, or a copy. False if an element of x or of the result is not
+/// finite.
+pub(crate) fn load<T: Real>(
+    level: Level,
+    x: Mat<T>,
+    transform: Option<(&[T], &[T])>,
+    out: MatMut<T>,
+) -> bool {
+    struct Load<'a, T>(Mat<'a, T>, Option<(&'a [T], &'a [T])>, MatMut<'a, T>);
+    impl<T: Real> Kernel<T> for Load<'_, T> {
+        type Output = bool;
+        #[inline(always)]
+        fn run<S: Block<T>>(mut self) -> bool {
+            let mut finite = Finite::<S>::new();
+            for r in 0..self.0.rows {
+                for_blocks!(T, self.0.cols, |c, n| {
+                    // SAFETY: the matrices have row r and columns c..c+n, the slices those elements.
+                    unsafe {
+                        let mut x = S::load_n(self.0.at(r, c), n);
+                        finite.see(x);
+                        if let Some((shift, scale)) = self.1 {
+                            x = x.sub(S::load_n(shift.as_ptr().add(c), n));
+                            x = x.mul(S::load_n(scale.as_ptr().add(c), n));
+                            finite.see(x);
+                        }
+                        x.store_n(self.2.at_mut(r, c), n);
+                    }
+                });
+            }
+            finite.ok()
+        }
+    }
+    assert!((x.rows, x.cols) == (out.rows, out.cols));
+    assert!(transform.is_none_or(|(a, b)| a.len() == x.cols && b.len() == x.cols));
+    T::dispatch(level, Load(x, transform, out))
+}
+
+/// `x[r, c] = rows[r] * x[r, c] / columns[c]`.
+pub(crate) fn rescale<T: Real>(
+    level: Level,
+    x: MatMut<T>,
+    rows: Option<&[T]>,
+    columns: Option<&[T]>,
+) {
+    struct Rescale<'a, T>(MatMut<'a, T>, Option<&'a [T]>, Option<&'a [T]>);
+    impl<T: Real> Kernel<T> for Rescale<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(mut self) {
+            for r in 0..self.0.rows {
+                let f = S::splat(self.1.map_or(T::ONE, |rows| rows[r]));
+                for_blocks!(T, self.0.cols, |c, n| {
+                    // SAFETY: the matrix has row r and columns c..c+n, the slice those elements.
+                    unsafe {
+                        let mut x = S::load_n(self.0.at(r, c), n).mul(f);
+                        if let Some(columns) = self.2 {
+                            // Lanes past the end divide 0 by 0 and are not stored.
+                            x = x.div(S::load_n(columns.as_ptr().add(c), n));
+                        }
+                        x.store_n(self.0.at_mut(r, c), n);
+                    }
+                });
+            }
+        }
+    }
+    assert!(rows.is_none_or(|v| v.len() >= x.rows) && columns.is_none_or(|v| v.len() == x.cols));
+    T::dispatch(level, Rescale(x, rows, columns))
+}
+
+/// `out[c] = sum_r weights[r] x[r, c]^2`, one chain over the rows.
+pub(crate) fn column_squares<T: Real>(level: Level, x: Mat<T>, weights: &[T], out: &mut [T]) {
+    struct ColumnSquares<'a, T>(Mat<'a, T>, &'a [T], &'a mut [T]);
+    impl<T: Real> Kernel<T> for ColumnSquares<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            for_blocks!(T, self.0.cols, |c, n| {
+                let mut acc = S::zero();
+                for r in 0..self.0.rows {
+                    // SAFETY: the matrix has row r and columns c..c+n.
+                    let x = unsafe { S::load_n(self.0.at(r, c), n) };
+                    acc = S::splat(self.1[r]).mul(x).fma(x, acc);
+                }
+                // SAFETY: `out` has the elements c..c+n.
+                unsafe { acc.store_n(self.2.as_mut_ptr().add(c), n) };
+            });
+        }
+    }
+    assert!(weights.len() >= x.rows && out.len() == x.cols);
+    T::dispatch(level, ColumnSquares(x, weights, out))
+}

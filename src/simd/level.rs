@@ -1,0 +1,133 @@
+//! Which instruction sets there are, and which this processor has.
+
+use crate::status::{Error, Result, Status, Value};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// An instruction set. Results are the same bits on each; only the speed differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Level {
+    /// The best that the processor has.
+    Auto,
+    /// Portable code.
+    Scalar,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512F.
+    Avx512,
+}
+
+impl Level {
+    /// The levels that can run here, slowest first.
+    pub fn available() -> impl Iterator<Item = Level> {
+        let best = best();
+        [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(move |l| *l <= best)
+    }
+
+    /// A lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Auto => "auto",
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+            Level::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether the processor has it.
+    pub(crate) fn check(self) -> Result<()> {
+        if self == Level::Auto || self <= best() {
+            return Ok(());
+        }
+        let have = "must be auto, or an instruction set this processor has";
+        Err(Error::new(Status::Level, "level", Value::Int(self as u64), have))
+    }
+
+    /// The level that runs: never `Auto`, never one the processor lacks.
+    pub(crate) fn resolve(self) -> Level {
+        if self == Level::Auto || self > best() { best() } else { self }
+    }
+}
+
+impl PartialOrd for Level {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        (*self as u8).partial_cmp(&(*other as u8))
+    }
+}
+
+/// The best level, found once: 0 = not looked yet.
+static BEST: AtomicU8 = AtomicU8::new(0);
+
+fn best() -> Level {
+    match BEST.load(Ordering::Relaxed) {
+        1 => Level::Scalar,
+        2 => Level::Avx2,
+        3 => Level::Avx512,
+        _ => {
+            let found = detect();
+            BEST.store(found as u8, Ordering::Relaxed);
+            found
+        }
+    }
+}
+
+/// CPUID says what the processor has, XCR0 which registers the system saves; both must agree.
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+    const FMA: u32 = 1 << 12;
+    const OSXSAVE: u32 = 1 << 27;
+    const AVX: u32 = 1 << 28;
+    const AVX2: u32 = 1 << 5;
+    const AVX512F: u32 = 1 << 16;
+    const AVX512DQ: u32 = 1 << 17;
+    const YMM: u64 = 0b110;
+    const ZMM: u64 = 0b1110_0110;
+
+    if __cpuid(0).eax < 7 {
+        return Level::Scalar;
+    }
+    let leaf1 = __cpuid(1).ecx;
+    if leaf1 & (FMA | OSXSAVE | AVX) != FMA | OSXSAVE | AVX {
+        return Level::Scalar;
+    }
+    // SAFETY: OSXSAVE says that XGETBV exists.
+    let saved = unsafe { xcr0() };
+    let leaf7 = __cpuid_count(7, 0).ebx;
+    if saved & YMM != YMM || leaf7 & AVX2 == 0 {
+        return Level::Scalar;
+    }
+    if saved & ZMM == ZMM && leaf7 & (AVX512F | AVX512DQ) == AVX512F | AVX512DQ {
+        return Level::Avx512;
+    }
+    return Level::Avx2;
+
+    #[target_feature(enable = "xsave")]
+    unsafe fn xcr0() -> u64 {
+        // SAFETY: XCR0 always exists where XGETBV does.
+        unsafe { _xgetbv(0) }
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Scalar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_available() {
+        let resolved = Level::Auto.resolve();
+        assert!(Level::available().any(|l| l == resolved));
+        assert!(resolved.check().is_ok());
+        #[cfg(all(target_arch = "x86_64", feature = "std"))]
+        {
+            let avx2 =
+                std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+            assert_eq!(avx2, Level::available().any(|l| l == Level::Avx2));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! exp, log and their kin for blocks: fused multiply-adds only, within 2 ulp, and the same bits
+//! on every instruction set. Coefficients are minimax fits (Remez, 50 digits).
+
+use super::{Block, Real};
+
+/// The constants of one number type.
+struct Constants {
+    log2_e: f64,
+    /// `ln 2` in two parts, the first with trailing zeros so that its multiples are exact.
+    ln2: [f64; 2],
+    /// Below this, `e^x` is not a normal number and becomes 0.
+    exp_min: f64,
+    /// `(e^r - 1 - r) / r^2` on `|r| <= ln(2)/2`, lowest power first.
+    exp: &'static [f64],
+    /// `(2 artanh(s) - 2 s) / s^3` as a polynomial in `s^2` on `s <= 1/3`.
+    log: &'static [f64],
+}
+
+const F32: Constants = Constants {
+    log2_e: core::f64::consts::LOG2_E,
+    ln2: [0.693115234375, 3.1946184945309415e-05],
+    exp_min: -87.336,
+    exp: &[
+        0.50000000134692271295,
+        0.16666666756293312745,
+        0.041666464905382047771,
+        0.0083332860770011732459,
+        0.0013933651768994388077,
+        0.00019907538061248644347,
+    ],
+    log: &[
+        0.66666667355473864208,
+        0.39999696187426688271,
+        0.28592817104102994299,
+        0.21699933933893513859,
+        0.23254338316682767456,
+    ],
+};
+
+const F64: Constants = Constants {
+    log2_e: core::f64::consts::LOG2_E,
+    ln2: [0.6931471805582987, 1.6465949582897082e-12],
+    exp_min: -708.39,
+    exp: &[
+        0.49999999999999999997,
+        0.16666666666666670991,
+        0.041666666666666683738,
+        0.0083333333333261350499,
+        0.0013888888888874431779,
+        0.00019841269874821157098,
+        0.000024801587347268622921,
+        2.7557255399372260744e-6,
+        2.7557252973278132016e-7,
+        2.5105217387857132494e-8,
+        2.0921571354997560439e-9,
+    ],
+    log: &[
+        0.66666666666666658097,
+        0.40000000000015264214,
+        0.28571428566944323087,
+        0.22222222732681463955,
+        0.18181788727740648593,
+        0.15385588539012199655,
+        0.1331386126320450819,
+        0.12003598090279842807,
+        0.087885860153588783603,
+        0.16188410843820767237,
+    ],
+};
+
+#[inline(always)]
+const fn constants<T: Real>() -> &'static Constants {
+    if T::BITS == 32 { &F32 } else { &F64 }
+}
+
+#[inline(always)]
+fn splat<T: Real, S: Block<T>>(x: f64) -> S {
+    S::splat(T::from_f64(x))
+}
+
+/// Horner's rule.
+#[inline(always)]
+fn polynomial<T: Real, S: Block<T>>(c: &'static [f64], x: S) -> S {
+    let mut p: S = splat(c[c.len() - 1]);
+    let mut i = c.len() - 1;
+    while i > 0 {
+        i -= 1;
+        p = p.fma(x, splat(c[i]));
+    }
+    p
+}
+
+/// `(2^n, e^r - 1)` with `x = n ln 2 + r`, `|r| <= ln(2)/2`, for `|x| < -exp_min`.
+#[inline(always)]
+fn exp_parts<T: Real, S: Block<T>>(x: S) -> (S, S) {
+    let c = constants::<T>();
+    let n = x.mul(splat(c.log2_e)).round();
+    let r = n.fma(splat(-c.ln2[0]), x);
+    let r = n.fma(splat(-c.ln2[1]), r);
+    let q = r.mul(r).fma(polynomial(c.exp, r), r);
+    (n.pow2(), q)
+}
+
+/// `e^x` for `x <= 0`; 0 where the result would not be normal.
+#[inline(always)]
+pub(crate) fn exp_neg<T: Real, S: Block<T>>(x: S) -> S {
+    let least: S = splat(constants::<T>().exp_min);
+    let (scale, q) = exp_parts(x.max(least));
+    S::select_lt(x, least, S::zero(), scale.fma(q, scale))
+}
+
+/// `log(1 + f) - k` for the low part, given `s = f / (2 + f)`: with `h = f^2 / 2`,
+/// `log(1 + f) = f - (h - s (h + R(s^2)))`, so the leading term `f` stays exact.
+#[inline(always)]
+fn log1p_tail<T: Real, S: Block<T>>(f: S) -> (S, S) {
+    let s = f.div(f.add(splat(2.0)));
+    let z = s.mul(s);
+    let r = z.mul(polynomial(constants::<T>().log, z));
+    let h = f.mul(f).mul(splat(0.5));
+    (h, s.mul(h.add(r)))
+}
+
+/// `log(1 + t)` for `0 <= t <= 1`.
+#[inline(always)]
+pub(crate) fn log1p_unit<T: Real, S: Block<T>>(t: S) -> S {
+    let (h, tail) = log1p_tail(t);
+    t.sub(h.sub(tail))
+}
+
+/// `log x` for positive normal `x`.
+#[inline(always)]
+pub(crate) fn log<T: Real, S: Block<T>>(x: S) -> S {
+    let c = constants::<T>();
+    let (m, e) = x.split();
+    let f = m.sub(S::splat(T::ONE));
+    let (h, tail) = log1p_tail(f);
+    let low = e.fma(splat(c.ln2[1]), tail);
+    e.fma(splat(c.ln2[0]), f.sub(h.sub(low)))
+}
+
+/// `(tanh x, e^(-2|x|))`, by `tanh x = E / (E + 2)`, `E = e^(2|x|) - 1`: with this sign of the
+/// exponent an error of E counts less than once.
+#[inline(always)]
+pub(crate) fn tanh_exp<T: Real, S: Block<T>>(x: S) -> (S, S) {
+    let most: S = splat(-constants::<T>().exp_min - 1.0);
+    let (scale, q) = exp_parts(x.abs().mul(splat(2.0)).min(most));
+    let one = S::splat(T::ONE);
+    let expm1 = scale.fma(q, scale.sub(one));
+    (expm1.div(expm1.add(splat(2.0))).copysign(x), one.div(scale.fma(q, scale)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Kernel, Level};
+    use std::vec::Vec;
+
+    struct Map<'a, T>(&'a mut [T], u8);
+    impl<T: Real> Kernel<T> for Map<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            for chunk in self.0.chunks_mut(T::LANES) {
+                // SAFETY: `chunk` has the lanes.
+                unsafe {
+                    let x = S::load_n(chunk.as_ptr(), chunk.len());
+                    let y = match self.1 {
+                        0 => exp_neg(x),
+                        1 => log1p_unit(x),
+                        2 => log(x),
+                        3 => tanh_exp(x).0,
+                        _ => tanh_exp(x).1,
+                    };
+                    y.store_n(chunk.as_mut_ptr(), chunk.len());
+                }
+            }
+        }
+    }
+
+    /// The worst error in units of the last place of `T`, against f64's own functions.
+    fn worst<T: Real>(which: u8, f: fn(f64) -> f64, points: &[f64]) -> f64 {
+        let mut worst: f64 = 0.0;
+        let mut reference = None;
+        for level in Level::available() {
+            let mut x: Vec<T> = points.iter().map(|&v| T::from_f64(v)).collect();
+            let inputs: Vec<f64> = x.iter().map(|v| v.to_f64()).collect();
+            T::dispatch(level, Map(&mut x, which));
+            for (v, y) in inputs.iter().zip(&x) {
+                let exact = f(*v);
+                if exact.abs() < 1e-30 {
+                    continue;
+                }
+                let exponent = exact.abs().log2().floor();
+                let ulp = T::EPSILON * exponent.exp2();
+                worst = worst.max((y.to_f64() - exact).abs() / ulp);
+            }
+            let bits: Vec<u64> = x.iter().map(|v| v.to_bits64()).collect();
+            assert!(reference.get_or_insert_with(|| bits.clone()) == &bits, "{level:?}");
+        }
+        worst
+    }
+
+    #[test]
+    fn within_two_ulp_and_equal_on_every_level() {
+        let grid = |lo: f64, hi: f64| -> Vec<f64> {
+            let n = 20_011;
+            let mut v: Vec<f64> =
+                (0..n).map(|i| lo + (hi - lo) * i as f64 / (n - 1) as f64).collect();
+            v.extend((0..60).map(|i| hi * (2.0f64).powi(-i)).filter(|x| *x >= lo));
+            v.extend((0..60).map(|i| lo * (2.0f64).powi(-i)).filter(|x| *x <= hi));
+            v
+        };
+        let cases: [(u8, fn(f64) -> f64, Vec<f64>); 5] = [
+            (0, f64::exp, grid(-60.0, 0.0)),
+            (1, f64::ln_1p, grid(0.0, 1.0)),
+            (2, f64::ln, grid(1e-6, 3.0)),
+            (3, f64::tanh, grid(-12.0, 12.0)),
+            (4, |x| (-2.0 * x.abs()).exp(), grid(-12.0, 12.0)),
+        ];
+        for (which, f, points) in cases {
+            let single = worst::<f32>(which, f, &points);
+            let double = worst::<f64>(which, f, &points);
+            // The f64 reference is itself off by up to 1 ulp.
+            assert!(single <= 2.0, "f32 function {which}: {single} ulp");
+            assert!(double <= 3.0, "f64 function {which}: {double} ulp");
+        }
+    }
+
+    #[test]
+    fn far_ends() {
+        let mut x = [-1e30f32, -200.0, -88.0, -0.0, 0.0];
+        f32::dispatch(Level::Scalar, Map(&mut x, 0));
+        assert_eq!(x, [0.0, 0.0, 0.0, 1.0, 1.0]);
+        let mut x = [-1e300f64, 1e300, -0.0, 1e-300, f64::MIN_POSITIVE];
+        f64::dispatch(Level::Scalar, Map(&mut x, 3));
+        assert_eq!(x, [-1.0, 1.0, -0.0, 1e-300, f64::MIN_POSITIVE]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Nonlinearities and densities over rows; their formulas come from outside, as functions on
+//! blocks.
+
+use super::elementwise::{Finite, RowSum, for_blocks};
+use super::matrix::{Mat, MatMut};
+use super::{Block, Kernel, Level, Real, math};
+
+/// `s(y)`, `s'(y)` and `s''(y)`.
+#[derive(Clone, Copy)]
+pub(crate) struct Values<S> {
+    pub s: S,
+    pub slope: S,
+    pub bend: S,
+}
+
+/// An elementwise function with its derivatives; methods must be `#[inline(always)]`.
+pub(crate) trait Nonlinearity<T: Real>: Copy {
+    fn values<S: Block<T>>(&self, y: S) -> Values<S>;
+}
+
+/// A log-density of one latent; methods must be `#[inline(always)]`.
+pub(crate) trait LogDensity<T: Real>: Copy {
+    /// `log p(z)` but for the constant, and its derivative.
+    fn log_p_and_score<S: Block<T>>(&self, z: S) -> (S, S);
+    /// What is missing in `log p(z)`.
+    fn constant(&self) -> f64;
+}
+
+/// An elementwise function that also tells how it went; methods must be `#[inline(always)]`.
+pub(crate) trait Map<T: Real> {
+    fn map<S: Block<T>>(&mut self, x: S) -> S;
+}
+
+/// Replaces every element of `x` by its image. Lanes past the end see zeros.
+pub(crate) fn map<T: Real, F: Map<T>>(level: Level, x: &mut [T], f: &mut F) {
+    struct Run<'a, T, F>(&'a mut [T], &'a mut F);
+    impl<T: Real, F: Map<T>> Kernel<T> for Run<'_, T, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            let p = self.0.as_mut_ptr();
+            for_blocks!(T, self.0.len(), |c, n| {
+                // SAFETY: the slice has the elements c..c+n.
+                unsafe { self.1.map(S::load_n(p.add(c), n)).store_n(p.add(c), n) }
+            });
+        }
+    }
+    T::dispatch(level, Run(x, f));
+}
+
+/// What a pass through a nonlinearity leaves behind.
+pub(crate) enum Keep<'a, T> {
+    /// Only its values.
+    Values,
+    /// And the sum of `log s'` of each row, added.
+    LogSlopes(&'a mut [f64]),
+    /// And `s'` and `s''/s'`, for the backward pass.
+    Derivatives { log_slopes: &'a mut [f64], slope: MatMut<'a, T>, ratio: MatMut<'a, T> },
+}
+
+/// `z = s(u + b)` row by row; `u` becomes `u + b` if `keep_y`. False if a pre-activation or a
+/// value is not finite.
+pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
+    level: Level,
+    curve: C,
+    u: MatMut<T>,
+    bias: Option<&[T]>,
+    keep_y: bool,
+    z: MatMut<T>,
+    keep: Keep<T>,
+) -> bool {
+    assert!(u.rows == z.rows && u.cols == z.cols);
+    assert!(bias.is_none_or(|b| b.len() == u.cols));
+    match &keep {
+        Keep::Values => {}
+        Keep::LogSlopes(l) => assert!(l.len() >= u.rows),
+        Keep::Derivatives { log_slopes, slope, ratio } => assert!(
+            log_slopes.len() >= u.rows
+                && (slope.rows, slope.cols) == (u.rows, u.cols)
+                && (ratio.rows, ratio.cols) == (u.rows, u.cols)
+        ),
+    }
+    T::dispatch(level, Activate { curve, u, bias, keep_y, z, keep })
+}
+
+struct Activate<'a, T, C> {
+    curve: C,
+    u: MatMut<'a, T>,
+    bias: Option<&'a [T]>,
+    keep_y: bool,
+    z: MatMut<'a, T>,
+    keep: Keep<'a, T>,
+}
+
+impl<T: Real, C: Nonlinearity<T>> Kernel<T> for Activate<'_, T, C> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<S: Block<T>>(mut self) -> bool {
+        let mut finite = Finite::<S>::new();
+        for r in 0..self.u.rows {
+            let mut log_slope = RowSum::new();
+            for_blocks!(T, self.u.cols, |c, n| {
+                // SAFETY: every matrix has row r and columns c..c+n, the bias those elements.
+                unsafe {
+                    let u = S::load_n(self.u.at(r, c), n);
+                    let y = match self.bias {
+                        Some(b) => u.add(S::load_n(b.as_ptr().add(c), n)),
+                        None => u,
+                    };
+                    if self.keep_y {
+                        y.store_n(self.u.at_mut(r, c), n);
+                    }
+                    let v = self.curve.values(y);
+                    finite.see(y);
+                    finite.see(v.s);
+                    v.s.store_n(self.z.at_mut(r, c), n);
+                    match &mut self.keep {
+                        Keep::Values => {}
+                        Keep::LogSlopes(_) => log_slope.add(math::log(v.slope), n),
+                        Keep::Derivatives { slope, ratio, .. } => {
+                            log_slope.add(math::log(v.slope), n);
+                            v.slope.store_n(slope.at_mut(r, c), n);
+                            v.bend.div(v.slope).store_n(ratio.at_mut(r, c), n);
+                        }
+                    }
+                }
+            });
+            match &mut self.keep {
+                Keep::Values => {}
+                Keep::LogSlopes(l) => l[r] += log_slope.total(),
+                Keep::Derivatives { log_slopes, .. } => log_slopes[r] += log_slope.total(),
+            }
+        }
+        finite.ok()
+    }
+}
+
+/// `log_p[r] = sum_i log p(z[r, i])`, and the score `d log p / dz` where asked for.
+pub(crate) fn density<T: Real, P: LogDensity<T>>(
+    level: Level,
+    density: P,
+    z: Mat<T>,
+    log_p: &mut [f64],
+    score: Option<MatMut<T>>,
+) {
+    assert!(log_p.len() >= z.rows);
+    assert!(score.as_ref().is_none_or(|s| (s.rows, s.cols) == (z.rows, z.cols)));
+    T::dispatch(level, BaseDensity { density, z, log_p, score })
+}
+
+struct BaseDensity<'a, T, P> {
+    density: P,
+    z: Mat<'a, T>,
+    log_p: &'a mut [f64],
+    score: Option<MatMut<'a, T>>,
+}
+
+impl<T: Real, P: LogDensity<T>> Kernel<T> for BaseDensity<'_, T, P> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Block<T>>(mut self) {
+        for r in 0..self.z.rows {
+            let mut sum = RowSum::new();
+            for_blocks!(T, self.z.cols, |c, n| {
+                // SAFETY: z and the score have row r and columns c..c+n.
+                unsafe {
+                    let z = S::load_n(self.z.at(r, c), n);
+                    let (log_p, score) = self.density.log_p_and_score(z);
+                    sum.add(log_p, n);
+                    if let Some(out) = &mut self.score {
+                        score.store_n(out.at_mut(r, c), n);
+                    }
+                }
+            });
+            let constant = self.density.constant() * self.z.cols as f64;
+            self.log_p[r] = sum.total() + constant;
+        }
+    }
+}
