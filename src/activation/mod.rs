@@ -1,0 +1,73 @@
+//! The nonlinearities between layers: each with s, s', s'' and a safeguarded Newton inverse.
+
+mod leaky_tanh;
+pub(crate) mod newton;
+mod smooth_leaky_relu;
+
+use crate::config::Activation;
+use crate::simd::ops::{Nonlinearity, Values};
+use crate::simd::{Block, Real};
+pub use newton::Preimage;
+
+/// An activation with its parameters in the working precision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Curve<T> {
+    SmoothLeakyRelu { a: T },
+    LeakyTanh { a: T, b: T },
+    Identity,
+}
+
+impl<T: Real> Curve<T> {
+    pub fn new(activation: Activation) -> Self {
+        match activation {
+            Activation::SmoothLeakyRelu { a } => Curve::SmoothLeakyRelu { a: T::from_f64(a) },
+            Activation::LeakyTanh { a, b } => {
+                Curve::LeakyTanh { a: T::from_f64(a), b: T::from_f64(b) }
+            }
+            Activation::Identity => Curve::Identity,
+        }
+    }
+
+    /// `s(0)` and the least and the largest slope: they bracket every preimage.
+    pub fn range(&self) -> (T, T, T) {
+        match *self {
+            Curve::SmoothLeakyRelu { a } => smooth_leaky_relu::range(a),
+            Curve::LeakyTanh { a, b } => leaky_tanh::range(a, b),
+            Curve::Identity => (T::ZERO, T::ONE, T::ONE),
+        }
+    }
+}
+
+impl<T: Real> Nonlinearity<T> for Curve<T> {
+    #[inline(always)]
+    fn values<S: Block<T>>(&self, y: S) -> Values<S> {
+        match *self {
+            Curve::SmoothLeakyRelu { a } => smooth_leaky_relu::values(a, y),
+            Curve::LeakyTanh { a, b } => leaky_tanh::values(a, b, y),
+            Curve::Identity => Values { s: y, slope: S::splat(T::ONE), bend: S::zero() },
+        }
+    }
+}
+
+impl Activation {
+    /// `(s(y), s'(y), s''(y))` at one point, in the precision of `T`.
+    pub fn evaluate<T: Real>(&self, y: T) -> (T, T, T) {
+        struct At<T> {
+            curve: Curve<T>,
+            y: T,
+        }
+        impl<T: Real> crate::simd::Kernel<T> for At<T> {
+            type Output = (T, T, T);
+            #[inline(always)]
+            fn run<S: Block<T>>(self) -> (T, T, T) {
+                let v = self.curve.values(S::splat(self.y));
+                let first = |x: S| x.to_array().as_ref()[0];
+                (first(v.s), first(v.slope), first(v.bend))
+            }
+        }
+        T::dispatch(crate::simd::Level::Auto.resolve(), At { curve: Curve::new(*self), y })
+    }
+}
+
+#[cfg(test)]
+mod tests;
