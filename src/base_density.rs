@@ -1,0 +1,94 @@
+//! Densities of the latents: `log p(z)` and its derivative, the score, which starts the
+//! backward pass.
+
+use crate::batch::Batch;
+use crate::config::Base;
+use crate::session::{Scalar, Session};
+use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::ops::{LogDensity, density};
+use crate::simd::{Block, Real, math};
+use crate::status::{Error, Result, Status, Value};
+
+/// A density of the caller's own, one row of latents at a time; see
+/// [`Batch::with_base`]. It may depend on the sample, for conditional models (GFJSH20 eq. 4).
+pub trait CustomBase<T> {
+    /// Writes `log p_i(z_i)` and its derivative for each of the `D` latents of the batch's row
+    /// `sample`. False to end the call with [`Status::Callback`].
+    fn evaluate(&self, sample: usize, z: &[T], log_density: &mut [T], score: &mut [T]) -> bool;
+}
+
+/// The built-in densities.
+#[derive(Clone, Copy)]
+pub(crate) enum Density {
+    Normal,
+    Sech,
+    Logistic,
+}
+
+impl<T: Real> LogDensity<T> for Density {
+    #[inline(always)]
+    fn log_p_and_score<S: Block<T>>(&self, z: S) -> (S, S) {
+        let of = |x: f64| S::splat(T::from_f64(x));
+        match self {
+            Density::Normal => (z.mul(z).mul(of(-0.5)), z.neg()),
+            // 1/2 sech(v) = 1 / (e^v + e^-v), v = pi z / 2
+            Density::Sech => {
+                let v = z.mul(of(core::f64::consts::FRAC_PI_2));
+                let (th, e) = math::tanh_exp(v);
+                let log_p = v.abs().add(math::log1p_unit(e)).neg();
+                (log_p, th.mul(of(-core::f64::consts::FRAC_PI_2)))
+            }
+            Density::Logistic => {
+                let (th, t) = math::tanh_exp(z.mul(of(0.5)));
+                (of(-2.0).fma(math::log1p_unit(t), z.abs().neg()), th.neg())
+            }
+        }
+    }
+
+    fn constant(&self) -> f64 {
+        match self {
+            // -log(2 pi) / 2
+            Density::Normal => -0.918_938_533_204_672_8,
+            Density::Sech | Density::Logistic => 0.0,
+        }
+    }
+}
+
+impl<T: Scalar> Session<'_, T> {
+    /// From the latents in `work.z`: `work.log_p`, and with `score` the scores in `work.u`.
+    pub(crate) fn base_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
+        let (rows, d) = (batch.rows, self.config.dim);
+        let density_of = match self.config.base {
+            Base::Normal => Density::Normal,
+            Base::Sech => Density::Sech,
+            Base::Logistic => Density::Logistic,
+            Base::Custom => return self.custom_density(batch),
+        };
+        let z = Mat::new(&self.work.z[..rows * d], rows, d);
+        let out = score.then(|| MatMut::new(&mut self.work.u[..rows * d], rows, d));
+        density(self.level, density_of, z, &mut self.work.log_p[..rows], out);
+        Ok(())
+    }
+
+    fn custom_density(&mut self, batch: &Batch<T>) -> Result<()> {
+        let Some(base) = batch.base else {
+            let allowed = "a custom base density needs a function";
+            return Err(Error::new(Status::Callback, "base", Value::None, allowed));
+        };
+        let d = self.config.dim;
+        let log_p = &mut self.work.row[0][..d];
+        for b in 0..batch.rows {
+            let z = &self.work.z[b * d..][..d];
+            let score = &mut self.work.u[b * d..][..d];
+            let fine = base.evaluate(b, z, log_p, score)
+                && log_p.iter().chain(score.iter()).all(|v| v.is_finite());
+            if !fine {
+                let allowed = "it must succeed and give finite numbers (value: the batch's row)";
+                let v = Value::Int(b as u64);
+                return Err(Error::new(Status::Callback, "base", v, allowed));
+            }
+            self.work.log_p[b] = log_p.iter().map(|v| v.to_f64()).sum();
+        }
+        Ok(())
+    }
+}

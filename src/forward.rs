@@ -1,0 +1,85 @@
+//! From data to latents, keeping what the backward pass needs.
+
+use crate::activation::Curve;
+use crate::batch::Batch;
+use crate::config::{Bias, Gradient};
+use crate::session::{Scalar, Session};
+use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::ops::{Keep, activate, dots};
+use crate::status::{Error, Result, Status, Value};
+
+/// The error of a layer whose numbers leave the finite range.
+pub(crate) fn diverged(layer: usize) -> Error {
+    let v = Value::Int(layer as u64);
+    Error::new(Status::Diverged, "layer", v, "its numbers must stay finite")
+}
+
+/// What a pass is for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Purpose {
+    /// The latents.
+    Latents,
+    /// The likelihood: `log_slopes` too.
+    Likelihood,
+    /// A gradient: everything that the backward pass reads.
+    Gradient,
+}
+
+impl<T: Scalar> Session<'_, T> {
+    /// `z_0 = x`, `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)` (GFJSH20 eq. 16; the last layer is
+    /// affine unless `final_activation`). Leaves the latents in `work.z`.
+    pub(crate) fn pass(&mut self, params: &[T], batch: &Batch<T>, purpose: Purpose) -> Result<()> {
+        let x = self.check_batch(batch)?;
+        self.load(params, x)?;
+        let (rows, d) = (batch.rows, self.config.dim);
+        let stride = self.config.max_batch * d;
+        // y in place of u: the right factor of the bias rules that move W and b together.
+        let keep_y = matches!(self.config.bias, Bias::Affine | Bias::Projected);
+        self.work.log_slopes[..rows].fill(0.0);
+        for k in 0..self.config.layers {
+            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
+            let bias = self.layer_bias(params, k);
+            let w = &mut self.work;
+            // Layer k's buffers are its own only where the backward pass comes back to them.
+            let at = if purpose == Purpose::Gradient { k * stride } else { 0 };
+            let u = &mut w.c[at..][..rows * d];
+            dots(self.level, Mat::new(&w.z[..rows * d], rows, d), weight, MatMut::new(u, rows, d));
+            if purpose == Purpose::Gradient && self.config.gradient != Gradient::Relative {
+                w.inputs[at..][..rows * d].copy_from_slice(&w.z[..rows * d]);
+            }
+            let activated = self.config.is_activated(k);
+            let curve = if activated { self.curve } else { Curve::Identity };
+            let log_slopes = &mut w.log_slopes[..rows];
+            let keep = match purpose {
+                _ if !activated => Keep::Values,
+                Purpose::Latents => Keep::Values,
+                Purpose::Likelihood => Keep::LogSlopes(log_slopes),
+                Purpose::Gradient => Keep::Derivatives {
+                    log_slopes,
+                    slope: MatMut::new(&mut w.delta[at..][..rows * d], rows, d),
+                    ratio: MatMut::new(&mut w.p[at..][..rows * d], rows, d),
+                },
+            };
+            let u = MatMut::new(u, rows, d);
+            let z = MatMut::new(&mut w.z[..rows * d], rows, d);
+            if !activate(self.level, curve, u, bias, keep_y, z, keep) {
+                return Err(diverged(k));
+            }
+        }
+        Ok(())
+    }
+
+    /// The latents `z_L` of a batch, row-major `(rows, D)`. O(L D^2) a row; each row's bits do
+    /// not depend on the batch around it.
+    ///
+    /// # Errors
+    /// Lengths; data that are not finite; latents that would not be.
+    pub fn forward(&mut self, params: &[T], batch: &Batch<T>, z: &mut [T]) -> Result<()> {
+        self.check_params(params)?;
+        let n = batch.rows * self.config.dim;
+        crate::session::check_len("z", z.len(), n)?;
+        self.pass(params, batch, Purpose::Latents)?;
+        z[..n].copy_from_slice(&self.work.z[..n]);
+        Ok(())
+    }
+}

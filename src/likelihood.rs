@@ -1,0 +1,67 @@
+//! Exact log-likelihoods of samples.
+
+use crate::batch::Batch;
+use crate::forward::{Purpose, diverged};
+use crate::session::{Scalar, Session, check_len};
+use crate::status::Result;
+
+impl<T: Scalar> Session<'_, T> {
+    /// `log p(x)` of every row, in nats (GFJSH20 eqs. 3, 7, 9): base density, slopes and
+    /// log-determinants, summed in f64. O(L D^2) a row.
+    ///
+    /// # Errors
+    /// Lengths; data that are not finite; [`Status::LogDetUnknown`](crate::Status) unless the
+    /// log-determinants are exact (see [`Session::refresh`]).
+    pub fn log_likelihood(
+        &mut self,
+        params: &[T],
+        batch: &Batch<T>,
+        out: &mut [f64],
+    ) -> Result<()> {
+        self.check_params(params)?;
+        check_len("out", out.len(), batch.rows)?;
+        let log_det = self.exact_log_det()?;
+        self.pass(params, batch, Purpose::Likelihood)?;
+        self.base_density(batch, false)?;
+        let rows = batch.rows;
+        let terms = self.work.log_p[..rows].iter().zip(&self.work.log_slopes[..rows]);
+        if terms.clone().any(|(p, s)| !(p + s).is_finite()) {
+            return Err(diverged(self.config.layers - 1));
+        }
+        for (out, (p, s)) in out.iter_mut().zip(terms) {
+            *out = p + s + log_det;
+        }
+        Ok(())
+    }
+
+    /// Adds, for every hidden unit, the number of rows whose pre-activation is positive to
+    /// `counts`, layer after layer, `D` each, for the layers that have a nonlinearity. A unit
+    /// whose count is near 0 or near all lies on one side of the kink: it is linear there.
+    ///
+    /// # Errors
+    /// As for [`Session::forward`].
+    pub fn count_positive(
+        &mut self,
+        params: &[T],
+        batch: &Batch<T>,
+        counts: &mut [u64],
+    ) -> Result<()> {
+        self.check_params(params)?;
+        let (rows, d) = (batch.rows, self.config.dim);
+        let activated = self.config.layers - usize::from(!self.config.final_activation);
+        check_len("counts", counts.len(), activated * d)?;
+        self.pass(params, batch, Purpose::Gradient)?;
+        let stride = self.config.max_batch * d;
+        let keeps_y = matches!(self.config.bias, crate::Bias::Affine | crate::Bias::Projected);
+        for k in 0..activated {
+            let bias = self.layer_bias(params, k).filter(|_| !keeps_y);
+            for row in self.work.c[k * stride..][..rows * d].chunks_exact(d) {
+                for (i, u) in row.iter().enumerate() {
+                    let y = bias.map_or(*u, |b| *u + b[i]);
+                    counts[k * d + i] += u64::from(y > T::ZERO);
+                }
+            }
+        }
+        Ok(())
+    }
+}

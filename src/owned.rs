@@ -1,0 +1,370 @@
+//! Models that own their memory, for Rust programs.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::batch::Batch;
+use crate::config::{Config, Schedule};
+use crate::init::Start;
+use crate::inverse::{Inverse, Inversion};
+use crate::layout::{Layout, Sizes};
+use crate::random::Random;
+use crate::session::{Refresh, Scalar, Session};
+use crate::status::{Error, Result, Status, Value};
+use crate::step::Report;
+use crate::workspace::AlignedBytes;
+
+/// A model with its parameters, optimiser state and workspace.
+///
+/// ```
+/// use relgrad::{Activation, Config, Model, Optimizer, Start};
+/// // 400 points of a noisy parabola.
+/// let data: Vec<f64> = (0..400)
+///     .flat_map(|i| {
+///         let t = (i as f64 * 0.618).fract() * 4.0 - 2.0;
+///         [t, t * t + 0.3 * (i as f64 * 0.732).fract()]
+///     })
+///     .collect();
+/// let config = Config { optimizer: Optimizer::NATURAL, max_batch: 20, ..Config::new(2, 4) };
+/// let mut model = Model::from_data(config, &data, Start::Whitened, 1)?;
+/// let before = model.mean_log_likelihood(&data)?;
+/// for epoch in 0..20 {
+///     for batch in data.chunks(2 * 20) {
+///         model.step(batch, 0.05)?;
+///     }
+/// }
+/// assert!(model.mean_log_likelihood(&data)? > before + 0.1);
+/// let samples = model.sample(5, 7)?;
+/// let latents = model.forward(&samples)?;
+/// # let (back, _) = model.inverse(&latents)?;
+/// # assert!(back.iter().zip(&samples).all(|(a, b)| (a - b).abs() < 1e-9));
+/// # Ok::<(), relgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model<T> {
+    config: Config,
+    sizes: Sizes,
+    params: Vec<T>,
+    state: AlignedBytes,
+    workspace: AlignedBytes,
+    /// LU factors for the inverse, while the parameters have not changed.
+    factorization: Option<AlignedBytes>,
+}
+
+impl<T: Scalar> Model<T> {
+    /// Orthogonal weights, zero biases.
+    ///
+    /// # Errors
+    /// Those of [`Config::check`].
+    pub fn new(config: Config, seed: u64) -> Result<Self> {
+        let mut model = Self::blank(config)?;
+        let (mut session, params) = model.session();
+        session.start_orthogonal(params, seed)?;
+        Ok(model)
+    }
+
+    /// A start that looks at `data` (rows of `D` numbers); turns `input_transform` on.
+    ///
+    /// # Errors
+    /// Those of [`Session::start_from_data`].
+    pub fn from_data(config: Config, data: &[T], start: Start, seed: u64) -> Result<Self> {
+        let mut model = Self::blank(Config { input_transform: true, ..config })?;
+        let rows = model.rows(data)?;
+        let mut scratch = AlignedBytes::new(model.sizes.start_bytes);
+        let (mut session, params) = model.session();
+        let data = Batch::new(data, rows);
+        session.start_from_data(params, &data, start, seed, 1e-6, &mut scratch)?;
+        drop(scratch);
+        // In working precision the weights are not exactly those of the factorisation.
+        model.refresh()?;
+        Ok(model)
+    }
+
+    /// With the given parameters, laid out as [`Layout`] says.
+    ///
+    /// # Errors
+    /// Those of [`Session::refresh`].
+    pub fn from_params(config: Config, params: Vec<T>) -> Result<Self> {
+        let mut model = Self::blank(config)?;
+        crate::session::check_len("params", params.len(), model.sizes.params_len)?;
+        model.params = params;
+        model.params.truncate(model.sizes.params_len);
+        model.refresh()?;
+        Ok(model)
+    }
+
+    fn blank(config: Config) -> Result<Self> {
+        let sizes = Sizes::of::<T>(&config)?;
+        let mut model = Model {
+            config,
+            sizes,
+            params: vec![T::ZERO; sizes.params_len],
+            state: AlignedBytes::new(sizes.state_bytes),
+            workspace: AlignedBytes::new(sizes.workspace_bytes),
+            factorization: None,
+        };
+        Session::<T>::new(&config, &mut model.state, &mut model.workspace)?;
+        Ok(model)
+    }
+
+    /// The session in this model's memory, with its parameters: everything that a
+    /// [`Session`] can do. What changes parameters by other means than steps must be followed
+    /// by a refresh.
+    pub fn session(&mut self) -> (Session<'_, T>, &mut [T]) {
+        self.factorization = None;
+        (Session::view(&self.config, &mut self.state, &mut self.workspace), &mut self.params)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the parameters lie.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.config)
+    }
+
+    /// The parameters.
+    pub fn params(&self) -> &[T] {
+        &self.params
+    }
+
+    /// The optimiser's state: its bytes and the parameters resume a run.
+    pub fn state(&self) -> &[u8] {
+        &self.state
+    }
+
+    /// One step on the rows of `batch`, at most `max_batch`.
+    ///
+    /// # Errors
+    /// Those of [`Session::step`].
+    pub fn step(&mut self, batch: &[T], rate: f64) -> Result<Report> {
+        let rows = self.rows(batch)?;
+        let (mut session, params) = self.session();
+        session.step(params, &Batch::new(batch, rows), rate)
+    }
+
+    /// Makes the log-determinants exact.
+    ///
+    /// # Errors
+    /// Those of [`Session::refresh`].
+    pub fn refresh(&mut self) -> Result<Refresh> {
+        let mut scratch = AlignedBytes::new(self.sizes.refresh_bytes);
+        let (mut session, params) = self.session();
+        session.refresh(params, &mut scratch)
+    }
+
+    /// `sum_k log|det W_k| + sum log|scale|`, exact: refreshed first if steps have passed.
+    ///
+    /// # Errors
+    /// A weight that has become singular.
+    pub fn log_det(&mut self) -> Result<f64> {
+        match self.session().0.log_det() {
+            Ok((log_det, 0)) => Ok(log_det),
+            _ => {
+                self.refresh()?;
+                Ok(self.session().0.log_det()?.0)
+            }
+        }
+    }
+
+    /// The latents of any number of rows.
+    ///
+    /// # Errors
+    /// Those of [`Session::forward`].
+    pub fn forward(&mut self, x: &[T]) -> Result<Vec<T>> {
+        self.rows(x)?;
+        let mut z = vec![T::ZERO; x.len()];
+        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+        let (mut session, params) = self.session();
+        for (x, z) in x.chunks(chunk).zip(z.chunks_mut(chunk)) {
+            session.forward(params, &Batch::new(x, x.len() / d), z)?;
+        }
+        Ok(z)
+    }
+
+    /// `log p(x)` of any number of rows, in nats.
+    ///
+    /// # Errors
+    /// Those of [`Session::log_likelihood`].
+    pub fn log_likelihood(&mut self, x: &[T]) -> Result<Vec<f64>> {
+        let rows = self.rows(x)?;
+        self.log_det()?;
+        let mut out = vec![0.0; rows];
+        let (d, max_batch) = (self.config.dim, self.config.max_batch);
+        let (mut session, params) = self.session();
+        for (x, out) in x.chunks(d * max_batch).zip(out.chunks_mut(max_batch)) {
+            session.log_likelihood(params, &Batch::new(x, x.len() / d), out)?;
+        }
+        Ok(out)
+    }
+
+    /// The mean of [`Model::log_likelihood`].
+    ///
+    /// # Errors
+    /// Those of [`Session::log_likelihood`].
+    pub fn mean_log_likelihood(&mut self, x: &[T]) -> Result<f64> {
+        let log_p = self.log_likelihood(x)?;
+        Ok(log_p.iter().sum::<f64>() / log_p.len() as f64)
+    }
+
+    /// The share of hidden units that see both sides of the kink: pre-activations of each sign
+    /// in at least 1 % of the rows. 0 means that the model is linear on these data; 1 without
+    /// hidden units.
+    ///
+    /// # Errors
+    /// Those of [`Session::forward`].
+    pub fn straddling_share(&mut self, x: &[T]) -> Result<f64> {
+        let rows = self.rows(x)?;
+        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+        let layers = self.config.layers - usize::from(!self.config.final_activation);
+        let mut counts = vec![0; layers * d];
+        let (mut session, params) = self.session();
+        for x in x.chunks(chunk) {
+            session.count_positive(params, &Batch::new(x, x.len() / d), &mut counts)?;
+        }
+        let least = rows.div_ceil(100) as u64;
+        let both = |c: &&u64| **c >= least && rows as u64 - **c >= least;
+        let share = counts.iter().filter(both).count() as f64 / counts.len() as f64;
+        Ok(if counts.is_empty() { 1.0 } else { share })
+    }
+
+    /// Data from any number of rows of latents.
+    ///
+    /// # Errors
+    /// Those of [`Session::inverse`].
+    pub fn inverse(&mut self, z: &[T]) -> Result<(Vec<T>, Inversion)> {
+        self.rows(z)?;
+        self.factorize()?;
+        let mut x = vec![T::ZERO; z.len()];
+        let mut all = Inversion::default();
+        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+        let mut session = Session::view(&self.config, &mut self.state, &mut self.workspace);
+        let with = inverse_of(&self.factorization);
+        for (z, x) in z.chunks(chunk).zip(x.chunks_mut(chunk)) {
+            let one = session.inverse(&self.params, &with, z, z.len() / d, x)?;
+            all = all.worst(one);
+        }
+        Ok((x, all))
+    }
+
+    /// `rows` samples; the first n of a larger number are the n of a smaller one.
+    ///
+    /// # Errors
+    /// Those of [`Session::sample`].
+    pub fn sample(&mut self, rows: usize, seed: u64) -> Result<Vec<T>> {
+        self.factorize()?;
+        let d = self.config.dim;
+        let mut random = Random::new(seed, crate::sample::STREAM);
+        let mut x = vec![T::ZERO; rows * d];
+        let mut session = Session::view(&self.config, &mut self.state, &mut self.workspace);
+        let with = inverse_of(&self.factorization);
+        for x in x.chunks_mut(d * self.config.max_batch) {
+            session.draw(&self.params, &with, &mut random, x.len() / d, x)?;
+        }
+        Ok(x)
+    }
+
+    /// Factors the weights unless it was done since they last changed, or inverses are tracked.
+    fn factorize(&mut self) -> Result<()> {
+        if self.config.track_inverse || self.factorization.is_some() {
+            return Ok(());
+        }
+        let mut memory = AlignedBytes::new(self.sizes.factorization_bytes);
+        let session = Session::view(&self.config, &mut self.state, &mut self.workspace);
+        session.factorize(&self.params, &mut memory)?;
+        self.factorization = Some(memory);
+        Ok(())
+    }
+
+    /// Whole rows in `x`, at least one.
+    fn rows(&self, x: &[T]) -> Result<usize> {
+        let d = self.config.dim;
+        if x.is_empty() || !x.len().is_multiple_of(d) {
+            let v = Value::Int(x.len() as u64);
+            let allowed = "must hold whole rows of dim numbers, at least one";
+            return Err(Error::new(Status::Length, "x", v, allowed));
+        }
+        Ok(x.len() / d)
+    }
+}
+
+fn inverse_of(factorization: &Option<AlignedBytes>) -> Inverse<'_> {
+    factorization.as_ref().map_or(Inverse::Tracked, |f| Inverse::Factorization(f))
+}
+
+/// A model in training: batches in random order, a rate that follows a schedule.
+///
+/// ```
+/// # use relgrad::{Config, Decay, Model, Optimizer, Schedule, Trainer};
+/// # let data: Vec<f32> = (0..200).map(|i| (i as f32 * 0.618).fract()).collect();
+/// let config = Config { optimizer: Optimizer::NATURAL, max_batch: 10, ..Config::new(2, 2) };
+/// let steps = Trainer::<f32>::steps_of(&data, &config, 3);
+/// let decay = Decay::Cosine { total: steps };
+/// let schedule = Schedule { rate: 0.03, warmup: 10, decay };
+/// let mut trainer = Trainer::new(Model::new(config, 1)?, schedule, 1)?;
+/// for _ in 0..3 {
+///     let mean = trainer.epoch(&data, |_| true)?;
+///     assert!(mean.is_finite());
+/// }
+/// # Ok::<(), relgrad::Error>(())
+/// ```
+pub struct Trainer<T> {
+    /// The model as trained so far.
+    pub model: Model<T>,
+    schedule: Schedule,
+    random: Random,
+    order: Vec<usize>,
+    batch: Vec<T>,
+}
+
+/// The random stream of shuffling.
+const SHUFFLE_STREAM: u32 = 2;
+
+impl<T: Scalar> Trainer<T> {
+    /// Trains `model`, batches of `max_batch` rows drawn in an order that `seed` fixes.
+    ///
+    /// # Errors
+    /// Those of [`Schedule::check`].
+    pub fn new(model: Model<T>, schedule: Schedule, seed: u64) -> Result<Self> {
+        schedule.check()?;
+        let random = Random::new(seed, SHUFFLE_STREAM);
+        let batch = vec![T::ZERO; model.config.dim * model.config.max_batch];
+        Ok(Trainer { model, schedule, random, order: Vec::new(), batch })
+    }
+
+    /// The steps of so many epochs over `data`, for schedules.
+    pub fn steps_of(data: &[T], config: &Config, epochs: u64) -> u64 {
+        (data.len() / config.dim.max(1)).div_ceil(config.max_batch.max(1)) as u64 * epochs
+    }
+
+    /// One pass over the rows of `data` in random order; `progress` sees each step's report and
+    /// returns whether to go on. Returns the mean log-likelihood that the steps saw.
+    ///
+    /// # Errors
+    /// Those of [`Session::step`]; the model is as the last good step left it.
+    pub fn epoch(&mut self, data: &[T], mut progress: impl FnMut(&Report) -> bool) -> Result<f64> {
+        let d = self.model.config.dim;
+        let rows = self.model.rows(data)?;
+        self.order.clear();
+        self.order.extend(0..rows);
+        self.random.shuffle(&mut self.order);
+        let (mut sum, mut seen) = (0.0, 0);
+        let (mut session, params) = self.model.session();
+        for rows in self.order.chunks(session.config().max_batch) {
+            let batch = &mut self.batch[..rows.len() * d];
+            for (to, row) in batch.chunks_exact_mut(d).zip(rows) {
+                to.copy_from_slice(&data[row * d..][..d]);
+            }
+            let rate = self.schedule.at(session.steps());
+            let report = session.step(params, &Batch::new(batch, rows.len()), rate)?;
+            sum += report.mean_log_likelihood * rows.len() as f64;
+            seen += rows.len();
+            if !progress(&report) {
+                break;
+            }
+        }
+        Ok(sum / seen as f64)
+    }
+}

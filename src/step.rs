@@ -1,0 +1,137 @@
+//! One training step: the stages in order, and nothing else.
+
+use crate::batch::Batch;
+use crate::config::{Gradient, check_rate};
+use crate::forward::{Purpose, diverged};
+use crate::relative::Norms;
+use crate::session::{Scalar, Session};
+use crate::status::Result;
+use crate::update::Planned;
+
+/// What a step saw and did. Likelihoods are those before the step, in nats a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report {
+    /// The sum of the three terms below.
+    pub mean_log_likelihood: f64,
+    /// Mean of `sum_i log p_i(z_i)`, "L_p" of the paper.
+    pub base_density: f64,
+    /// Mean of `sum_k sum_i log s'(y_k,i)`, "L_J1".
+    pub log_slopes: f64,
+    /// `sum_k log|det W_k| + sum log|scale|`, "L_J2", as far as it is known.
+    pub log_det: f64,
+    /// Steps since the log-determinant was exact; 0 if it is.
+    pub log_det_age: u64,
+    /// `||mean(delta c^T) + I||_F` over all layers (root of the summed squares), with `c = W z`
+    /// or `W z + b` by the bias rule: zero at a maximum. Only with `report_norms`.
+    pub relative_gradient_norm: Option<f64>,
+    /// `||mean delta||` over all layers: zero at a maximum, with biases. Only with `report_norms`.
+    pub mean_delta_norm: Option<f64>,
+    /// The smallest trust-region scale of a layer; 1 if no layer's step was scaled.
+    pub trust_scale: f64,
+    /// How often layers' steps were halved so as not to cross a singular matrix.
+    pub halvings: u32,
+}
+
+/// Sums of squares over layers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Certificate {
+    matrix: f64,
+    vector: f64,
+}
+
+impl Certificate {
+    pub(crate) fn add(&mut self, layer: Norms) {
+        self.matrix += layer.matrix;
+        self.vector += layer.vector;
+    }
+}
+
+impl<T: Scalar> Session<'_, T> {
+    /// One ascent step on the mean log-likelihood of `batch` with the given rate. Nothing
+    /// changes unless all of it succeeds. Allocates nothing.
+    ///
+    /// Cost: `(8 L - 2) B D^2` flops for relative gradients, and O(L (B^2 D + B^3)) for the
+    /// log-determinant where it is kept exact.
+    ///
+    /// # Errors
+    /// Lengths, batch size, sample weights, rate; data that are not finite; a step that would
+    /// diverge or cross a singular matrix; [`Status::LogDetUnknown`](crate::Status) before the
+    /// first start or refresh.
+    pub fn step(&mut self, params: &mut [T], batch: &Batch<T>, rate: f64) -> Result<Report> {
+        check_rate(rate)?;
+        let mut certificate = Certificate::default();
+        let terms = self.differentiate(params, batch, &mut certificate, true)?;
+        let planned = self.plan_all(params, batch.rows, rate)?;
+        let report = self.report(terms, certificate, planned)?;
+        self.commit(params, batch.rows);
+        Ok(report)
+    }
+
+    /// Forward and backward; returns the mean of `log p` and of `log s'` over the batch. With
+    /// `precondition`, natural factors are taken in on the way.
+    pub(crate) fn differentiate(
+        &mut self,
+        params: &[T],
+        batch: &Batch<T>,
+        certificate: &mut Certificate,
+        precondition: bool,
+    ) -> Result<(f64, f64)> {
+        self.check_params(params)?;
+        self.check_known()?;
+        self.check_batch(batch)?;
+        self.load_weights(batch.weights, batch.rows)?;
+        self.pass(params, batch, Purpose::Gradient)?;
+        self.base_density(batch, true)?;
+        let w = &self.work;
+        let mean = |x: &[f64]| -> f64 {
+            x[..batch.rows].iter().zip(w.weights.iter()).map(|(x, w)| x * w.to_f64()).sum()
+        };
+        let terms = (mean(w.log_p), mean(w.log_slopes));
+        if !(terms.0 + terms.1).is_finite() {
+            return Err(diverged(self.config.layers - 1));
+        }
+        if self.config.gradient == Gradient::Ordinary {
+            self.invert_transposes(params)?;
+        }
+        let norms = self.config.report_norms;
+        self.backward(params, batch, |session, k, rows| {
+            if norms {
+                certificate.add(session.relative_norms(k, rows, |_| 1.0));
+            }
+            if precondition {
+                session.precondition(k, rows);
+            }
+            Ok(())
+        })?;
+        Ok(terms)
+    }
+
+    pub(crate) fn plan_all(&mut self, params: &[T], rows: usize, rate: f64) -> Result<Planned> {
+        let mut planned = Planned { trust_scale: 1.0, halvings: 0 };
+        for k in 0..self.config.layers {
+            self.plan(params, k, rows, rate, &mut planned)?;
+        }
+        Ok(planned)
+    }
+
+    pub(crate) fn report(
+        &self,
+        (base_density, log_slopes): (f64, f64),
+        certificate: Certificate,
+        planned: Planned,
+    ) -> Result<Report> {
+        let (log_det, log_det_age) = self.log_det()?;
+        let norm = |square: f64| self.config.report_norms.then(|| libm::sqrt(square));
+        Ok(Report {
+            mean_log_likelihood: base_density + log_slopes + log_det,
+            base_density,
+            log_slopes,
+            log_det,
+            log_det_age,
+            relative_gradient_norm: norm(certificate.matrix),
+            mean_delta_norm: norm(certificate.vector),
+            trust_scale: planned.trust_scale,
+            halvings: planned.halvings,
+        })
+    }
+}
