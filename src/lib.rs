@@ -13,7 +13,11 @@ mod backward;
 mod base_density;
 mod batch;
 mod config;
+#[cfg(feature = "capi")]
+pub mod ffi;
 mod forward;
+#[cfg(feature = "files")]
+pub mod hosted;
 mod init;
 mod inverse;
 mod layout;

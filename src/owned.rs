@@ -112,7 +112,10 @@ impl<T: Scalar> Model<T> {
     /// by a refresh.
     pub fn session(&mut self) -> (Session<'_, T>, &mut [T]) {
         self.factorization = None;
-        (Session::view(&self.config, &mut self.state, &mut self.workspace), &mut self.params)
+        (
+            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace),
+            &mut self.params,
+        )
     }
 
     /// The configuration.
@@ -240,7 +243,8 @@ impl<T: Scalar> Model<T> {
         let mut x = vec![T::ZERO; z.len()];
         let mut all = Inversion::default();
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let mut session = Session::view(&self.config, &mut self.state, &mut self.workspace);
+        let mut session =
+            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
         let with = inverse_of(&self.factorization);
         for (z, x) in z.chunks(chunk).zip(x.chunks_mut(chunk)) {
             let one = session.inverse(&self.params, &with, z, z.len() / d, x)?;
@@ -258,7 +262,8 @@ impl<T: Scalar> Model<T> {
         let d = self.config.dim;
         let mut random = Random::new(seed, crate::sample::STREAM);
         let mut x = vec![T::ZERO; rows * d];
-        let mut session = Session::view(&self.config, &mut self.state, &mut self.workspace);
+        let mut session =
+            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
         let with = inverse_of(&self.factorization);
         for x in x.chunks_mut(d * self.config.max_batch) {
             session.draw(&self.params, &with, &mut random, x.len() / d, x)?;
@@ -272,7 +277,8 @@ impl<T: Scalar> Model<T> {
             return Ok(());
         }
         let mut memory = AlignedBytes::new(self.sizes.factorization_bytes);
-        let session = Session::view(&self.config, &mut self.state, &mut self.workspace);
+        let session =
+            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
         session.factorize(&self.params, &mut memory)?;
         self.factorization = Some(memory);
         Ok(())

@@ -101,10 +101,15 @@ impl<'m, T: Scalar> Session<'m, T> {
         Ok(session)
     }
 
-    /// Memory that a session of this configuration was made in before.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn view(config: &Config, state: &'m mut [u8], workspace: &'m mut [u8]) -> Self {
-        match Sizes::of::<T>(config).and_then(|s| Self::carve(config, &s, state, workspace)) {
+    /// The session in memory that one of this configuration was made in before.
+    #[cfg(any(feature = "alloc", feature = "capi"))]
+    pub(crate) fn view(
+        config: &Config,
+        sizes: &Sizes,
+        state: &'m mut [u8],
+        workspace: &'m mut [u8],
+    ) -> Self {
+        match Self::carve(config, sizes, state, workspace) {
             Ok(session) => session,
             Err(e) => unreachable!("checked when the memory was made: {e}"),
         }

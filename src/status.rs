@@ -19,6 +19,13 @@ macro_rules! statuses {
             pub const fn text(self) -> &'static str {
                 match self { $(Status::$name => $text,)* }
             }
+
+            /// The same for C.
+            #[cfg(feature = "capi")]
+            pub(crate) fn c_text(self) -> &'static core::ffi::CStr {
+                let text = match self { $(Status::$name => concat!($text, "\0"),)* };
+                core::ffi::CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or(c"")
+            }
         }
     };
 }

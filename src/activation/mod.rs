@@ -7,6 +7,7 @@ mod smooth_leaky_relu;
 use crate::config::Activation;
 use crate::simd::ops::{Nonlinearity, Values};
 use crate::simd::{Block, Real};
+use crate::status::{Error, Result, Status, Value};
 pub use newton::Preimage;
 
 /// An activation with its parameters in the working precision.
@@ -66,6 +67,26 @@ impl Activation {
             }
         }
         T::dispatch(crate::simd::Level::Auto.resolve(), At { curve: Curve::new(*self), y })
+    }
+
+    /// Replaces every target `t` by `y` with `s(y) = t`, by Newton's method in a bracket.
+    ///
+    /// # Errors
+    /// A target that is not finite, a preimage that does not fit; the slice is then useless.
+    pub fn invert<T: Real>(&self, targets: &mut [T]) -> Result<Preimage> {
+        let level = crate::simd::Level::Auto.resolve();
+        let allowed = "targets and preimages must be finite";
+        let check = |x: &[T], status| match x.iter().position(|v| !v.is_finite()) {
+            Some(i) => {
+                let v = Value::At(i as u64, x[i].to_f64());
+                Err(Error::new(status, "target", v, allowed))
+            }
+            None => Ok(()),
+        };
+        check(targets, Status::NonFiniteData)?;
+        let went = newton::invert(level, Curve::new(*self), targets);
+        check(targets, Status::Overflow)?;
+        Ok(went)
     }
 }
 

@@ -1,0 +1,1251 @@
+/*
+ * relgrad: invertible networks by exact maximum likelihood, with relative gradients.
+ *
+ * Every function returns RELGRAD_OK or a negative RELGRAD_ERR_..., and writes its outputs on
+ * success only; relgrad_message tells the argument, its value and what is allowed. Names without
+ * a suffix are float, those with _f64 double. Nothing here allocates: the caller provides all
+ * memory in the sizes that relgrad_query_sizes says. Matrices are row-major, weights
+ * (output, input). Likelihoods are in nats. A context may be used by one thread at a time.
+ *
+ * MIT OR Apache-2.0. Generated from src/ffi: do not edit.
+ */
+
+#ifndef RELGRAD_H
+#define RELGRAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Version of the interface that this header describes; see relgrad_abi_check.
+ */
+#define RELGRAD_ABI_VERSION 1
+
+/**
+ * State, workspace, scratch and factorizations start at multiples of this many bytes.
+ */
+#define RELGRAD_ALIGNMENT 64
+
+/**
+ * Success.
+ */
+#define RELGRAD_OK 0
+
+/**
+ * A required pointer is NULL.
+ */
+#define RELGRAD_ERR_NULL_POINTER -10
+
+/**
+ * A buffer is too short.
+ */
+#define RELGRAD_ERR_LENGTH -11
+
+/**
+ * A buffer is misaligned.
+ */
+#define RELGRAD_ERR_ALIGNMENT -12
+
+/**
+ * Two buffers overlap.
+ */
+#define RELGRAD_ERR_OVERLAP -13
+
+/**
+ * Header and library do not match.
+ */
+#define RELGRAD_ERR_ABI -14
+
+/**
+ * Unknown enumeration value.
+ */
+#define RELGRAD_ERR_ENUMERATION -15
+
+/**
+ * A reserved field is not zero.
+ */
+#define RELGRAD_ERR_RESERVED -16
+
+/**
+ * dim is out of range, or the sizes it implies do not fit in memory.
+ */
+#define RELGRAD_ERR_DIM -20
+
+/**
+ * layers is out of range.
+ */
+#define RELGRAD_ERR_LAYERS -21
+
+/**
+ * A batch has no rows or more than max_batch.
+ */
+#define RELGRAD_ERR_BATCH -22
+
+/**
+ * A leading dimension is smaller than dim.
+ */
+#define RELGRAD_ERR_LEADING_DIMENSION -23
+
+/**
+ * An activation parameter is out of range.
+ */
+#define RELGRAD_ERR_ACTIVATION -24
+
+/**
+ * A rate or schedule value is out of range.
+ */
+#define RELGRAD_ERR_RATE -25
+
+/**
+ * An optimizer parameter is out of range.
+ */
+#define RELGRAD_ERR_OPTIMIZER -26
+
+/**
+ * Settings that do not go together.
+ */
+#define RELGRAD_ERR_COMBINATION -27
+
+/**
+ * Data hold NaN or infinity.
+ */
+#define RELGRAD_ERR_NON_FINITE_DATA -30
+
+/**
+ * Parameters hold NaN or infinity.
+ */
+#define RELGRAD_ERR_NON_FINITE_PARAMETERS -31
+
+/**
+ * Sample weights are negative, not finite, or all zero.
+ */
+#define RELGRAD_ERR_SAMPLE_WEIGHT -32
+
+/**
+ * A matrix is singular.
+ */
+#define RELGRAD_ERR_SINGULAR -40
+
+/**
+ * The step would cross a singular matrix even after 20 halvings.
+ */
+#define RELGRAD_ERR_CROSSING -41
+
+/**
+ * The computation leaves the range of finite numbers.
+ */
+#define RELGRAD_ERR_DIVERGED -42
+
+/**
+ * A preimage does not fit into the number format.
+ */
+#define RELGRAD_ERR_OVERFLOW -43
+
+/**
+ * A callback is missing, failed, or returned numbers that are not finite.
+ */
+#define RELGRAD_ERR_CALLBACK -44
+
+/**
+ * The state or context does not belong to this configuration.
+ */
+#define RELGRAD_ERR_STATE -50
+
+/**
+ * The log-determinants are unknown or out of date: call relgrad_refresh.
+ */
+#define RELGRAD_ERR_LOG_DET_UNKNOWN -51
+
+/**
+ * The processor lacks the requested instruction set.
+ */
+#define RELGRAD_ERR_LEVEL -52
+
+/**
+ * An accumulator holds nothing.
+ */
+#define RELGRAD_ERR_ACCUMULATOR -53
+
+/**
+ * A defect of the library, caught at the edge.
+ */
+#define RELGRAD_ERR_INTERNAL -90
+
+/**
+ * s(y) = a y + (1 - a) log(1 + e^y), 0 < a < 1.
+ */
+#define RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU 0
+
+/**
+ * s(y) = tanh(a y) + b y.
+ */
+#define RELGRAD_ACTIVATION_LEAKY_TANH 1
+
+/**
+ * s(y) = y.
+ */
+#define RELGRAD_ACTIVATION_IDENTITY 2
+
+/**
+ * Standard normal latents.
+ */
+#define RELGRAD_BASE_NORMAL 0
+
+/**
+ * p(z) = sech(pi z / 2) / 2.
+ */
+#define RELGRAD_BASE_SECH 1
+
+/**
+ * p(z) = e^-z / (1 + e^-z)^2.
+ */
+#define RELGRAD_BASE_LOGISTIC 2
+
+/**
+ * The density that each batch brings as a function.
+ */
+#define RELGRAD_BASE_CUSTOM 3
+
+/**
+ * No biases.
+ */
+#define RELGRAD_BIAS_NONE 0
+
+/**
+ * W by relative gradient, b by plain translation: exact, the default.
+ */
+#define RELGRAD_BIAS_SEPARATE 1
+
+/**
+ * W and b together in the affine group: exact.
+ */
+#define RELGRAD_BIAS_AFFINE 2
+
+/**
+ * The paper's rule; not exact, only to reproduce it.
+ */
+#define RELGRAD_BIAS_PROJECTED 3
+
+/**
+ * Relative gradient, perturbation on the left: O(B D^2) a layer.
+ */
+#define RELGRAD_GRADIENT_RELATIVE 0
+
+/**
+ * Relative gradient, perturbation on the right: O(B D^2) a layer.
+ */
+#define RELGRAD_GRADIENT_TRANSPOSED 1
+
+/**
+ * Euclidean gradient: O(D^3) a layer.
+ */
+#define RELGRAD_GRADIENT_ORDINARY 2
+
+/**
+ * Gradient ascent, with momentum if it is not 0.
+ */
+#define RELGRAD_OPTIMIZER_SGD 0
+
+/**
+ * Adam: beta1, beta2, epsilon.
+ */
+#define RELGRAD_OPTIMIZER_ADAM 1
+
+/**
+ * Natural relative gradient: decay, damping, clip, momentum. O(D) state without momentum.
+ */
+#define RELGRAD_OPTIMIZER_NATURAL 2
+
+/**
+ * Shorten a layer's step that would cross a singular matrix.
+ */
+#define RELGRAD_CROSSING_GUARD 0
+
+/**
+ * Step all the same.
+ */
+#define RELGRAD_CROSSING_ALLOW 1
+
+/**
+ * Log-determinants exact after every step, where the optimizer allows.
+ */
+#define RELGRAD_LOG_DET_EXACT 0
+
+/**
+ * Log-determinants only by relgrad_refresh.
+ */
+#define RELGRAD_LOG_DET_LAZY 1
+
+/**
+ * The best instruction set that the processor has.
+ */
+#define RELGRAD_LEVEL_AUTO 0
+
+/**
+ * Portable code.
+ */
+#define RELGRAD_LEVEL_SCALAR 1
+
+/**
+ * x86-64 with AVX2 and FMA.
+ */
+#define RELGRAD_LEVEL_AVX2 2
+
+/**
+ * x86-64 with AVX-512F and DQ.
+ */
+#define RELGRAD_LEVEL_AVX512 3
+
+/**
+ * Haar-distributed orthogonal weights, zero biases.
+ */
+#define RELGRAD_INIT_ORTHOGONAL 0
+
+/**
+ * Identity weights, zero biases.
+ */
+#define RELGRAD_INIT_IDENTITY 1
+
+/**
+ * From data: the first layer whitens. O(N D^2 + D^3).
+ */
+#define RELGRAD_INIT_WHITENED 2
+
+/**
+ * From data: the first layer standardizes. O(N D).
+ */
+#define RELGRAD_INIT_STANDARDIZED 3
+
+/**
+ * The rate stays.
+ */
+#define RELGRAD_DECAY_CONSTANT 0
+
+/**
+ * Half a cosine down to 0 at step `total`.
+ */
+#define RELGRAD_DECAY_COSINE 1
+
+/**
+ * Times `factor` every `every` steps.
+ */
+#define RELGRAD_DECAY_STEP 2
+
+/**
+ * A model in float; lives at the start of its workspace.
+ */
+typedef struct relgrad_context relgrad_context;
+
+/**
+ * A model in double; lives at the start of its workspace.
+ */
+typedef struct relgrad_context_f64 relgrad_context_f64;
+
+/**
+ * What a model and its training are. Fill it with relgrad_config_default, then change fields.
+ */
+typedef struct {
+  /**
+   * sizeof(relgrad_config); set by relgrad_config_default.
+   */
+  uint32_t struct_size;
+  /**
+   * Features D, 1 to 16777216.
+   */
+  uint32_t dim;
+  /**
+   * Layers L, 1 to 1048576.
+   */
+  uint32_t layers;
+  /**
+   * The largest batch that a call may bring, 1 to 16777216.
+   */
+  uint32_t max_batch;
+  /**
+   * RELGRAD_ACTIVATION_...
+   */
+  uint32_t activation;
+  /**
+   * Whether the last layer has the activation too: 0 or 1.
+   */
+  uint32_t final_activation;
+  /**
+   * RELGRAD_BASE_...
+   */
+  uint32_t base;
+  /**
+   * RELGRAD_BIAS_...
+   */
+  uint32_t bias;
+  /**
+   * Whether the parameters end with shift and scale (D each), the network seeing
+   * (x - shift) * scale: 0 or 1. Needed by the starts from data.
+   */
+  uint32_t input_transform;
+  /**
+   * RELGRAD_GRADIENT_...
+   */
+  uint32_t gradient;
+  /**
+   * RELGRAD_OPTIMIZER_...
+   */
+  uint32_t optimizer;
+  /**
+   * RELGRAD_CROSSING_...
+   */
+  uint32_t crossing;
+  /**
+   * RELGRAD_LOG_DET_...
+   */
+  uint32_t log_det;
+  /**
+   * Carry every layer's inverse along (D^2 state a layer): 0 or 1.
+   */
+  uint32_t track_inverse;
+  /**
+   * Report the optimality norms after each step: 0 or 1.
+   */
+  uint32_t report_norms;
+  /**
+   * RELGRAD_LEVEL_...; results do not depend on it.
+   */
+  uint32_t level;
+  /**
+   * Smooth leaky ReLU: in [1e-6, 1). Leaky tanh: in [1e-6, 1e6].
+   */
+  double activation_a;
+  /**
+   * Leaky tanh: in [1e-6, 1e6].
+   */
+  double activation_b;
+  /**
+   * SGD and natural: in [0, 1).
+   */
+  double momentum;
+  /**
+   * Adam: in [0, 1).
+   */
+  double beta1;
+  /**
+   * Adam: in [0, 1).
+   */
+  double beta2;
+  /**
+   * Adam: in [1e-30, 1].
+   */
+  double epsilon;
+  /**
+   * Natural: decay of the running second moments, in [0, 1).
+   */
+  double decay;
+  /**
+   * Natural: damping relative to the mean second moment, in [1e-12, 1e12].
+   */
+  double damping;
+  /**
+   * Natural: trust region clip * sqrt(D), in [1e-12, 1e12].
+   */
+  double clip;
+  /**
+   * Zero.
+   */
+  uint64_t reserved[8];
+} relgrad_config;
+
+/**
+ * A schedule of rates.
+ */
+typedef struct {
+  /**
+   * The rate after warm-up and before decay, 0 to 1e6.
+   */
+  double rate;
+  /**
+   * Steps of linear warm-up, 0 for none.
+   */
+  uint64_t warmup;
+  /**
+   * RELGRAD_DECAY_...
+   */
+  uint32_t decay;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * RELGRAD_DECAY_COSINE: steps of the run, at least 1.
+   */
+  uint64_t total;
+  /**
+   * RELGRAD_DECAY_STEP: steps between two drops, at least 1.
+   */
+  uint64_t every;
+  /**
+   * RELGRAD_DECAY_STEP: in (0, 1].
+   */
+  double factor;
+} relgrad_schedule;
+
+/**
+ * What the caller must provide. Lengths count numbers, bytes count bytes.
+ */
+typedef struct {
+  /**
+   * Parameters: W_1, b_1, ..., W_L, b_L, then shift and scale with an input transform. Weights
+   * are row-major, row = output.
+   */
+  size_t params_len;
+  /**
+   * A dense gradient or accumulator: the parameters without shift and scale.
+   */
+  size_t gradient_len;
+  /**
+   * Factors of one sample.
+   */
+  size_t factors_len;
+  /**
+   * Optimizer state, aligned to RELGRAD_ALIGNMENT.
+   */
+  size_t state_bytes;
+  /**
+   * Workspace with the context, aligned to RELGRAD_ALIGNMENT.
+   */
+  size_t workspace_bytes;
+  /**
+   * Scratch of relgrad_refresh, aligned to RELGRAD_ALIGNMENT.
+   */
+  size_t refresh_bytes;
+  /**
+   * Scratch of relgrad_params_init_data, aligned to RELGRAD_ALIGNMENT.
+   */
+  size_t start_bytes;
+  /**
+   * A factorization for relgrad_inverse and relgrad_sample, aligned to RELGRAD_ALIGNMENT.
+   */
+  size_t factorization_bytes;
+} relgrad_sizes;
+
+/**
+ * Log-density and score (derivative of the log-density) of each of the `dim` latents `z` of the
+ * batch's row `sample`. Returns 0, or anything else to end the call with RELGRAD_ERR_CALLBACK.
+ * Must not unwind or jump out.
+ */
+typedef int32_t (*relgrad_base_fn)(void *user,
+                                   size_t sample,
+                                   const float *z,
+                                   float *log_density,
+                                   float *score,
+                                   size_t dim);
+
+/**
+ * Rows of data, row-major, with what belongs to them. Zero all fields that are not used.
+ */
+typedef struct {
+  /**
+   * (rows - 1) * ld + dim numbers.
+   */
+  const float *x;
+  /**
+   * Samples.
+   */
+  size_t rows;
+  /**
+   * Numbers from one row to the next, at least dim; 0 for dim.
+   */
+  size_t ld;
+  /**
+   * One weight a sample, or NULL.
+   */
+  const float *weights;
+  /**
+   * For RELGRAD_BASE_CUSTOM.
+   */
+  relgrad_base_fn base;
+  /**
+   * Passed to base.
+   */
+  void *user;
+} relgrad_batch;
+
+/**
+ * What relgrad_refresh found.
+ */
+typedef struct {
+  /**
+   * sum_k log|det W_k|, now exact.
+   */
+  double log_det;
+  /**
+   * The largest change of a layer's log-determinant over max(1, |log_det|).
+   */
+  double drift;
+  /**
+   * With a tracked inverse: the largest element of W W^-1 - I before; else 0.
+   */
+  double inverse_error;
+} relgrad_refresh_report;
+
+/**
+ * What a step saw and did. Likelihoods are means over the batch before the step, in nats.
+ */
+typedef struct {
+  /**
+   * The sum of the next three.
+   */
+  double mean_log_likelihood;
+  /**
+   * Mean of sum_i log p_i(z_i).
+   */
+  double base_density;
+  /**
+   * Mean of sum_k sum_i log s'(y_k,i).
+   */
+  double log_slopes;
+  /**
+   * sum_k log|det W_k| + sum log|scale|, as far as known.
+   */
+  double log_det;
+  /**
+   * Steps since the log-determinant was exact.
+   */
+  uint64_t log_det_age;
+  /**
+   * ||mean(delta c^T) + I||_F over all layers, zero at a maximum; -1 without report_norms.
+   */
+  double relative_gradient_norm;
+  /**
+   * ||mean delta|| over all layers, zero at a maximum; -1 without report_norms.
+   */
+  double mean_delta_norm;
+  /**
+   * The smallest trust-region scale of a layer.
+   */
+  double trust_scale;
+  /**
+   * How often layers' steps were halved so as not to cross a singular matrix.
+   */
+  uint64_t halvings;
+} relgrad_report;
+
+/**
+ * What the parts of a batch add up besides their gradients. Sums over samples, so parts are
+ * merged by adding each field.
+ */
+typedef struct {
+  /**
+   * Sum of sample weights, the number of rows without weights.
+   */
+  double weight;
+  /**
+   * Weighted sum of `log p(z)`.
+   */
+  double base_density;
+  /**
+   * Weighted sum of `log s'`.
+   */
+  double log_slopes;
+} relgrad_totals;
+
+/**
+ * How an inversion went.
+ */
+typedef struct {
+  /**
+   * The most Newton iterations that an element took.
+   */
+  uint64_t iterations;
+  /**
+   * The largest relative residual of an activation's inverse.
+   */
+  double newton_residual;
+  /**
+   * The largest |forward(x) - z| / max(1, |z|).
+   */
+  double residual;
+} relgrad_inversion;
+
+/**
+ * As relgrad_base_fn, in double.
+ */
+typedef int32_t (*relgrad_base_fn_f64)(void *user,
+                                       size_t sample,
+                                       const double *z,
+                                       double *log_density,
+                                       double *score,
+                                       size_t dim);
+
+/**
+ * As relgrad_batch, in double.
+ */
+typedef struct {
+  /**
+   * (rows - 1) * ld + dim numbers.
+   */
+  const double *x;
+  /**
+   * Samples.
+   */
+  size_t rows;
+  /**
+   * Numbers from one row to the next, at least dim; 0 for dim.
+   */
+  size_t ld;
+  /**
+   * One weight a sample, or NULL.
+   */
+  const double *weights;
+  /**
+   * For RELGRAD_BASE_CUSTOM.
+   */
+  relgrad_base_fn_f64 base;
+  /**
+   * Passed to base.
+   */
+  void *user;
+} relgrad_batch_f64;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Major * 10000 + minor * 100 + patch of the library.
+ */
+uint32_t relgrad_version(void);
+
+/**
+ * The library's version as text.
+ */
+const char *relgrad_version_string(void);
+
+/**
+ * Whether the header that a program was compiled with fits this library: pass
+ * RELGRAD_ABI_VERSION and sizeof(relgrad_config). Returns RELGRAD_OK or RELGRAD_ERR_ABI.
+ */
+int32_t relgrad_abi_check(uint32_t abi_version, size_t config_size);
+
+/**
+ * A short English text for a status; never NULL.
+ */
+const char *relgrad_status_string(int32_t status);
+
+/**
+ * Fills `config` with the defaults for `layers` layers of `dim` features: smooth leaky ReLU
+ * with a = 0.3, normal base, separate biases, relative gradient, Adam, max_batch 100.
+ */
+int32_t relgrad_config_default(relgrad_config *config, uint32_t dim, uint32_t layers);
+
+/**
+ * Whether a configuration is usable. If not, and `text` is not NULL, writes what is wrong, its
+ * value and what is allowed to `text` (at most `len` bytes with the closing NUL).
+ */
+int32_t relgrad_config_check(const relgrad_config *config, char *text, size_t len);
+
+/**
+ * Where layer `layer` (from 0) lies in the parameters: its weight has dim * dim numbers, its
+ * bias dim (none without biases). `weight` and `bias` may be NULL.
+ */
+int32_t relgrad_param_offsets(const relgrad_config *config,
+                              uint32_t layer,
+                              size_t *weight,
+                              size_t *bias);
+
+/**
+ * The rate of a schedule at step `step`, counted from 0.
+ */
+int32_t relgrad_schedule_rate(const relgrad_schedule *schedule, uint64_t step, double *rate);
+
+/**
+ * s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b. The
+ * outputs may be NULL.
+ */
+int32_t relgrad_activation_evaluate(uint32_t activation,
+                                    double a,
+                                    double b,
+                                    double y,
+                                    double *s,
+                                    double *slope,
+                                    double *bend);
+
+/**
+ * y with s(y) = target, by a guarded Newton's method. `iterations` and `residual`,
+ * |s(y) - target| / max(|target|, s(0)), may be NULL.
+ */
+int32_t relgrad_activation_invert(uint32_t activation,
+                                  double a,
+                                  double b,
+                                  double target,
+                                  double *y,
+                                  uint32_t *iterations,
+                                  double *residual);
+
+/**
+ * What the caller must provide for a configuration.
+ */
+int32_t relgrad_query_sizes(const relgrad_config *config, relgrad_sizes *sizes);
+
+/**
+ * Makes a context with a fresh optimizer state. State and workspace stay the caller's, must
+ * outlive the context, and are freed by nobody else.
+ */
+int32_t relgrad_init(const relgrad_config *config,
+                     void *state,
+                     size_t state_bytes,
+                     void *workspace,
+                     size_t workspace_bytes,
+                     relgrad_context **context);
+
+/**
+ * As relgrad_init, taking up a state whose bytes were kept: training goes on bit for bit.
+ */
+int32_t relgrad_attach(const relgrad_config *config,
+                       void *state,
+                       size_t state_bytes,
+                       void *workspace,
+                       size_t workspace_bytes,
+                       relgrad_context **context);
+
+/**
+ * Why the context's last call was refused: argument, value and what is allowed; empty after a
+ * success. At most `len` bytes with the closing NUL.
+ */
+int32_t relgrad_message(relgrad_context *context, char *text, size_t len);
+
+/**
+ * Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY.
+ */
+int32_t relgrad_params_init(relgrad_context *context,
+                            float *params,
+                            size_t params_len,
+                            uint32_t init,
+                            uint64_t seed);
+
+/**
+ * Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED or
+ * RELGRAD_INIT_STANDARDIZED. Needs config.input_transform. `ridge` times the mean variance is
+ * added to every variance; 1e-6 serves. Scratch: sizes.start_bytes.
+ */
+int32_t relgrad_params_init_data(relgrad_context *context,
+                                 float *params,
+                                 size_t params_len,
+                                 const relgrad_batch *data,
+                                 uint32_t init,
+                                 uint64_t seed,
+                                 double ridge,
+                                 void *scratch,
+                                 size_t scratch_bytes);
+
+/**
+ * Reads parameters that were loaded or changed, and makes the log-determinants (and tracked
+ * inverses) exact by LU. Scratch: sizes.refresh_bytes. `report` may be NULL.
+ */
+int32_t relgrad_refresh(relgrad_context *context,
+                        const float *params,
+                        size_t params_len,
+                        void *scratch,
+                        size_t scratch_bytes,
+                        relgrad_refresh_report *report);
+
+/**
+ * sum_k log|det W_k| + sum log|scale| as last known; `age` (may be NULL) counts the steps since
+ * it was exact.
+ */
+int32_t relgrad_log_det(relgrad_context *context, double *log_det, uint64_t *age);
+
+/**
+ * Steps taken since relgrad_init.
+ */
+int32_t relgrad_steps(relgrad_context *context, uint64_t *steps);
+
+/**
+ * The instruction set in use, RELGRAD_LEVEL_...
+ */
+int32_t relgrad_level(relgrad_context *context, uint32_t *level);
+
+/**
+ * One ascent step on the mean log-likelihood of a batch: nothing is allocated, and nothing
+ * changes unless all of it succeeds. `report` may be NULL.
+ */
+int32_t relgrad_step(relgrad_context *context,
+                     float *params,
+                     size_t params_len,
+                     const relgrad_batch *batch,
+                     double rate,
+                     relgrad_report *report);
+
+/**
+ * The gradient of the mean log-likelihood (an ascent direction of the configured kind), laid
+ * out as the parameters without shift and scale. `report` may be NULL.
+ */
+int32_t relgrad_gradient(relgrad_context *context,
+                         const float *params,
+                         size_t params_len,
+                         const relgrad_batch *batch,
+                         float *gradient,
+                         size_t gradient_len,
+                         relgrad_report *report);
+
+/**
+ * Adds a part of a batch to `sums` (sizes.gradient_len numbers, zero at first) and `totals`
+ * (zero at first). Not for the natural optimizer: see relgrad_factors.
+ */
+int32_t relgrad_accumulate(relgrad_context *context,
+                           const float *params,
+                           size_t params_len,
+                           const relgrad_batch *batch,
+                           float *sums,
+                           size_t sums_len,
+                           relgrad_totals *totals);
+
+/**
+ * Adds another part's sums and totals.
+ */
+int32_t relgrad_merge(relgrad_context *context,
+                      float *sums,
+                      size_t sums_len,
+                      relgrad_totals *totals,
+                      const float *other,
+                      size_t other_len,
+                      const relgrad_totals *other_totals);
+
+/**
+ * One step with accumulated sums: relgrad_step with the whole batch up to the order of
+ * summation. Log-determinants are out of date afterwards. `report` may be NULL.
+ */
+int32_t relgrad_apply(relgrad_context *context,
+                      float *params,
+                      size_t params_len,
+                      const float *sums,
+                      size_t sums_len,
+                      const relgrad_totals *totals,
+                      double rate,
+                      relgrad_report *report);
+
+/**
+ * Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L) and
+ * adds to `totals`. Relative gradients only.
+ */
+int32_t relgrad_factors(relgrad_context *context,
+                        const float *params,
+                        size_t params_len,
+                        const relgrad_batch *batch,
+                        float *factors,
+                        size_t factors_len,
+                        relgrad_totals *totals);
+
+/**
+ * One step with the factors of `rows` samples, gathered in order: the bits of relgrad_step with
+ * the whole batch. `weights` (one a row) and `report` may be NULL.
+ */
+int32_t relgrad_apply_factors(relgrad_context *context,
+                              float *params,
+                              size_t params_len,
+                              const float *factors,
+                              size_t factors_len,
+                              size_t rows,
+                              const float *weights,
+                              const relgrad_totals *totals,
+                              double rate,
+                              relgrad_report *report);
+
+/**
+ * The latents of a batch, rows * dim numbers.
+ */
+int32_t relgrad_forward(relgrad_context *context,
+                        const float *params,
+                        size_t params_len,
+                        const relgrad_batch *batch,
+                        float *z,
+                        size_t z_len);
+
+/**
+ * log p(x) of every row, in nats. The log-determinants must be exact: see relgrad_refresh.
+ */
+int32_t relgrad_log_likelihood(relgrad_context *context,
+                               const float *params,
+                               size_t params_len,
+                               const relgrad_batch *batch,
+                               double *log_p,
+                               size_t log_p_len);
+
+/**
+ * Adds, for every unit of the layers with an activation, the number of rows whose
+ * pre-activation is positive: near 0 or near all, the unit lies on one side of the kink.
+ */
+int32_t relgrad_count_positive(relgrad_context *context,
+                               const float *params,
+                               size_t params_len,
+                               const relgrad_batch *batch,
+                               uint64_t *counts,
+                               size_t counts_len);
+
+/**
+ * Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.
+ */
+int32_t relgrad_factorize(relgrad_context *context,
+                          const float *params,
+                          size_t params_len,
+                          void *factorization,
+                          size_t factorization_bytes);
+
+/**
+ * Data from `rows` rows of latents. With NULL for `factorization` it uses the inverses carried
+ * along by config.track_inverse. `report` may be NULL.
+ */
+int32_t relgrad_inverse(relgrad_context *context,
+                        const float *params,
+                        size_t params_len,
+                        const void *factorization,
+                        size_t factorization_bytes,
+                        const float *z,
+                        size_t z_len,
+                        size_t rows,
+                        float *x,
+                        size_t x_len,
+                        relgrad_inversion *report);
+
+/**
+ * `rows` samples of the model; the same seed gives the same samples everywhere. Factorization
+ * and `report` as for relgrad_inverse.
+ */
+int32_t relgrad_sample(relgrad_context *context,
+                       const float *params,
+                       size_t params_len,
+                       const void *factorization,
+                       size_t factorization_bytes,
+                       uint64_t seed,
+                       size_t rows,
+                       float *x,
+                       size_t x_len,
+                       relgrad_inversion *report);
+
+/**
+ * As relgrad_query_sizes, in double.
+ */
+int32_t relgrad_query_sizes_f64(const relgrad_config *config, relgrad_sizes *sizes);
+
+/**
+ * As relgrad_init, in double.
+ */
+int32_t relgrad_init_f64(const relgrad_config *config,
+                         void *state,
+                         size_t state_bytes,
+                         void *workspace,
+                         size_t workspace_bytes,
+                         relgrad_context_f64 **context);
+
+/**
+ * As relgrad_attach, in double.
+ */
+int32_t relgrad_attach_f64(const relgrad_config *config,
+                           void *state,
+                           size_t state_bytes,
+                           void *workspace,
+                           size_t workspace_bytes,
+                           relgrad_context_f64 **context);
+
+/**
+ * As relgrad_message, in double.
+ */
+int32_t relgrad_message_f64(relgrad_context_f64 *context, char *text, size_t len);
+
+/**
+ * As relgrad_params_init, in double.
+ */
+int32_t relgrad_params_init_f64(relgrad_context_f64 *context,
+                                double *params,
+                                size_t params_len,
+                                uint32_t init,
+                                uint64_t seed);
+
+/**
+ * As relgrad_params_init_data, in double.
+ */
+int32_t relgrad_params_init_data_f64(relgrad_context_f64 *context,
+                                     double *params,
+                                     size_t params_len,
+                                     const relgrad_batch_f64 *data,
+                                     uint32_t init,
+                                     uint64_t seed,
+                                     double ridge,
+                                     void *scratch,
+                                     size_t scratch_bytes);
+
+/**
+ * As relgrad_refresh, in double.
+ */
+int32_t relgrad_refresh_f64(relgrad_context_f64 *context,
+                            const double *params,
+                            size_t params_len,
+                            void *scratch,
+                            size_t scratch_bytes,
+                            relgrad_refresh_report *report);
+
+/**
+ * As relgrad_log_det, in double.
+ */
+int32_t relgrad_log_det_f64(relgrad_context_f64 *context, double *log_det, uint64_t *age);
+
+/**
+ * As relgrad_steps, in double.
+ */
+int32_t relgrad_steps_f64(relgrad_context_f64 *context, uint64_t *steps);
+
+/**
+ * As relgrad_level, in double.
+ */
+int32_t relgrad_level_f64(relgrad_context_f64 *context, uint32_t *level);
+
+/**
+ * As relgrad_step, in double.
+ */
+int32_t relgrad_step_f64(relgrad_context_f64 *context,
+                         double *params,
+                         size_t params_len,
+                         const relgrad_batch_f64 *batch,
+                         double rate,
+                         relgrad_report *report);
+
+/**
+ * As relgrad_gradient, in double.
+ */
+int32_t relgrad_gradient_f64(relgrad_context_f64 *context,
+                             const double *params,
+                             size_t params_len,
+                             const relgrad_batch_f64 *batch,
+                             double *gradient,
+                             size_t gradient_len,
+                             relgrad_report *report);
+
+/**
+ * As relgrad_accumulate, in double.
+ */
+int32_t relgrad_accumulate_f64(relgrad_context_f64 *context,
+                               const double *params,
+                               size_t params_len,
+                               const relgrad_batch_f64 *batch,
+                               double *sums,
+                               size_t sums_len,
+                               relgrad_totals *totals);
+
+/**
+ * As relgrad_merge, in double.
+ */
+int32_t relgrad_merge_f64(relgrad_context_f64 *context,
+                          double *sums,
+                          size_t sums_len,
+                          relgrad_totals *totals,
+                          const double *other,
+                          size_t other_len,
+                          const relgrad_totals *other_totals);
+
+/**
+ * As relgrad_apply, in double.
+ */
+int32_t relgrad_apply_f64(relgrad_context_f64 *context,
+                          double *params,
+                          size_t params_len,
+                          const double *sums,
+                          size_t sums_len,
+                          const relgrad_totals *totals,
+                          double rate,
+                          relgrad_report *report);
+
+/**
+ * As relgrad_factors, in double.
+ */
+int32_t relgrad_factors_f64(relgrad_context_f64 *context,
+                            const double *params,
+                            size_t params_len,
+                            const relgrad_batch_f64 *batch,
+                            double *factors,
+                            size_t factors_len,
+                            relgrad_totals *totals);
+
+/**
+ * As relgrad_apply_factors, in double.
+ */
+int32_t relgrad_apply_factors_f64(relgrad_context_f64 *context,
+                                  double *params,
+                                  size_t params_len,
+                                  const double *factors,
+                                  size_t factors_len,
+                                  size_t rows,
+                                  const double *weights,
+                                  const relgrad_totals *totals,
+                                  double rate,
+                                  relgrad_report *report);
+
+/**
+ * As relgrad_forward, in double.
+ */
+int32_t relgrad_forward_f64(relgrad_context_f64 *context,
+                            const double *params,
+                            size_t params_len,
+                            const relgrad_batch_f64 *batch,
+                            double *z,
+                            size_t z_len);
+
+/**
+ * As relgrad_log_likelihood, in double.
+ */
+int32_t relgrad_log_likelihood_f64(relgrad_context_f64 *context,
+                                   const double *params,
+                                   size_t params_len,
+                                   const relgrad_batch_f64 *batch,
+                                   double *log_p,
+                                   size_t log_p_len);
+
+/**
+ * As relgrad_count_positive, in double.
+ */
+int32_t relgrad_count_positive_f64(relgrad_context_f64 *context,
+                                   const double *params,
+                                   size_t params_len,
+                                   const relgrad_batch_f64 *batch,
+                                   uint64_t *counts,
+                                   size_t counts_len);
+
+/**
+ * As relgrad_factorize, in double.
+ */
+int32_t relgrad_factorize_f64(relgrad_context_f64 *context,
+                              const double *params,
+                              size_t params_len,
+                              void *factorization,
+                              size_t factorization_bytes);
+
+/**
+ * As relgrad_inverse, in double.
+ */
+int32_t relgrad_inverse_f64(relgrad_context_f64 *context,
+                            const double *params,
+                            size_t params_len,
+                            const void *factorization,
+                            size_t factorization_bytes,
+                            const double *z,
+                            size_t z_len,
+                            size_t rows,
+                            double *x,
+                            size_t x_len,
+                            relgrad_inversion *report);
+
+/**
+ * As relgrad_sample, in double.
+ */
+int32_t relgrad_sample_f64(relgrad_context_f64 *context,
+                           const double *params,
+                           size_t params_len,
+                           const void *factorization,
+                           size_t factorization_bytes,
+                           uint64_t seed,
+                           size_t rows,
+                           double *x,
+                           size_t x_len,
+                           relgrad_inversion *report);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* RELGRAD_H */

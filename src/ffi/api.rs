@@ -1,0 +1,514 @@
+//! The entry points' bodies, once for both precisions. Outputs are written on success only.
+//!
+//! # Safety
+//! Of all functions here: pointers that are not NULL and aligned point to memory of the stated
+//! length, readable or writable as their type says, which nothing else uses meanwhile;
+//! contexts are as [`enter`] demands.
+#![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
+
+use core::ffi::c_void;
+
+use super::context::{CBatch, CONTEXT_BYTES, Checked, Context, code, enter, guarded};
+use super::guard::{self, Region};
+use super::types::*;
+use crate::accumulate::Totals;
+use crate::init::Start;
+use crate::inverse::{Inverse, Inversion};
+use crate::layout::Sizes;
+use crate::session::{Scalar, Session};
+use crate::status::Result;
+
+/// The memory of an output that may be NULL.
+fn optional<X>(name: &'static str, p: *mut X) -> Result<Region> {
+    if p.is_null() {
+        return Region::of(name, core::ptr::dangling::<X>(), 0);
+    }
+    Region::of(name, p, 1)
+}
+
+/// Writes an output that may be NULL.
+unsafe fn put_optional<X>(p: *mut X, v: X) {
+    if !p.is_null() {
+        // SAFETY: writable by contract; alignment was checked by `optional`.
+        unsafe { guard::put(p, v) }
+    }
+}
+
+pub unsafe fn query_sizes<T: Scalar>(
+    config: *const relgrad_config,
+    out: *mut relgrad_sizes,
+) -> i32 {
+    code(guarded(|| {
+        Region::of("sizes", out, 1)?;
+        // SAFETY: as the module says.
+        unsafe {
+            let sizes = Sizes::of::<T>(&guard::value("config", config)?.read()?)?;
+            guard::put(out, relgrad_sizes::of(&sizes, CONTEXT_BYTES));
+        }
+        Ok(())
+    }))
+}
+
+pub unsafe fn create<T: Scalar>(
+    config: *const relgrad_config,
+    state: (*mut c_void, usize),
+    workspace: (*mut c_void, usize),
+    out: *mut *mut Context<T>,
+    fresh: bool,
+) -> i32 {
+    // SAFETY: as the module says.
+    code(guarded(|| unsafe { Context::create(config, state, workspace, out, fresh) }))
+}
+
+/// Runs `f` on a session, its parameters and nothing else.
+unsafe fn with_params<T: Scalar>(
+    c: &mut Context<T>,
+    params: *mut T,
+    len: usize,
+    f: impl FnOnce(&mut Session<T>, &mut [T]) -> Result<()>,
+) -> Result<()> {
+    c.disjoint([Region::of("params", params, len)?], &[])?;
+    // SAFETY: as the module says; disjoint from the context's memory.
+    f(&mut c.session(), unsafe { guard::write("params", params, len)? })
+}
+
+pub unsafe fn params_init<T: Scalar>(
+    ctx: *mut Context<T>,
+    params: *mut T,
+    len: usize,
+    init: u32,
+    seed: u64,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let identity = one_of(init, &[false, true], "init")?;
+            with_params(c, params, len, |s, p| {
+                if identity { s.start_identity(p) } else { s.start_orthogonal(p, seed) }
+            })
+        })
+    }
+}
+
+pub unsafe fn params_init_data<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: *mut B::Number,
+    len: usize,
+    data: *const B,
+    init: u32,
+    seed: u64,
+    ridge: f64,
+    (scratch, bytes): (*mut c_void, usize),
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let whitened =
+                one_of(init.wrapping_sub(RELGRAD_INIT_WHITENED), &[true, false], "init")?;
+            let start = if whitened { Start::Whitened } else { Start::Standardized };
+            let data = Checked::new(data, c.dim())?;
+            let scratch = scratch.cast::<u8>();
+            let scratch_region = Region::of("scratch", scratch, bytes)?;
+            let written = [Region::of("params", params, len)?, scratch_region];
+            c.disjoint(written, &data.regions)?;
+            let (p, scratch) =
+                (guard::write("params", params, len)?, guard::write("scratch", scratch, bytes)?);
+            c.session().start_from_data(p, &data.batch(), start, seed, ridge, scratch)
+        })
+    }
+}
+
+pub unsafe fn refresh<T: Scalar>(
+    ctx: *mut Context<T>,
+    params: *const T,
+    len: usize,
+    (scratch, bytes): (*mut c_void, usize),
+    report: *mut relgrad_refresh_report,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let scratch = scratch.cast::<u8>();
+            let written = [Region::of("scratch", scratch, bytes)?, optional("report", report)?];
+            c.disjoint(written, &[Region::of("params", params, len)?])?;
+            let scratch = guard::write("scratch", scratch, bytes)?;
+            let out = c.session().refresh(guard::read("params", params, len)?, scratch)?;
+            put_optional(report, out.into());
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn log_det<T: Scalar>(ctx: *mut Context<T>, out: *mut f64, age: *mut u64) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            c.disjoint([Region::of("log_det", out, 1)?, optional("age", age)?], &[])?;
+            let (log_det, steps) = c.session().log_det()?;
+            guard::put(out, log_det);
+            put_optional(age, steps);
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn steps<T: Scalar>(ctx: *mut Context<T>, out: *mut u64) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            c.disjoint([Region::of("steps", out, 1)?], &[])?;
+            guard::put(out, c.session().steps());
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn level<T: Scalar>(ctx: *mut Context<T>, out: *mut u32) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            c.disjoint([Region::of("level", out, 1)?], &[])?;
+            guard::put(out, c.session().level() as u32);
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn message<T: Scalar>(ctx: *mut Context<T>, text: *mut u8, len: usize) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        let mut last = None;
+        let status = enter(ctx, |c| {
+            last = c.last;
+            c.disjoint([Region::of("text", text, len)?], &[])?;
+            super::write_text(guard::write("text", text, len)?, last.as_ref());
+            Ok(())
+        });
+        // Asking is not a failure to remember: the message can be asked for again.
+        if status == RELGRAD_OK {
+            (*ctx).last = last;
+        }
+        status
+    }
+}
+
+pub unsafe fn step<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: *mut B::Number,
+    len: usize,
+    batch: *const B,
+    rate: f64,
+    report: *mut relgrad_report,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let batch = Checked::new(batch, c.dim())?;
+            let written = [Region::of("params", params, len)?, optional("report", report)?];
+            c.disjoint(written, &batch.regions)?;
+            let params = guard::write("params", params, len)?;
+            let out = c.session().step(params, &batch.batch(), rate)?;
+            put_optional(report, out.into());
+            Ok(())
+        })
+    }
+}
+
+/// Runs `f` on a session, parameters to read, a batch, and an output slice.
+unsafe fn on_batch<B: CBatch, O>(
+    ctx: *mut Context<B::Number>,
+    (params, len): (*const B::Number, usize),
+    batch: *const B,
+    (name, out, out_len): (&'static str, *mut O, usize),
+    extra: impl FnOnce() -> Result<Region>,
+    f: impl FnOnce(
+        &mut Session<B::Number>,
+        &[B::Number],
+        &crate::batch::Batch<B::Number>,
+        &mut [O],
+    ) -> Result<()>,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let batch = Checked::new(batch, c.dim())?;
+            let params_region = Region::of("params", params, len)?;
+            let [x, weights] = batch.regions;
+            let written = [Region::of(name, out, out_len)?, extra()?];
+            c.disjoint(written, &[params_region, x, weights])?;
+            let out = guard::write(name, out, out_len)?;
+            f(&mut c.session(), guard::read("params", params, len)?, &batch.batch(), out)
+        })
+    }
+}
+
+fn no_more() -> Result<Region> {
+    Region::of("none", core::ptr::dangling::<u8>(), 0)
+}
+
+pub unsafe fn gradient<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    out: (*mut B::Number, usize),
+    report: *mut relgrad_report,
+) -> i32 {
+    let out = ("gradient", out.0, out.1);
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(
+            ctx,
+            params,
+            batch,
+            out,
+            || optional("report", report),
+            |s, p, b, out| {
+                let r = s.gradient(p, b, out)?;
+                put_optional(report, r.into());
+                Ok(())
+            },
+        )
+    }
+}
+
+pub unsafe fn accumulate<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    sums: (*mut B::Number, usize),
+    totals: *mut Totals,
+) -> i32 {
+    let out = ("sums", sums.0, sums.1);
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(
+            ctx,
+            params,
+            batch,
+            out,
+            || Region::of("totals", totals, 1),
+            |s, p, b, out| s.accumulate(p, b, out, &mut *totals),
+        )
+    }
+}
+
+pub unsafe fn factors<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    out: (*mut B::Number, usize),
+    totals: *mut Totals,
+) -> i32 {
+    let out = ("factors", out.0, out.1);
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(
+            ctx,
+            params,
+            batch,
+            out,
+            || Region::of("totals", totals, 1),
+            |s, p, b, out| s.factors(p, b, out, &mut *totals),
+        )
+    }
+}
+
+pub unsafe fn merge<T: Scalar>(
+    ctx: *mut Context<T>,
+    (sums, len): (*mut T, usize),
+    totals: *mut Totals,
+    (other, other_len): (*const T, usize),
+    other_totals: *const Totals,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let written = [Region::of("sums", sums, len)?, Region::of("totals", totals, 1)?];
+            let read = [
+                Region::of("other", other, other_len)?,
+                Region::of("other_totals", other_totals, 1)?,
+            ];
+            c.disjoint(written, &read)?;
+            let sums = guard::write("sums", sums, len)?;
+            let other = guard::read("other", other, other_len)?;
+            c.session().merge(sums, &mut *totals, other, &*other_totals)
+        })
+    }
+}
+
+pub unsafe fn apply<T: Scalar>(
+    ctx: *mut Context<T>,
+    (params, len): (*mut T, usize),
+    (sums, sums_len): (*const T, usize),
+    totals: *const Totals,
+    rate: f64,
+    report: *mut relgrad_report,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let written = [Region::of("params", params, len)?, optional("report", report)?];
+            let read = [Region::of("sums", sums, sums_len)?, Region::of("totals", totals, 1)?];
+            c.disjoint(written, &read)?;
+            let params = guard::write("params", params, len)?;
+            let sums = guard::read("sums", sums, sums_len)?;
+            let out = c.session().apply(params, sums, &*totals, rate)?;
+            put_optional(report, out.into());
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn apply_factors<T: Scalar>(
+    ctx: *mut Context<T>,
+    (params, len): (*mut T, usize),
+    (factors, factors_len): (*const T, usize),
+    rows: usize,
+    weights: *const T,
+    totals: *const Totals,
+    rate: f64,
+    report: *mut relgrad_report,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let count = if weights.is_null() { 0 } else { rows };
+            let w = guard::read("weights", weights, count)?;
+            let written = [Region::of("params", params, len)?, optional("report", report)?];
+            let read = [
+                Region::of("factors", factors, factors_len)?,
+                Region::of("weights", w.as_ptr(), count)?,
+                Region::of("totals", totals, 1)?,
+            ];
+            c.disjoint(written, &read)?;
+            let w = (!weights.is_null()).then_some(w);
+            let params = guard::write("params", params, len)?;
+            let factors = guard::read("factors", factors, factors_len)?;
+            let out = c.session().apply_factors(params, factors, rows, w, &*totals, rate)?;
+            put_optional(report, out.into());
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn forward<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    z: (*mut B::Number, usize),
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(ctx, params, batch, ("z", z.0, z.1), no_more, |s, p, b, z| s.forward(p, b, z))
+    }
+}
+
+pub unsafe fn log_likelihood<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    out: (*mut f64, usize),
+) -> i32 {
+    let out = ("log_p", out.0, out.1);
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(ctx, params, batch, out, no_more, |s, p, b, out| s.log_likelihood(p, b, out))
+    }
+}
+
+pub unsafe fn count_positive<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    counts: (*mut u64, usize),
+) -> i32 {
+    let out = ("counts", counts.0, counts.1);
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(ctx, params, batch, out, no_more, |s, p, b, out| s.count_positive(p, b, out))
+    }
+}
+
+pub unsafe fn factorize<T: Scalar>(
+    ctx: *mut Context<T>,
+    (params, len): (*const T, usize),
+    (memory, bytes): (*mut c_void, usize),
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let memory = memory.cast::<u8>();
+            let written = [Region::of("factorization", memory, bytes)?];
+            c.disjoint(written, &[Region::of("params", params, len)?])?;
+            let memory = guard::write("factorization", memory, bytes)?;
+            c.session().factorize(guard::read("params", params, len)?, memory)
+        })
+    }
+}
+
+/// Runs `f` with what inverts the layers: a factorization, or with NULL the tracked inverses.
+unsafe fn inverting<T: Scalar>(
+    ctx: *mut Context<T>,
+    (params, len): (*const T, usize),
+    (memory, bytes): (*const c_void, usize),
+    (x, x_len): (*mut T, usize),
+    report: *mut relgrad_inversion,
+    (z, z_len): (*const T, usize),
+    f: impl FnOnce(&mut Session<T>, &[T], &Inverse, &mut [T]) -> Result<Inversion>,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let bytes = if memory.is_null() { 0 } else { bytes };
+            let memory = guard::read("factorization", memory.cast::<u8>(), bytes)?;
+            let written = [Region::of("x", x, x_len)?, optional("report", report)?];
+            let read = [
+                Region::of("params", params, len)?,
+                Region::of("factorization", memory.as_ptr(), bytes)?,
+                Region::of("z", z, z_len)?,
+            ];
+            c.disjoint(written, &read)?;
+            let with = if bytes == 0 { Inverse::Tracked } else { Inverse::Factorization(memory) };
+            let params = guard::read("params", params, len)?;
+            let x = guard::write("x", x, x_len)?;
+            let out = f(&mut c.session(), params, &with, x)?;
+            put_optional(report, out.into());
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn inverse<T: Scalar>(
+    ctx: *mut Context<T>,
+    params: (*const T, usize),
+    memory: (*const c_void, usize),
+    (z, z_len): (*const T, usize),
+    rows: usize,
+    x: (*mut T, usize),
+    report: *mut relgrad_inversion,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        inverting(ctx, params, memory, x, report, (z, z_len), |s, p, with, x| {
+            s.inverse(p, with, guard::read("z", z, z_len)?, rows, x)
+        })
+    }
+}
+
+pub unsafe fn sample<T: Scalar>(
+    ctx: *mut Context<T>,
+    params: (*const T, usize),
+    memory: (*const c_void, usize),
+    seed: u64,
+    rows: usize,
+    x: (*mut T, usize),
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let no_latents = (core::ptr::dangling::<T>(), 0);
+    // SAFETY: as the module says.
+    unsafe {
+        inverting(ctx, params, memory, x, report, no_latents, |s, p, with, x| {
+            s.sample(p, with, seed, rows, x)
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! What an opaque `relgrad_context` is: a session's configuration and where its memory lies.
+//! It lives at the start of the workspace, so that the caller frees nothing of ours.
+
+use core::ffi::c_void;
+use core::marker::PhantomData;
+
+use super::guard::{self, Region};
+use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config};
+use crate::base_density::CustomBase;
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::layout::Sizes;
+use crate::session::{Scalar, Session};
+use crate::status::{Error, Result, Status, Value};
+
+/// Bytes of the workspace that the context takes; the same on every target.
+pub(super) const CONTEXT_BYTES: usize = 1024;
+
+/// See the module.
+pub(super) struct Context<T> {
+    magic: u64,
+    config: Config,
+    sizes: Sizes,
+    state: *mut u8,
+    work: *mut u8,
+    /// Why the last call was refused.
+    pub last: Option<Error>,
+    numbers: PhantomData<T>,
+}
+
+const _: () = assert!(size_of::<Context<f64>>() <= CONTEXT_BYTES);
+
+/// "relgradc", and the number type's width.
+fn magic<T: Scalar>() -> u64 {
+    0x6364_6172_676c_6572 ^ u64::from(T::BITS)
+}
+
+/// Runs the body of an entry point, which must not let a panic out.
+pub(super) fn guarded(f: impl FnOnce() -> Result<()>) -> Result<()> {
+    #[cfg(feature = "std")]
+    {
+        let internal =
+            Error::new(Status::Internal, "relgrad", Value::None, "this is a defect: report it");
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(Err(internal))
+    }
+    #[cfg(not(feature = "std"))]
+    f()
+}
+
+pub(super) fn code(result: Result<()>) -> i32 {
+    result.map_or_else(|e| e.status as i32, |()| super::types::RELGRAD_OK)
+}
+
+/// Runs `f` on the context behind `ctx` and keeps the error for `relgrad_message`.
+///
+/// # Safety
+/// `ctx` is NULL or was returned by init or attach, its memory still there and not in use by
+/// another thread.
+pub(super) unsafe fn enter<T: Scalar>(
+    ctx: *mut Context<T>,
+    f: impl FnOnce(&mut Context<T>) -> Result<()>,
+) -> i32 {
+    let region = Region::of("context", ctx, 1);
+    if let Err(e) = region {
+        return e.status as i32;
+    }
+    // SAFETY: not NULL and aligned; a context by contract.
+    let context = unsafe { &mut *ctx };
+    if context.magic != magic::<T>() {
+        return Status::State as i32;
+    }
+    let result = guarded(|| f(context));
+    context.last = result.err();
+    code(result)
+}
+
+impl<T: Scalar> Context<T> {
+    /// Makes a context in `workspace`; `fresh` initialises the state, otherwise it is taken up.
+    ///
+    /// # Safety
+    /// If not NULL and aligned, the buffers are writable for their bytes and `config` and `out`
+    /// for their types.
+    pub unsafe fn create(
+        config: *const relgrad_config,
+        (state, state_bytes): (*mut c_void, usize),
+        (workspace, workspace_bytes): (*mut c_void, usize),
+        out: *mut *mut Context<T>,
+        fresh: bool,
+    ) -> Result<()> {
+        let (state, workspace) = (state.cast::<u8>(), workspace.cast::<u8>());
+        let regions = [
+            Region::of("workspace", workspace, workspace_bytes)?,
+            Region::of("state", state, state_bytes)?,
+            Region::of("context", out, 1)?,
+        ];
+        // SAFETY: by contract.
+        let config = unsafe { guard::value("config", config)? };
+        guard::disjoint(&regions, &[Region::of("config", config, 1)?])?;
+        let config = config.read()?;
+        let sizes = Sizes::of::<T>(&config)?;
+        let needed = sizes.workspace_bytes + CONTEXT_BYTES;
+        // SAFETY: by contract, and disjoint from each other.
+        let (state_slice, memory) = unsafe {
+            (
+                guard::write("state", state, state_bytes)?,
+                guard::write("workspace", workspace, workspace_bytes)?,
+            )
+        };
+        crate::workspace::check(memory, needed, "workspace")?;
+        let work = &mut memory[CONTEXT_BYTES..];
+        if fresh {
+            Session::<T>::new(&config, state_slice, work)?;
+        } else {
+            Session::<T>::attach(&config, state_slice, work)?;
+        }
+        let work = work.as_mut_ptr();
+        let context = workspace.cast::<Context<T>>();
+        // SAFETY: the workspace is aligned to 64 and begins with CONTEXT_BYTES for this.
+        unsafe {
+            context.write(Context {
+                magic: magic::<T>(),
+                config,
+                sizes,
+                state,
+                work,
+                last: None,
+                numbers: PhantomData,
+            });
+            out.write(context);
+        }
+        Ok(())
+    }
+
+    pub fn dim(&self) -> usize {
+        self.config.dim
+    }
+
+    /// The session in this context's memory.
+    pub fn session(&mut self) -> Session<'_, T> {
+        // SAFETY: `create` got these buffers with at least these bytes, and the context's
+        // contract keeps them there and unshared.
+        let (state, work) = unsafe {
+            (
+                core::slice::from_raw_parts_mut(self.state, self.sizes.state_bytes),
+                core::slice::from_raw_parts_mut(self.work, self.sizes.workspace_bytes),
+            )
+        };
+        Session::view(&self.config, &self.sizes, state, work)
+    }
+
+    /// Refuses arguments that share memory with each other, the state or the workspace.
+    pub fn disjoint<const N: usize>(&self, written: [Region; N], read: &[Region]) -> Result<()> {
+        guard::disjoint(&written, read)?;
+        let workspace = self.work.wrapping_sub(CONTEXT_BYTES);
+        let bytes = self.sizes.workspace_bytes + CONTEXT_BYTES;
+        let own = [
+            Region::of("state", self.state, self.sizes.state_bytes)?,
+            Region::of("workspace", workspace, bytes)?,
+        ];
+        for region in written.iter().chain(read) {
+            guard::disjoint(core::slice::from_ref(region), &own)?;
+        }
+        Ok(())
+    }
+}
+
+/// A batch of either precision.
+pub(super) trait CBatch {
+    type Number: Scalar;
+    fn raw(&self) -> RawBatch<Self::Number>;
+}
+
+type BaseFn<T> = unsafe extern "C" fn(*mut c_void, usize, *const T, *mut T, *mut T, usize) -> i32;
+
+/// The fields of `relgrad_batch`.
+pub(super) struct RawBatch<T> {
+    x: *const T,
+    rows: usize,
+    ld: usize,
+    weights: *const T,
+    base: Option<BaseFn<T>>,
+    user: *mut c_void,
+}
+
+impl CBatch for relgrad_batch {
+    type Number = f32;
+    fn raw(&self) -> RawBatch<f32> {
+        let relgrad_batch { x, rows, ld, weights, base, user } = *self;
+        RawBatch { x, rows, ld, weights, base, user }
+    }
+}
+
+impl CBatch for relgrad_batch_f64 {
+    type Number = f64;
+    fn raw(&self) -> RawBatch<f64> {
+        let relgrad_batch_f64 { x, rows, ld, weights, base, user } = *self;
+        RawBatch { x, rows, ld, weights, base, user }
+    }
+}
+
+/// A caller's density function.
+struct Callback<T> {
+    function: BaseFn<T>,
+    user: *mut c_void,
+}
+
+impl<T> CustomBase<T> for Callback<T> {
+    fn evaluate(&self, sample: usize, z: &[T], log_density: &mut [T], score: &mut [T]) -> bool {
+        let (p, s) = (log_density.as_mut_ptr(), score.as_mut_ptr());
+        // SAFETY: the slices have `dim` numbers each; the function is the caller's to vouch for.
+        unsafe { (self.function)(self.user, sample, z.as_ptr(), p, s, z.len()) == 0 }
+    }
+}
+
+/// A batch whose pointers were checked.
+pub(super) struct Checked<'a, T> {
+    x: &'a [T],
+    rows: usize,
+    ld: usize,
+    weights: Option<&'a [T]>,
+    base: Option<Callback<T>>,
+    pub regions: [Region; 2],
+}
+
+impl<'a, T: Scalar> Checked<'a, T> {
+    /// # Safety
+    /// If not NULL and aligned, the pointers of the batch are readable for what its shape says.
+    pub unsafe fn new<B: CBatch<Number = T>>(batch: *const B, dim: usize) -> Result<Self> {
+        // SAFETY: by contract.
+        let raw = unsafe { guard::value("batch", batch)? }.raw();
+        let ld = if raw.ld == 0 { dim } else { raw.ld };
+        if ld < dim {
+            let v = Value::Int(ld as u64);
+            let allowed = "must be 0 or at least dim";
+            return Err(Error::new(Status::LeadingDimension, "batch.ld", v, allowed));
+        }
+        let len = raw.rows.saturating_sub(1).saturating_mul(ld).saturating_add(dim);
+        let len = if raw.rows == 0 { 0 } else { len };
+        let weight_count = if raw.weights.is_null() { 0 } else { raw.rows };
+        // SAFETY: by contract.
+        let (x, weights) = unsafe {
+            (
+                guard::read("batch.x", raw.x, len)?,
+                guard::read("batch.weights", raw.weights, weight_count)?,
+            )
+        };
+        Ok(Checked {
+            x,
+            rows: raw.rows,
+            ld,
+            weights: (!raw.weights.is_null()).then_some(weights),
+            base: raw.base.map(|function| Callback { function, user: raw.user }),
+            regions: [
+                Region::of("batch.x", x.as_ptr(), len)?,
+                Region::of("batch.weights", weights.as_ptr(), weight_count)?,
+            ],
+        })
+    }
+
+    pub fn batch(&self) -> Batch<'_, T> {
+        let mut batch = Batch::new(self.x, self.rows).with_ld(self.ld);
+        if let Some(weights) = self.weights {
+            batch = batch.with_weights(weights);
+        }
+        if let Some(base) = &self.base {
+            batch = batch.with_base(base);
+        }
+        batch
+    }
+}

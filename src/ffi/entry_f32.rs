@@ -1,0 +1,362 @@
+//! The entry points in float. Bodies and safety: see `api`.
+
+use core::ffi::{c_char, c_void};
+
+use super::api;
+use super::types::*;
+use crate::accumulate::Totals;
+
+/// What the caller must provide for a configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_query_sizes(
+    config: *const relgrad_config,
+    sizes: *mut relgrad_sizes,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::query_sizes::<f32>(config, sizes) }
+}
+
+/// Makes a context with a fresh optimizer state. State and workspace stay the caller's, must
+/// outlive the context, and are freed by nobody else.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_init(
+    config: *const relgrad_config,
+    state: *mut c_void,
+    state_bytes: usize,
+    workspace: *mut c_void,
+    workspace_bytes: usize,
+    context: *mut *mut relgrad_context,
+) -> i32 {
+    let (state, workspace) = ((state, state_bytes), (workspace, workspace_bytes));
+    // SAFETY: the caller's promise.
+    unsafe { api::create::<f32>(config, state, workspace, context.cast(), true) }
+}
+
+/// As relgrad_init, taking up a state whose bytes were kept: training goes on bit for bit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_attach(
+    config: *const relgrad_config,
+    state: *mut c_void,
+    state_bytes: usize,
+    workspace: *mut c_void,
+    workspace_bytes: usize,
+    context: *mut *mut relgrad_context,
+) -> i32 {
+    let (state, workspace) = ((state, state_bytes), (workspace, workspace_bytes));
+    // SAFETY: the caller's promise.
+    unsafe { api::create::<f32>(config, state, workspace, context.cast(), false) }
+}
+
+/// Why the context's last call was refused: argument, value and what is allowed; empty after a
+/// success. At most `len` bytes with the closing NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_message(
+    context: *mut relgrad_context,
+    text: *mut c_char,
+    len: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::message::<f32>(context.cast(), text.cast(), len) }
+}
+
+/// Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_params_init(
+    context: *mut relgrad_context,
+    params: *mut f32,
+    params_len: usize,
+    init: u32,
+    seed: u64,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::params_init::<f32>(context.cast(), params, params_len, init, seed) }
+}
+
+/// Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED or
+/// RELGRAD_INIT_STANDARDIZED. Needs config.input_transform. `ridge` times the mean variance is
+/// added to every variance; 1e-6 serves. Scratch: sizes.start_bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_params_init_data(
+    context: *mut relgrad_context,
+    params: *mut f32,
+    params_len: usize,
+    data: *const relgrad_batch,
+    init: u32,
+    seed: u64,
+    ridge: f64,
+    scratch: *mut c_void,
+    scratch_bytes: usize,
+) -> i32 {
+    let scratch = (scratch, scratch_bytes);
+    // SAFETY: the caller's promise.
+    unsafe {
+        api::params_init_data(context.cast(), params, params_len, data, init, seed, ridge, scratch)
+    }
+}
+
+/// Reads parameters that were loaded or changed, and makes the log-determinants (and tracked
+/// inverses) exact by LU. Scratch: sizes.refresh_bytes. `report` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_refresh(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    scratch: *mut c_void,
+    scratch_bytes: usize,
+    report: *mut relgrad_refresh_report,
+) -> i32 {
+    let scratch = (scratch, scratch_bytes);
+    // SAFETY: the caller's promise.
+    unsafe { api::refresh::<f32>(context.cast(), params, params_len, scratch, report) }
+}
+
+/// sum_k log|det W_k| + sum log|scale| as last known; `age` (may be NULL) counts the steps since
+/// it was exact.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_log_det(
+    context: *mut relgrad_context,
+    log_det: *mut f64,
+    age: *mut u64,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::log_det::<f32>(context.cast(), log_det, age) }
+}
+
+/// Steps taken since relgrad_init.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_steps(context: *mut relgrad_context, steps: *mut u64) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::steps::<f32>(context.cast(), steps) }
+}
+
+/// The instruction set in use, RELGRAD_LEVEL_...
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_level(context: *mut relgrad_context, level: *mut u32) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::level::<f32>(context.cast(), level) }
+}
+
+/// One ascent step on the mean log-likelihood of a batch: nothing is allocated, and nothing
+/// changes unless all of it succeeds. `report` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_step(
+    context: *mut relgrad_context,
+    params: *mut f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    rate: f64,
+    report: *mut relgrad_report,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::step(context.cast(), params, params_len, batch, rate, report) }
+}
+
+/// The gradient of the mean log-likelihood (an ascent direction of the configured kind), laid
+/// out as the parameters without shift and scale. `report` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_gradient(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    gradient: *mut f32,
+    gradient_len: usize,
+    report: *mut relgrad_report,
+) -> i32 {
+    let (params, gradient) = ((params, params_len), (gradient, gradient_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::gradient(context.cast(), params, batch, gradient, report) }
+}
+
+/// Adds a part of a batch to `sums` (sizes.gradient_len numbers, zero at first) and `totals`
+/// (zero at first). Not for the natural optimizer: see relgrad_factors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_accumulate(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    sums: *mut f32,
+    sums_len: usize,
+    totals: *mut Totals,
+) -> i32 {
+    let (params, sums) = ((params, params_len), (sums, sums_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::accumulate(context.cast(), params, batch, sums, totals) }
+}
+
+/// Adds another part's sums and totals.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_merge(
+    context: *mut relgrad_context,
+    sums: *mut f32,
+    sums_len: usize,
+    totals: *mut Totals,
+    other: *const f32,
+    other_len: usize,
+    other_totals: *const Totals,
+) -> i32 {
+    let (sums, other) = ((sums, sums_len), (other, other_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::merge::<f32>(context.cast(), sums, totals, other, other_totals) }
+}
+
+/// One step with accumulated sums: relgrad_step with the whole batch up to the order of
+/// summation. Log-determinants are out of date afterwards. `report` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_apply(
+    context: *mut relgrad_context,
+    params: *mut f32,
+    params_len: usize,
+    sums: *const f32,
+    sums_len: usize,
+    totals: *const Totals,
+    rate: f64,
+    report: *mut relgrad_report,
+) -> i32 {
+    let (params, sums) = ((params, params_len), (sums, sums_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::apply::<f32>(context.cast(), params, sums, totals, rate, report) }
+}
+
+/// Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L) and
+/// adds to `totals`. Relative gradients only.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_factors(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    factors: *mut f32,
+    factors_len: usize,
+    totals: *mut Totals,
+) -> i32 {
+    let (params, factors) = ((params, params_len), (factors, factors_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::factors(context.cast(), params, batch, factors, totals) }
+}
+
+/// One step with the factors of `rows` samples, gathered in order: the bits of relgrad_step with
+/// the whole batch. `weights` (one a row) and `report` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_apply_factors(
+    context: *mut relgrad_context,
+    params: *mut f32,
+    params_len: usize,
+    factors: *const f32,
+    factors_len: usize,
+    rows: usize,
+    weights: *const f32,
+    totals: *const Totals,
+    rate: f64,
+    report: *mut relgrad_report,
+) -> i32 {
+    let (params, factors) = ((params, params_len), (factors, factors_len));
+    let context = context.cast();
+    // SAFETY: the caller's promise.
+    unsafe {
+        api::apply_factors::<f32>(context, params, factors, rows, weights, totals, rate, report)
+    }
+}
+
+/// The latents of a batch, rows * dim numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_forward(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    z: *mut f32,
+    z_len: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::forward(context.cast(), (params, params_len), batch, (z, z_len)) }
+}
+
+/// log p(x) of every row, in nats. The log-determinants must be exact: see relgrad_refresh.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_log_likelihood(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    log_p: *mut f64,
+    log_p_len: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::log_likelihood(context.cast(), (params, params_len), batch, (log_p, log_p_len)) }
+}
+
+/// Adds, for every unit of the layers with an activation, the number of rows whose
+/// pre-activation is positive: near 0 or near all, the unit lies on one side of the kink.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_count_positive(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    counts: *mut u64,
+    counts_len: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        api::count_positive(context.cast(), (params, params_len), batch, (counts, counts_len))
+    }
+}
+
+/// Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_factorize(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    factorization: *mut c_void,
+    factorization_bytes: usize,
+) -> i32 {
+    let memory = (factorization, factorization_bytes);
+    // SAFETY: the caller's promise.
+    unsafe { api::factorize::<f32>(context.cast(), (params, params_len), memory) }
+}
+
+/// Data from `rows` rows of latents. With NULL for `factorization` it uses the inverses carried
+/// along by config.track_inverse. `report` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_inverse(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    factorization: *const c_void,
+    factorization_bytes: usize,
+    z: *const f32,
+    z_len: usize,
+    rows: usize,
+    x: *mut f32,
+    x_len: usize,
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
+    // SAFETY: the caller's promise.
+    unsafe {
+        api::inverse::<f32>(context.cast(), params, memory, (z, z_len), rows, (x, x_len), report)
+    }
+}
+
+/// `rows` samples of the model; the same seed gives the same samples everywhere. Factorization
+/// and `report` as for relgrad_inverse.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_sample(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    factorization: *const c_void,
+    factorization_bytes: usize,
+    seed: u64,
+    rows: usize,
+    x: *mut f32,
+    x_len: usize,
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
+    // SAFETY: the caller's promise.
+    unsafe { api::sample::<f32>(context.cast(), params, memory, seed, rows, (x, x_len), report) }
+}

@@ -1,0 +1,301 @@
+//! The C ABI of `include/relgrad.h`.
+//!
+//! Thin functions, written out since the header generator does not see those that macros make;
+//! their bodies are in `api`, once for both precisions. Every pointer goes through `guard`.
+#![allow(clippy::missing_safety_doc, clippy::too_many_arguments, missing_docs)]
+
+mod api;
+mod context;
+mod entry_f32;
+mod entry_f64;
+mod guard;
+mod types;
+
+pub use entry_f32::*;
+pub use entry_f64::*;
+pub use types::*;
+
+use core::ffi::{CStr, c_char};
+use core::fmt::Write;
+
+use crate::config::{Activation, Config};
+use crate::layout::Layout;
+use crate::status::{Error, Result, Status, Value};
+use context::{code, guarded};
+use guard::Region;
+
+/// Major * 10000 + minor * 100 + patch of the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn relgrad_version() -> u32 {
+    let part = |s: &str| s.bytes().fold(0, |n, b| n * 10 + u32::from(b - b'0'));
+    part(env!("CARGO_PKG_VERSION_MAJOR")) * 10000
+        + part(env!("CARGO_PKG_VERSION_MINOR")) * 100
+        + part(env!("CARGO_PKG_VERSION_PATCH"))
+}
+
+/// The library's version as text.
+#[unsafe(no_mangle)]
+pub extern "C" fn relgrad_version_string() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// Whether the header that a program was compiled with fits this library: pass
+/// RELGRAD_ABI_VERSION and sizeof(relgrad_config). Returns RELGRAD_OK or RELGRAD_ERR_ABI.
+#[unsafe(no_mangle)]
+pub extern "C" fn relgrad_abi_check(abi_version: u32, config_size: usize) -> i32 {
+    let fits = abi_version == RELGRAD_ABI_VERSION && config_size == size_of::<relgrad_config>();
+    if fits { RELGRAD_OK } else { RELGRAD_ERR_ABI }
+}
+
+/// A short English text for a status; never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn relgrad_status_string(status: i32) -> *const c_char {
+    let text: &CStr = match Status::ALL.iter().find(|s| **s as i32 == status) {
+        Some(s) => s.c_text(),
+        None if status == RELGRAD_OK => c"success",
+        None => c"unknown status",
+    };
+    text.as_ptr()
+}
+
+/// Fills `config` with the defaults for `layers` layers of `dim` features: smooth leaky ReLU
+/// with a = 0.3, normal base, separate biases, relative gradient, Adam, max_batch 100.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_config_default(
+    config: *mut relgrad_config,
+    dim: u32,
+    layers: u32,
+) -> i32 {
+    code(guarded(|| {
+        Region::of("config", config, 1)?;
+        let defaults = relgrad_config::of(&Config::new(dim as usize, layers as usize));
+        // SAFETY: not NULL and aligned; writable by contract.
+        unsafe { guard::put(config, defaults) };
+        Ok(())
+    }))
+}
+
+/// Whether a configuration is usable. If not, and `text` is not NULL, writes what is wrong, its
+/// value and what is allowed to `text` (at most `len` bytes with the closing NUL).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_config_check(
+    config: *const relgrad_config,
+    text: *mut c_char,
+    len: usize,
+) -> i32 {
+    // SAFETY: the caller vouches for `config` and `len` bytes of `text`.
+    let result = guarded(|| unsafe { guard::value("config", config)?.read().map(|_| ()) });
+    if !text.is_null() {
+        // SAFETY: as above.
+        if let Ok(out) = unsafe { guard::write("text", text.cast::<u8>(), len) } {
+            write_text(out, result.err().as_ref());
+        }
+    }
+    code(result)
+}
+
+/// Where layer `layer` (from 0) lies in the parameters: its weight has dim * dim numbers, its
+/// bias dim (none without biases). `weight` and `bias` may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_param_offsets(
+    config: *const relgrad_config,
+    layer: u32,
+    weight: *mut usize,
+    bias: *mut usize,
+) -> i32 {
+    code(guarded(|| {
+        // SAFETY: the caller vouches for `config`.
+        let config = unsafe { guard::value("config", config)?.read()? };
+        if layer as usize >= config.layers {
+            let v = Value::Int(layer.into());
+            return Err(Error::new(Status::Layers, "layer", v, "must be below config.layers"));
+        }
+        let layout = Layout::new(&config);
+        let out = [(weight, layout.weight(layer as usize)), (bias, layout.bias(layer as usize))];
+        for (p, _) in out.iter().filter(|(p, _)| !p.is_null()) {
+            Region::of("offset", *p, 1)?;
+        }
+        for (p, range) in out.into_iter().filter(|(p, _)| !p.is_null()) {
+            // SAFETY: not NULL and aligned; writable by contract.
+            unsafe { guard::put(p, range.start) };
+        }
+        Ok(())
+    }))
+}
+
+/// The rate of a schedule at step `step`, counted from 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_schedule_rate(
+    schedule: *const relgrad_schedule,
+    step: u64,
+    rate: *mut f64,
+) -> i32 {
+    code(guarded(|| {
+        Region::of("rate", rate, 1)?;
+        // SAFETY: the caller vouches for both pointers.
+        unsafe { guard::put(rate, guard::value("schedule", schedule)?.read()?.at(step)) };
+        Ok(())
+    }))
+}
+
+/// s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b. The
+/// outputs may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_activation_evaluate(
+    activation: u32,
+    a: f64,
+    b: f64,
+    y: f64,
+    s: *mut f64,
+    slope: *mut f64,
+    bend: *mut f64,
+) -> i32 {
+    code(guarded(|| {
+        let values = read_activation(activation, a, b)?.evaluate(y);
+        let out = [(s, values.0), (slope, values.1), (bend, values.2)];
+        for (p, _) in out.iter().filter(|(p, _)| !p.is_null()) {
+            Region::of("output", *p, 1)?;
+        }
+        for (p, v) in out.into_iter().filter(|(p, _)| !p.is_null()) {
+            // SAFETY: not NULL and aligned; writable by contract.
+            unsafe { guard::put(p, v) };
+        }
+        Ok(())
+    }))
+}
+
+/// y with s(y) = target, by a guarded Newton's method. `iterations` and `residual`,
+/// |s(y) - target| / max(|target|, s(0)), may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_activation_invert(
+    activation: u32,
+    a: f64,
+    b: f64,
+    target: f64,
+    y: *mut f64,
+    iterations: *mut u32,
+    residual: *mut f64,
+) -> i32 {
+    code(guarded(|| {
+        Region::of("y", y, 1)?;
+        let activation = read_activation(activation, a, b)?;
+        let mut value = [target];
+        let went = activation.invert(&mut value)?;
+        // SAFETY: not NULL; the caller vouches for the pointers.
+        unsafe {
+            guard::put(y, value[0]);
+            if !iterations.is_null() {
+                Region::of("iterations", iterations, 1)?;
+                guard::put(iterations, went.iterations);
+            }
+            if !residual.is_null() {
+                Region::of("residual", residual, 1)?;
+                guard::put(residual, went.residual);
+            }
+        }
+        Ok(())
+    }))
+}
+
+/// A checked activation.
+fn read_activation(activation: u32, a: f64, b: f64) -> Result<Activation> {
+    let all =
+        [Activation::SmoothLeakyRelu { a }, Activation::LeakyTanh { a, b }, Activation::Identity];
+    let activation = one_of(activation, &all, "activation")?;
+    Config { activation, ..Config::new(1, 1) }.check()?;
+    Ok(activation)
+}
+
+/// Writes an error's text with a closing NUL, cut to what fits; nothing for no error.
+fn write_text(out: &mut [u8], error: Option<&Error>) {
+    struct Buffer<'a>(&'a mut [u8], usize);
+    impl Write for Buffer<'_> {
+        fn write_str(&mut self, s: &str) -> core::fmt::Result {
+            let room = self.0.len().saturating_sub(self.1 + 1);
+            let n = room.min(s.len());
+            self.0[self.1..self.1 + n].copy_from_slice(&s.as_bytes()[..n]);
+            self.1 += n;
+            Ok(())
+        }
+    }
+    if out.is_empty() {
+        return;
+    }
+    let mut buffer = Buffer(out, 0);
+    if let Some(error) = error {
+        // A cut text is still a text.
+        let _ = write!(buffer, "{error}");
+    }
+    let end = buffer.1;
+    out[end] = 0;
+}
+
+#[cfg(feature = "bare-metal")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    unsafe extern "C" {
+        fn abort() -> !;
+    }
+    // SAFETY: the C library's, which every hosted C and newlib have.
+    unsafe { abort() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_those_of_status() {
+        let header = [
+            (Status::NullPointer, RELGRAD_ERR_NULL_POINTER),
+            (Status::Length, RELGRAD_ERR_LENGTH),
+            (Status::Alignment, RELGRAD_ERR_ALIGNMENT),
+            (Status::Overlap, RELGRAD_ERR_OVERLAP),
+            (Status::Abi, RELGRAD_ERR_ABI),
+            (Status::Enumeration, RELGRAD_ERR_ENUMERATION),
+            (Status::Reserved, RELGRAD_ERR_RESERVED),
+            (Status::Dim, RELGRAD_ERR_DIM),
+            (Status::Layers, RELGRAD_ERR_LAYERS),
+            (Status::Batch, RELGRAD_ERR_BATCH),
+            (Status::LeadingDimension, RELGRAD_ERR_LEADING_DIMENSION),
+            (Status::Activation, RELGRAD_ERR_ACTIVATION),
+            (Status::Rate, RELGRAD_ERR_RATE),
+            (Status::Optimizer, RELGRAD_ERR_OPTIMIZER),
+            (Status::Combination, RELGRAD_ERR_COMBINATION),
+            (Status::NonFiniteData, RELGRAD_ERR_NON_FINITE_DATA),
+            (Status::NonFiniteParameters, RELGRAD_ERR_NON_FINITE_PARAMETERS),
+            (Status::SampleWeight, RELGRAD_ERR_SAMPLE_WEIGHT),
+            (Status::Singular, RELGRAD_ERR_SINGULAR),
+            (Status::Crossing, RELGRAD_ERR_CROSSING),
+            (Status::Diverged, RELGRAD_ERR_DIVERGED),
+            (Status::Overflow, RELGRAD_ERR_OVERFLOW),
+            (Status::Callback, RELGRAD_ERR_CALLBACK),
+            (Status::State, RELGRAD_ERR_STATE),
+            (Status::LogDetUnknown, RELGRAD_ERR_LOG_DET_UNKNOWN),
+            (Status::Level, RELGRAD_ERR_LEVEL),
+            (Status::Accumulator, RELGRAD_ERR_ACCUMULATOR),
+            (Status::Internal, RELGRAD_ERR_INTERNAL),
+        ];
+        assert_eq!(header.len(), Status::ALL.len());
+        for (status, constant) in header {
+            assert_eq!(status as i32, constant, "{status:?}");
+        }
+        assert_eq!(RELGRAD_ALIGNMENT, crate::layout::ALIGNMENT);
+    }
+
+    #[test]
+    fn configurations_survive_the_way_through_c() {
+        let config = Config { max_batch: 7, final_activation: true, ..Config::new(5, 3) };
+        assert_eq!(relgrad_config::of(&config).read(), Ok(config));
+    }
+
+    #[test]
+    fn texts_are_cut_to_the_buffer() {
+        let error = Config::new(0, 1).check().unwrap_err();
+        let mut text = [b'x'; 8];
+        write_text(&mut text, Some(&error));
+        assert_eq!(&text, b"dim out\0");
+        write_text(&mut text, None);
+        assert_eq!(text[0], 0);
+    }
+}
