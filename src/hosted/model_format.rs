@@ -1,0 +1,192 @@
+//! The parts of a model file: names, texts, numbers.
+
+use core::iter::repeat_n;
+use std::borrow::ToOwned;
+use std::collections::BTreeMap;
+use std::format;
+use std::path::Path;
+use std::string::String;
+use std::vec::Vec;
+
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::error::{FileError, FileResult};
+use crate::{Activation, Base, Bias, Real};
+
+/// The metadata key of the version of this format, and the version.
+pub(super) const FORMAT: (&str, &str) = ("relgrad.format", "1");
+/// All metadata keys with a meaning here.
+pub(super) const KEYS: [&str; 5] = [FORMAT.0, "activation", "base", "bias", "final_activation"];
+
+pub(super) const BASES: [(&str, Base); 3] =
+    [("normal", Base::Normal), ("sech", Base::Sech), ("logistic", Base::Logistic)];
+pub(super) const BIASES: [(&str, Bias); 4] = [
+    ("separate", Bias::Separate),
+    ("affine", Bias::Affine),
+    ("projected", Bias::Projected),
+    ("none", Bias::None),
+];
+pub(super) const BOOLS: [(&str, bool); 2] = [("true", true), ("false", false)];
+
+pub(super) const SHIFT: &str = "input.shift";
+pub(super) const SCALE: &str = "input.scale";
+
+/// The limit of the safetensors format.
+const MAX_HEADER: usize = 100_000_000;
+
+pub(super) fn is_ours(tensor: &str) -> bool {
+    tensor.starts_with("layers.") || tensor.starts_with("input.")
+}
+
+/// Names and shapes of the tensors in the order of [`Parameters`](super::model_file::Parameters).
+pub(super) fn tensors(
+    dim: usize,
+    layers: usize,
+    bias: Bias,
+    input_transform: bool,
+) -> impl Iterator<Item = (String, Vec<usize>)> {
+    let layer = move |k| {
+        let weight = (format!("layers.{k}.weight"), [dim, dim].to_vec());
+        let bias = (bias != Bias::None).then(|| (format!("layers.{k}.bias"), [dim].to_vec()));
+        [Some(weight), bias].into_iter().flatten()
+    };
+    let input = if input_transform { &[SHIFT, SCALE][..] } else { &[] };
+    let input = input.iter().map(move |&name| (name.to_owned(), [dim].to_vec()));
+    (0..layers).flat_map(layer).chain(input)
+}
+
+pub(super) fn write_activation(activation: Activation) -> String {
+    match activation {
+        Activation::SmoothLeakyRelu { a } => format!("smooth_leaky_relu:{a}"),
+        Activation::LeakyTanh { a, b } => format!("leaky_tanh:{a},{b}"),
+        Activation::Identity => "identity".to_owned(),
+    }
+}
+
+pub(super) fn parse_activation(text: &str) -> Option<Activation> {
+    let Some((name, numbers)) = text.split_once(':') else {
+        return (text == "identity").then_some(Activation::Identity);
+    };
+    let numbers: Vec<f64> = numbers.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    match (name, &numbers[..]) {
+        ("smooth_leaky_relu", &[a]) => Some(Activation::SmoothLeakyRelu { a }),
+        ("leaky_tanh", &[a, b]) => Some(Activation::LeakyTanh { a, b }),
+        _ => None,
+    }
+}
+
+pub(super) fn name_of<V: PartialEq>(
+    names: &[(&'static str, V)],
+    value: &V,
+) -> Option<&'static str> {
+    names.iter().find(|(_, v)| v == value).map(|(name, _)| *name)
+}
+
+/// Takes metadata `key`, which must be one of `names`.
+pub(super) fn take_choice<V: Copy>(
+    path: &Path,
+    metadata: &mut BTreeMap<String, String>,
+    key: &str,
+    names: &[(&str, V)],
+) -> FileResult<V> {
+    let value = metadata.remove(key);
+    match names.iter().find(|(name, _)| value.as_deref() == Some(name)) {
+        Some((_, choice)) => Ok(*choice),
+        None => {
+            let quoted: Vec<String> = names.iter().map(|(name, _)| format!("{name:?}")).collect();
+            Err(field_error(path, key, value, format!("must be {}", quoted.join(" or "))))
+        }
+    }
+}
+
+pub(super) fn field_error(
+    path: &Path,
+    key: &str,
+    value: Option<String>,
+    allowed: String,
+) -> FileError {
+    let value = value.map_or("missing".to_owned(), |v| format!("{v:?}"));
+    FileError::field(path, key, value, allowed)
+}
+
+/// The numbers of all `tensors`, which are taken out of `stored`.
+pub(super) fn take_numbers<T: Real, const SIZE: usize>(
+    path: &Path,
+    stored: &mut BTreeMap<String, TensorView<'_>>,
+    dtype: Dtype,
+    tensors: impl Iterator<Item = (String, Vec<usize>)>,
+    number: fn([u8; SIZE]) -> T,
+) -> FileResult<Vec<T>> {
+    let mut numbers = Vec::new();
+    for (name, shape) in tensors {
+        match stored.remove(&name) {
+            Some(view) if view.dtype() == dtype && view.shape() == shape => {
+                numbers.extend(view.data().as_chunks().0.iter().map(|bytes| number(*bytes)));
+            }
+            None if name == SHIFT => numbers.extend(repeat_n(T::from_f64(0.0), shape[0])),
+            None if name == SCALE => numbers.extend(repeat_n(T::from_f64(1.0), shape[0])),
+            other => {
+                let found = other.map_or("missing".to_owned(), |view| {
+                    format!("{} {:?}", view.dtype(), view.shape())
+                });
+                return Err(FileError::field(
+                    path,
+                    name,
+                    found,
+                    format!("must be {dtype} {shape:?}"),
+                ));
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// Puts `metadata` into a safetensors file that has none, in the order given: safetensors
+/// itself would write them in the random order of a `HashMap`. `None` if the header gets too
+/// long.
+pub(super) fn with_metadata(plain: &[u8], metadata: &str) -> Option<Vec<u8>> {
+    let (length, rest) = plain.split_first_chunk()?;
+    let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).ok()?);
+    let head = format!("{{\"__metadata__\":{metadata},");
+    let header = [head.as_bytes(), header[1..].trim_ascii_end()].concat();
+    // The format aligns the tensors to 8 bytes with blanks.
+    let length = header.len().next_multiple_of(8);
+    let blanks = std::vec![b' '; length - header.len()];
+    let bytes = [&(length as u64).to_le_bytes(), &header[..], &blanks, data].concat();
+    (length <= MAX_HEADER).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activations_keep_every_bit() {
+        for activation in [
+            Activation::SmoothLeakyRelu { a: 0.3 },
+            Activation::SmoothLeakyRelu { a: 0.1 + 0.2 },
+            Activation::SmoothLeakyRelu { a: 1e-6 },
+            Activation::LeakyTanh { a: 1.0, b: 1.0 / 3.0 },
+            Activation::Identity,
+        ] {
+            assert_eq!(parse_activation(&write_activation(activation)), Some(activation));
+        }
+        let text = write_activation(Activation::LeakyTanh { a: 1.0, b: 0.1 });
+        assert_eq!(text, "leaky_tanh:1,0.1");
+        for text in
+            ["", "relu", "identity:1", "leaky_tanh:1", "smooth_leaky_relu", "leaky_tanh:1,x"]
+        {
+            assert_eq!(parse_activation(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_come_first_and_tensors_stay_aligned() {
+        let plain = [&16u64.to_le_bytes()[..], b"{\"a\":[]}        DATA"].concat();
+        let file = with_metadata(&plain, "{\"k\":\"v\"}").unwrap();
+        let header = b"{\"__metadata__\":{\"k\":\"v\"},\"a\":[]}";
+        assert_eq!(file[8..].trim_ascii_end().strip_suffix(b"DATA").unwrap().trim_ascii(), header);
+        let length = u64::from_le_bytes(*file.first_chunk().unwrap());
+        assert!(length.is_multiple_of(8) && file[8 + length as usize..] == *b"DATA");
+    }
+}
