@@ -24,6 +24,7 @@ mod layout;
 mod likelihood;
 mod linalg;
 mod log_det;
+mod names;
 #[cfg(feature = "alloc")]
 mod owned;
 mod random;

@@ -7,6 +7,7 @@ mod gaussian;
 mod model_file;
 mod model_format;
 mod replace_file;
+mod store;
 
 pub use data::Data;
 pub use data_files::write_npy;

@@ -112,7 +112,7 @@ impl ModelFile {
         let bias = take_choice(path, &mut extra, "bias", &BIASES)?;
         let final_activation = take_choice(path, &mut extra, "final_activation", &BOOLS)?;
         let text = extra.remove("activation");
-        let activation = text.as_deref().and_then(parse_activation).ok_or_else(|| {
+        let activation = text.as_deref().and_then(|t| t.parse().ok()).ok_or_else(|| {
             let allowed = "must be \"smooth_leaky_relu:a\", \"leaky_tanh:a,b\" or \"identity\"";
             field_error(path, "activation", text, allowed.to_owned())
         })?;
@@ -233,7 +233,7 @@ impl ModelFile {
         let mut metadata = self.extra.clone();
         let mut put = |key: &str, value: &str| metadata.insert(key.to_owned(), value.to_owned());
         put(FORMAT.0, FORMAT.1);
-        put("activation", &write_activation(self.activation));
+        put("activation", &self.activation.to_string());
         put("base", base);
         put("bias", name_of(&BIASES, &self.bias).unwrap_or_default());
         put("final_activation", name_of(&BOOLS, &self.final_activation).unwrap_or_default());

@@ -11,21 +11,14 @@ use std::vec::Vec;
 use safetensors::{Dtype, tensor::TensorView};
 
 use super::error::{FileError, FileResult};
-use crate::{Activation, Base, Bias, Real};
+use crate::{Bias, Real};
 
 /// The metadata key of the version of this format, and the version.
 pub(super) const FORMAT: (&str, &str) = ("relgrad.format", "1");
 /// All metadata keys with a meaning here.
 pub(super) const KEYS: [&str; 5] = [FORMAT.0, "activation", "base", "bias", "final_activation"];
 
-pub(super) const BASES: [(&str, Base); 3] =
-    [("normal", Base::Normal), ("sech", Base::Sech), ("logistic", Base::Logistic)];
-pub(super) const BIASES: [(&str, Bias); 4] = [
-    ("separate", Bias::Separate),
-    ("affine", Bias::Affine),
-    ("projected", Bias::Projected),
-    ("none", Bias::None),
-];
+pub(super) use crate::names::{BASES, BIASES};
 pub(super) const BOOLS: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 pub(super) const SHIFT: &str = "input.shift";
@@ -53,26 +46,6 @@ pub(super) fn tensors(
     let input = if input_transform { &[SHIFT, SCALE][..] } else { &[] };
     let input = input.iter().map(move |&name| (name.to_owned(), [dim].to_vec()));
     (0..layers).flat_map(layer).chain(input)
-}
-
-pub(super) fn write_activation(activation: Activation) -> String {
-    match activation {
-        Activation::SmoothLeakyRelu { a } => format!("smooth_leaky_relu:{a}"),
-        Activation::LeakyTanh { a, b } => format!("leaky_tanh:{a},{b}"),
-        Activation::Identity => "identity".to_owned(),
-    }
-}
-
-pub(super) fn parse_activation(text: &str) -> Option<Activation> {
-    let Some((name, numbers)) = text.split_once(':') else {
-        return (text == "identity").then_some(Activation::Identity);
-    };
-    let numbers: Vec<f64> = numbers.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?;
-    match (name, &numbers[..]) {
-        ("smooth_leaky_relu", &[a]) => Some(Activation::SmoothLeakyRelu { a }),
-        ("leaky_tanh", &[a, b]) => Some(Activation::LeakyTanh { a, b }),
-        _ => None,
-    }
 }
 
 pub(super) fn name_of<V: PartialEq>(

@@ -1,0 +1,113 @@
+//! The names that model files and command lines use for configuration values.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::config::{Activation, Base, Bias};
+use crate::status::{Error, Status, Value};
+
+/// Base densities that have a name; [`Base::Custom`] has none.
+pub(crate) const BASES: [(&str, Base); 3] =
+    [("normal", Base::Normal), ("sech", Base::Sech), ("logistic", Base::Logistic)];
+
+/// Bias rules.
+pub(crate) const BIASES: [(&str, Bias); 4] = [
+    ("separate", Bias::Separate),
+    ("affine", Bias::Affine),
+    ("projected", Bias::Projected),
+    ("none", Bias::None),
+];
+
+fn unknown(argument: &'static str, allowed: &'static str) -> Error {
+    Error::new(Status::Enumeration, argument, Value::None, allowed)
+}
+
+fn find<V: Copy>(names: &[(&str, V)], text: &str) -> Option<V> {
+    names.iter().find(|(name, _)| *name == text).map(|(_, v)| *v)
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Activation::SmoothLeakyRelu { a } => write!(f, "smooth_leaky_relu:{a}"),
+            Activation::LeakyTanh { a, b } => write!(f, "leaky_tanh:{a},{b}"),
+            Activation::Identity => f.write_str("identity"),
+        }
+    }
+}
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    /// `smooth_leaky_relu:a`, `leaky_tanh:a,b` or `identity`; ranges are checked elsewhere.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let allowed = "must be smooth_leaky_relu:a, leaky_tanh:a,b or identity";
+        let fail = || unknown("activation", allowed);
+        let number = |s: &str| s.parse::<f64>().map_err(|_| fail());
+        match text.split_once(':') {
+            None if text == "identity" => Ok(Activation::Identity),
+            Some(("smooth_leaky_relu", a)) => Ok(Activation::SmoothLeakyRelu { a: number(a)? }),
+            Some(("leaky_tanh", numbers)) => {
+                let (a, b) = numbers.split_once(',').ok_or_else(fail)?;
+                Ok(Activation::LeakyTanh { a: number(a)?, b: number(b)? })
+            }
+            _ => Err(fail()),
+        }
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = BASES.iter().find(|(_, v)| v == self).map_or("custom", |(name, _)| *name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Base {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        find(&BASES, text).ok_or_else(|| unknown("base", "must be normal, sech or logistic"))
+    }
+}
+
+impl fmt::Display for Bias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(BIASES.iter().find(|(_, v)| v == self).map_or("", |(name, _)| *name))
+    }
+}
+
+impl FromStr for Bias {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let allowed = "must be separate, affine, projected or none";
+        find(&BIASES, text).ok_or_else(|| unknown("bias", allowed))
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn names_round_trip() {
+        for text in ["smooth_leaky_relu:0.3", "leaky_tanh:1,0.1", "identity"] {
+            assert_eq!(text.parse::<Activation>().unwrap().to_string(), text);
+        }
+        for (name, base) in BASES {
+            assert_eq!((name.parse(), base.to_string().as_str()), (Ok(base), name));
+        }
+        for (name, bias) in BIASES {
+            assert_eq!((name.parse(), bias.to_string().as_str()), (Ok(bias), name));
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for text in ["", "relu", "smooth_leaky_relu", "smooth_leaky_relu:x", "leaky_tanh:1"] {
+            let error = text.parse::<Activation>().unwrap_err();
+            assert_eq!((error.status, error.argument), (Status::Enumeration, "activation"));
+        }
+        assert!("custom".parse::<Base>().is_err() && "both".parse::<Bias>().is_err());
+    }
+}
