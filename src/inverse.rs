@@ -2,7 +2,7 @@
 
 use crate::activation::newton;
 use crate::batch::Batch;
-use crate::forward::{Purpose, diverged};
+use crate::forward::Purpose;
 use crate::linalg::{lu, transpose};
 use crate::session::{Scalar, Session, check_len, singular};
 use crate::simd::matrix::{Mat, MatMut};
@@ -101,7 +101,7 @@ impl<T: Scalar> Session<'_, T> {
         let back = core::mem::take(&mut self.work.u);
         let outcome = self.pass(params, &Batch::new(&back[..n], rows), Purpose::Latents);
         self.work.u = back;
-        outcome?;
+        outcome.map_err(|_| overflow(Value::None))?;
         for (a, b) in self.work.z[..n].iter().zip(z) {
             let (a, b) = (a.to_f64(), b.to_f64());
             inversion.residual = inversion.residual.max(libm::fabs(a - b) / libm::fabs(b).max(1.0));
@@ -129,9 +129,7 @@ impl<T: Scalar> Session<'_, T> {
             }
             self.unwind_weight(with, k, rows)?;
             if !self.work.z[..n].iter().all(|v| v.is_finite()) {
-                let v = Value::Int(k as u64);
-                let allowed = "the preimage must be finite (value: the layer)";
-                return Err(Error::new(Status::Overflow, "z", v, allowed));
+                return Err(overflow(Value::Int(k as u64)));
             }
         }
         if let Some((shift, scale)) = self.transform(params) {
@@ -144,7 +142,7 @@ impl<T: Scalar> Session<'_, T> {
         if self.work.z[..n].iter().all(|v| v.is_finite()) {
             Ok(inversion)
         } else {
-            Err(diverged(0))
+            Err(overflow(Value::None))
         }
     }
 
@@ -157,7 +155,7 @@ impl<T: Scalar> Session<'_, T> {
                     let allowed = "needs track_inverse in the configuration, or a factorization";
                     return Err(Error::new(Status::Combination, "inverse", Value::None, allowed));
                 }
-                self.check_known()?;
+                self.exact_log_det()?;
                 let w = &mut self.work;
                 let inverse = Mat::new(&self.state.inverse[k * d * d..][..d * d], d, d);
                 let out = MatMut::new(&mut w.u[..n], rows, d);
@@ -189,4 +187,10 @@ impl<T: Scalar> Session<'_, T> {
         let (lu, pivots) = workspace::view_factorization::<T>(memory, &self.config);
         Ok((&lu[k * d * d..][..d * d], &pivots[k * d..][..d]))
     }
+}
+
+/// The error of latents whose way back, or the way there again, leaves the range of numbers.
+fn overflow(layer: Value) -> Error {
+    let allowed = "the preimage must be finite (value: the layer, or none: the input)";
+    Error::new(Status::Overflow, "z", layer, allowed)
 }
