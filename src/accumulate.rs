@@ -169,10 +169,11 @@ impl<T: Scalar> Session<'_, T> {
         for k in 0..self.config.layers {
             let bias = max_abs(self.level, &params[self.layout.bias(k)]);
             let own = self.state.weight_max[k].max(bias)
-                + max_abs(self.level, &self.work.inverse_transposes);
+                + max_abs(self.level, self.work.inverse_transposes);
             let direction = largest + own;
             let average = direction.max(self.state.momentum_max[k]);
-            if !(own + rate * average.min(T::LIMIT) + direction <= T::LIMIT) {
+            // An infinite or NaN bound is out of range too.
+            if !(0.0..=T::LIMIT).contains(&(own + rate * average.min(T::LIMIT) + direction)) {
                 return Err(diverged(k));
             }
             self.work.plan[k] = direction;

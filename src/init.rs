@@ -9,7 +9,7 @@ use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Add, max_abs, update};
 use crate::status::{Error, Result, Status, Value};
-use crate::workspace::{self, Scratch};
+use crate::workspace::{self, HEADER_AGE, Scratch};
 
 /// Rows of data that are taken into the covariance at a time.
 pub(crate) const CHUNK: usize = 64;
@@ -86,7 +86,8 @@ impl<T: Scalar> Session<'_, T> {
     /// to every variance; 1e-6 serves. `scratch` has
     /// [`Sizes::start_bytes`](crate::Sizes::start_bytes).
     ///
-    /// With `track_inverse`, call [`Session::refresh`] afterwards.
+    /// With `track_inverse`, call [`Session::refresh`] afterwards: until then log-determinants
+    /// and inverses count as out of date.
     ///
     /// # Errors
     /// Lengths, data that are not finite, a singular covariance, no input transform. The
@@ -129,7 +130,7 @@ impl<T: Scalar> Session<'_, T> {
             }
             Start::Standardized => {
                 standard_deviations(&x, mean, ridge, deviation);
-                if deviation.iter().any(|s| !(*s > 0.0)) {
+                if deviation.iter().any(|s| *s <= 0.0) {
                     return Err(singular_covariance());
                 }
             }
@@ -149,10 +150,10 @@ impl<T: Scalar> Session<'_, T> {
             }
             w.iter_mut().zip(row.iter()).for_each(|(w, r)| *w = T::from_f64(*r));
         }
-        for i in 0..d {
+        for (i, deviation) in deviation.iter().enumerate() {
             log_det -= libm::log(match start {
                 Start::Whitened => s.matrix[i * d + i],
-                Start::Standardized => deviation[i],
+                Start::Standardized => *deviation,
             });
         }
         for (shift, mean) in params[self.layout.shift()].iter_mut().zip(mean.iter()) {
@@ -160,6 +161,10 @@ impl<T: Scalar> Session<'_, T> {
         }
         self.state.log_det[0] = log_det;
         self.state.weight_max[0] = max_abs(self.level, &params[self.layout.weight(0)]);
+        if self.config.track_inverse {
+            // The first layer's inverse is still that of the orthogonal start.
+            self.state.header[HEADER_AGE] = 1;
+        }
         Ok(())
     }
 

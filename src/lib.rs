@@ -1,6 +1,56 @@
-//! relgrad trains invertible fully connected networks by exact maximum likelihood.
+//! relgrad trains **invertible fully connected networks by exact maximum likelihood**: density
+//! estimation, anomaly scores, sampling, linear and nonlinear ICA. The log-determinant of the
+//! Jacobian is optimised through relative gradients, so that a step costs `O(L D^2)` a sample
+//! where the ordinary gradient pays `O(D^3)` (Gresele, Fissore, Javaloy, Schoelkopf,
+//! Hyvaerinen, "Relative gradient optimization of the Jacobian term in unsupervised deep
+//! learning", NeurIPS 2020; "GFJSH20" below and beside each formula).
+//!
+//! # The model
+//!
+//! `z_0 = x`, `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)` for k = 1..L, all layers `D x D`, the last
+//! one affine unless `final_activation`; the latents `z_L` are independent under a fixed density.
+//!
+//! ```text
+//! log p(x) = sum_i log p_i(z_L[i]) + sum_k sum_i log s'(y_k[i]) + sum_k log|det W_k|
+//! ```
+//!
+//! All of relgrad climbs the mean of this, in nats. Weights are row-major `(output, input)`,
+//! batches row-major `(rows, D)`; parameters are one flat slice ([`Layout`]).
+//!
+//! # Where to start
+//!
+//! - With an allocator: [`Model`] owns everything, [`Trainer`] runs epochs over a data set.
+//! - Without: [`Sizes`] says what memory a [`Config`] needs, [`Session`] works in it; no call
+//!   allocates, locks or panics.
+//! - From C, C++ and whatever speaks to C: `include/relgrad.h` (feature `capi`).
+//! - With files: `hosted` reads .npy, .csv and IDX, and keeps models as safetensors.
+//!
+//! # Same bits everywhere
+//!
+//! Every output element has one fixed order of fused multiply-adds, and exp, log and tanh are
+//! relgrad's own, so results do not depend on the instruction set, the batch a row sits in, or
+//! the build profile. Targets without hardware FMA emulate it, unless `fast-no-fma` is on.
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | (none) | the `no_std` core: [`Session`] in the caller's memory |
+//! | `alloc` | `Model`, `Trainer` |
+//! | `std` (default) | hardware FMA for portable code, panics caught at the C ABI's edge |
+//! | `files` (default) | `hosted`: data readers, model files, the Gaussian baseline |
+//! | `cli` | the program `relgrad` |
+//! | `capi` | the C ABI |
+//! | `bare-metal` | `capi` with a panic handler, for static libraries without std |
+//! | `fast-no-fma` | two roundings where hardware has no FMA; not the same bits then |
+//!
+//! # Finding a formula
+//!
+//! A file a stage, in the order of one batch: `batch`, `forward`, `base_density`, `backward`,
+//! `relative`, `update`; `step` composes them. `log_det` keeps the determinant exact, `inverse`
+//! and `sample` go back, `init` starts.
 #![no_std]
-#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+#![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -14,6 +64,7 @@ mod base_density;
 mod batch;
 mod config;
 #[cfg(feature = "capi")]
+#[allow(unsafe_code)]
 pub mod ffi;
 mod forward;
 #[cfg(feature = "files")]
@@ -31,10 +82,12 @@ mod random;
 mod relative;
 mod sample;
 mod session;
+#[allow(unsafe_code)]
 mod simd;
 mod status;
 mod step;
 mod update;
+#[allow(unsafe_code)]
 mod workspace;
 
 pub use accumulate::Totals;
@@ -55,3 +108,8 @@ pub use status::{Error, Result, Status, Value};
 pub use step::Report;
 #[cfg(feature = "alloc")]
 pub use workspace::AlignedBytes;
+
+/// The README's programs.
+#[cfg(all(doctest, feature = "alloc"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

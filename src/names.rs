@@ -94,6 +94,10 @@ mod tests {
         for text in ["smooth_leaky_relu:0.3", "leaky_tanh:1,0.1", "identity"] {
             assert_eq!(text.parse::<Activation>().unwrap().to_string(), text);
         }
+        for a in [0.1 + 0.2, 1e-6, 1.0 / 3.0] {
+            let activation = Activation::LeakyTanh { a, b: 1.0 - a };
+            assert_eq!(activation.to_string().parse(), Ok(activation));
+        }
         for (name, base) in BASES {
             assert_eq!((name.parse(), base.to_string().as_str()), (Ok(base), name));
         }

@@ -75,7 +75,7 @@ pub(crate) fn check(memory: &[u8], bytes: usize, argument: &'static str) -> Resu
         let v = Value::Int(memory.len() as u64);
         return Err(Error::new(Status::Length, argument, v, "must have the bytes that Sizes says"));
     }
-    if memory.as_ptr().addr() % ALIGNMENT != 0 {
+    if !memory.as_ptr().addr().is_multiple_of(ALIGNMENT) {
         let v = Value::Int((memory.as_ptr().addr() % ALIGNMENT) as u64);
         return Err(Error::new(Status::Alignment, argument, v, "must start at a multiple of 64"));
     }

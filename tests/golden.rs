@@ -31,8 +31,7 @@ fn flat(w: &Json, b: &Json, bias: bool) -> Vec<f64> {
         .collect()
 }
 
-struct Case<'a> {
-    json: &'a Json,
+struct Case {
     rows: usize,
     bias: bool,
     params: Vec<f64>,
@@ -48,8 +47,8 @@ fn activation(name: &str, p: &[f64]) -> Activation {
     }
 }
 
-impl<'a> Case<'a> {
-    fn new(json: &'a Json) -> Self {
+impl Case {
+    fn new(json: &Json) -> Self {
         let int = |k: &str| json[k].as_u64().unwrap() as usize;
         let bias = json["bias"].as_bool().unwrap();
         let config = Config {
@@ -69,7 +68,7 @@ impl<'a> Case<'a> {
             ..Config::new(int("D"), int("L"))
         };
         let params = flat(&json["W"], &json["b"], bias);
-        Case { json, rows: int("B"), bias, params, config }
+        Case { rows: int("B"), bias, params, config }
     }
 
     fn rule(&self, rule: Bias) -> Bias {

@@ -9,30 +9,14 @@
 use core::ffi::c_void;
 
 use super::context::{CBatch, CONTEXT_BYTES, Checked, Context, code, enter, guarded};
-use super::guard::{self, Region};
+use super::guard::{self, Region, optional, put_optional};
 use super::types::*;
 use crate::accumulate::Totals;
 use crate::init::Start;
 use crate::inverse::{Inverse, Inversion};
 use crate::layout::Sizes;
 use crate::session::{Scalar, Session};
-use crate::status::Result;
-
-/// The memory of an output that may be NULL.
-fn optional<X>(name: &'static str, p: *mut X) -> Result<Region> {
-    if p.is_null() {
-        return Region::of(name, core::ptr::dangling::<X>(), 0);
-    }
-    Region::of(name, p, 1)
-}
-
-/// Writes an output that may be NULL.
-unsafe fn put_optional<X>(p: *mut X, v: X) {
-    if !p.is_null() {
-        // SAFETY: writable by contract; alignment was checked by `optional`.
-        unsafe { guard::put(p, v) }
-    }
-}
+use crate::status::{Error, Result, Status};
 
 pub unsafe fn query_sizes<T: Scalar>(
     config: *const relgrad_config,
@@ -237,7 +221,12 @@ unsafe fn on_batch<B: CBatch, O>(
             let written = [Region::of(name, out, out_len)?, extra()?];
             c.disjoint(written, &[params_region, x, weights])?;
             let out = guard::write(name, out, out_len)?;
-            f(&mut c.session(), guard::read("params", params, len)?, &batch.batch(), out)
+            let params = guard::read("params", params, len)?;
+            // The output has its name from the header.
+            f(&mut c.session(), params, &batch.batch(), out).map_err(|e| Error {
+                argument: if e.argument == "out" { name } else { e.argument },
+                ..e
+            })
         })
     }
 }
@@ -441,7 +430,12 @@ pub unsafe fn factorize<T: Scalar>(
             let written = [Region::of("factorization", memory, bytes)?];
             c.disjoint(written, &[Region::of("params", params, len)?])?;
             let memory = guard::write("factorization", memory, bytes)?;
-            c.session().factorize(guard::read("params", params, len)?, memory)
+            let outcome = c.session().factorize(guard::read("params", params, len)?, memory);
+            // Half a factorization must not pass for one: these bytes are no row exchanges.
+            if outcome.is_err_and(|e| e.status == Status::Singular) {
+                memory.fill(0xff);
+            }
+            outcome
         })
     }
 }
@@ -459,7 +453,8 @@ unsafe fn inverting<T: Scalar>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, |c| {
-            let bytes = if memory.is_null() { 0 } else { bytes };
+            let tracked = memory.is_null();
+            let bytes = if tracked { 0 } else { bytes };
             let memory = guard::read("factorization", memory.cast::<u8>(), bytes)?;
             let written = [Region::of("x", x, x_len)?, optional("report", report)?];
             let read = [
@@ -468,7 +463,7 @@ unsafe fn inverting<T: Scalar>(
                 Region::of("z", z, z_len)?,
             ];
             c.disjoint(written, &read)?;
-            let with = if bytes == 0 { Inverse::Tracked } else { Inverse::Factorization(memory) };
+            let with = if tracked { Inverse::Tracked } else { Inverse::Factorization(memory) };
             let params = guard::read("params", params, len)?;
             let x = guard::write("x", x, x_len)?;
             let out = f(&mut c.session(), params, &with, x)?;

@@ -74,7 +74,8 @@ pub unsafe extern "C" fn relgrad_params_init(
 
 /// Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED or
 /// RELGRAD_INIT_STANDARDIZED. Needs config.input_transform. `ridge` times the mean variance is
-/// added to every variance; 1e-6 serves. Scratch: sizes.start_bytes.
+/// added to every variance; 1e-6 serves. Scratch: sizes.start_bytes. With config.track_inverse,
+/// call relgrad_refresh afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_params_init_data(
     context: *mut relgrad_context,
@@ -305,6 +306,7 @@ pub unsafe extern "C" fn relgrad_count_positive(
 }
 
 /// Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.
+/// RELGRAD_ERR_SINGULAR leaves no factorization.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_factorize(
     context: *mut relgrad_context,

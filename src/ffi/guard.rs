@@ -15,8 +15,8 @@ pub(super) struct Region {
 impl Region {
     /// `len` values of `X` at `p`: not NULL (unless empty), aligned, not larger than memory.
     pub fn of<X>(name: &'static str, p: *const X, len: usize) -> Result<Region> {
-        let bytes = len.checked_mul(size_of::<X>()).filter(|b| *b <= isize::MAX as usize);
-        let Some(bytes) = bytes else {
+        let fits = |b: &usize| *b <= isize::MAX as usize && p.addr().checked_add(*b).is_some();
+        let Some(bytes) = len.checked_mul(size_of::<X>()).filter(fits) else {
             let v = Value::Int(len as u64);
             return Err(Error::new(Status::Length, name, v, "must fit in memory"));
         };
@@ -108,4 +108,23 @@ pub(super) unsafe fn value<'a, X>(name: &'static str, p: *const X) -> Result<&'a
 pub(super) unsafe fn put<X>(p: *mut X, v: X) {
     // SAFETY: checked by `Region::of` before the work began; writable by contract.
     unsafe { p.write(v) }
+}
+
+/// The memory of an output that may be NULL.
+pub(super) fn optional<X>(name: &'static str, p: *mut X) -> Result<Region> {
+    if p.is_null() {
+        return Region::of(name, core::ptr::dangling::<X>(), 0);
+    }
+    Region::of(name, p, 1)
+}
+
+/// Writes an output that may be NULL.
+///
+/// # Safety
+/// As for [`put`], unless `p` is NULL.
+pub(super) unsafe fn put_optional<X>(p: *mut X, v: X) {
+    if !p.is_null() {
+        // SAFETY: writable by contract; alignment was checked by `optional`.
+        unsafe { put(p, v) }
+    }
 }

@@ -112,12 +112,12 @@ pub unsafe extern "C" fn relgrad_param_offsets(
         }
         let layout = Layout::new(&config);
         let out = [(weight, layout.weight(layer as usize)), (bias, layout.bias(layer as usize))];
-        for (p, _) in out.iter().filter(|(p, _)| !p.is_null()) {
-            Region::of("offset", *p, 1)?;
+        for (p, _) in &out {
+            guard::optional("offset", *p)?;
         }
-        for (p, range) in out.into_iter().filter(|(p, _)| !p.is_null()) {
-            // SAFETY: not NULL and aligned; writable by contract.
-            unsafe { guard::put(p, range.start) };
+        for (p, range) in out {
+            // SAFETY: aligned; writable by contract.
+            unsafe { guard::put_optional(p, range.start) };
         }
         Ok(())
     }))
@@ -153,12 +153,12 @@ pub unsafe extern "C" fn relgrad_activation_evaluate(
     code(guarded(|| {
         let values = read_activation(activation, a, b)?.evaluate(y);
         let out = [(s, values.0), (slope, values.1), (bend, values.2)];
-        for (p, _) in out.iter().filter(|(p, _)| !p.is_null()) {
-            Region::of("output", *p, 1)?;
+        for (p, _) in out {
+            guard::optional("output", p)?;
         }
-        for (p, v) in out.into_iter().filter(|(p, _)| !p.is_null()) {
-            // SAFETY: not NULL and aligned; writable by contract.
-            unsafe { guard::put(p, v) };
+        for (p, v) in out {
+            // SAFETY: aligned; writable by contract.
+            unsafe { guard::put_optional(p, v) };
         }
         Ok(())
     }))
@@ -178,20 +178,16 @@ pub unsafe extern "C" fn relgrad_activation_invert(
 ) -> i32 {
     code(guarded(|| {
         Region::of("y", y, 1)?;
+        guard::optional("iterations", iterations)?;
+        guard::optional("residual", residual)?;
         let activation = read_activation(activation, a, b)?;
         let mut value = [target];
         let went = activation.invert(&mut value)?;
-        // SAFETY: not NULL; the caller vouches for the pointers.
+        // SAFETY: `y` is not NULL, all are aligned; writable by contract.
         unsafe {
             guard::put(y, value[0]);
-            if !iterations.is_null() {
-                Region::of("iterations", iterations, 1)?;
-                guard::put(iterations, went.iterations);
-            }
-            if !residual.is_null() {
-                Region::of("residual", residual, 1)?;
-                guard::put(residual, went.residual);
-            }
+            guard::put_optional(iterations, went.iterations);
+            guard::put_optional(residual, went.residual);
         }
         Ok(())
     }))

@@ -5,6 +5,8 @@
 //! [`Real::dispatch`] compiles it for each instruction set and runs it on the one asked for.
 //! Since the width, the order of operations and every rounding are fixed, results do not
 //! depend on the instruction set.
+// Tiles are indexed as in the formulas.
+#![allow(clippy::needless_range_loop)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
