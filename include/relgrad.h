@@ -823,7 +823,8 @@ int32_t relgrad_params_init(relgrad_context *context,
 /**
  * Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED or
  * RELGRAD_INIT_STANDARDIZED. Needs config.input_transform. `ridge` times the mean variance is
- * added to every variance; 1e-6 serves. Scratch: sizes.start_bytes.
+ * added to every variance; 1e-6 serves. Scratch: sizes.start_bytes. With config.track_inverse,
+ * call relgrad_refresh afterwards.
  */
 int32_t relgrad_params_init_data(relgrad_context *context,
                                  float *params,
@@ -981,6 +982,7 @@ int32_t relgrad_count_positive(relgrad_context *context,
 
 /**
  * Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.
+ * RELGRAD_ERR_SINGULAR leaves no factorization.
  */
 int32_t relgrad_factorize(relgrad_context *context,
                           const float *params,

@@ -35,12 +35,12 @@ impl Totals {
         self.log_slopes += weight * terms.1;
     }
 
-    fn means(&self) -> Result<(f64, f64)> {
-        if self.weight > 0.0 && self.weight.is_finite() {
+    fn means(&self, limit: f64) -> Result<(f64, f64)> {
+        if self.weight.is_finite() && self.weight * limit >= 1.0 {
             return Ok((self.base_density / self.weight, self.log_slopes / self.weight));
         }
         let v = Value::Real(self.weight);
-        let allowed = "the accumulated weight must be positive and finite";
+        let allowed = "the accumulated weight must be positive and in range";
         Err(Error::new(Status::Accumulator, "totals.weight", v, allowed))
     }
 }
@@ -155,7 +155,7 @@ impl<T: Scalar> Session<'_, T> {
         self.check_params(params)?;
         self.check_known()?;
         check_len("sums", sums.len(), self.layout.network_len())?;
-        let terms = totals.means()?;
+        let terms = totals.means(T::LIMIT)?;
         let planned = Planned { trust_scale: 1.0, halvings: 0 };
         let mut report = self.report(terms, Certificate::default(), planned)?;
         report.relative_gradient_norm = None;
@@ -279,7 +279,7 @@ impl<T: Scalar> Session<'_, T> {
         let (d, layers) = (self.config.dim, self.config.layers);
         let sample = 2 * layers * d;
         check_len("factors", factors.len(), rows * sample)?;
-        let terms = totals.means()?;
+        let terms = totals.means(T::LIMIT)?;
         self.load_weights(weights, rows)?;
         if let Some(i) = factors[..rows * sample].iter().position(|v| !v.is_finite()) {
             let v = Value::At(i as u64, factors[i].to_f64());
@@ -298,7 +298,7 @@ impl<T: Scalar> Session<'_, T> {
             if self.config.report_norms {
                 certificate.add(self.relative_norms(k, rows, |_| 1.0));
             }
-            self.precondition(k, rows);
+            self.precondition(k, rows)?;
             let w = &mut self.work;
             let c = Mat::new(&w.c[k * stride..][..rows * d], rows, d);
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);

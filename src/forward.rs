@@ -76,7 +76,7 @@ impl<T: Scalar> Session<'_, T> {
     /// Lengths; data that are not finite; latents that would not be.
     pub fn forward(&mut self, params: &[T], batch: &Batch<T>, z: &mut [T]) -> Result<()> {
         self.check_params(params)?;
-        let n = batch.rows * self.config.dim;
+        let n = batch.rows.saturating_mul(self.config.dim);
         crate::session::check_len("z", z.len(), n)?;
         self.pass(params, batch, Purpose::Latents)?;
         z[..n].copy_from_slice(&self.work.z[..n]);

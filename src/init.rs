@@ -124,13 +124,14 @@ impl<T: Scalar> Session<'_, T> {
             Start::Whitened => {
                 self.covariance(&x, mean, s.panel, s.matrix);
                 regularize(s.matrix, d, ridge);
-                if !cholesky::factor(self.level, s.matrix, d) {
+                let positive = cholesky::factor(self.level, s.matrix, d);
+                if !(positive && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s))) {
                     return Err(singular_covariance());
                 }
             }
             Start::Standardized => {
                 standard_deviations(&x, mean, ridge, deviation);
-                if deviation.iter().any(|s| *s <= 0.0) {
+                if !deviation.iter().all(|s| is_invertible::<T>(*s)) {
                     return Err(singular_covariance());
                 }
             }
@@ -188,8 +189,14 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
+/// Whether weights of `1 / deviation` are numbers to work with.
+fn is_invertible<T: Real>(deviation: f64) -> bool {
+    deviation.is_finite() && deviation * T::LIMIT >= 1.0
+}
+
 fn singular_covariance() -> Error {
-    let allowed = "the covariance must be positive definite: more data, or a larger ridge";
+    let allowed =
+        "the covariance must be finite and positive definite: more data, or a larger ridge";
     Error::new(Status::Singular, "x", Value::None, allowed)
 }
 

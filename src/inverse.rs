@@ -57,7 +57,11 @@ impl<T: Scalar> Session<'_, T> {
             let lu = &mut f.lu[k * d * d..][..d * d];
             lu.copy_from_slice(&params[self.layout.weight(k)]);
             let pivots = &mut f.pivots[k * d..][..d];
-            lu::factor(self.level, lu, d, f.panel, pivots).ok_or_else(|| singular(k))?;
+            if lu::factor(self.level, lu, d, f.panel, pivots).is_none() {
+                // No row exchanges: half a factorisation must not pass for one.
+                f.pivots.fill(u64::MAX);
+                return Err(singular(k));
+            }
         }
         Ok(())
     }

@@ -17,7 +17,8 @@ impl Random {
 
     /// Uniform on (0, 1), never an end.
     pub fn uniform(&mut self) -> f64 {
-        ((self.0.next_u64() >> 11) as f64 + 0.5) * (1.0 / 9007199254740992.0)
+        // 52 bits, so that the half is exact: neither 0 nor 1/2 nor 1 can come out.
+        ((self.0.next_u64() >> 12) as f64 + 0.5) * f64::EPSILON
     }
 
     /// Standard normal, by the quantile function.
@@ -37,7 +38,7 @@ impl Random {
         core::f64::consts::FRAC_2_PI * libm::log(libm::fabs(a / b))
     }
 
-    /// Uniform on `0 .. n`, unbiased to `2^-53`.
+    /// Uniform on `0 .. n`, unbiased to `2^-52`.
     #[cfg(feature = "alloc")]
     pub fn below(&mut self, n: usize) -> usize {
         ((self.uniform() * n as f64) as usize).min(n - 1)

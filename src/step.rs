@@ -99,7 +99,7 @@ impl<T: Scalar> Session<'_, T> {
                 certificate.add(session.relative_norms(k, rows, |_| 1.0));
             }
             if precondition {
-                session.precondition(k, rows);
+                session.precondition(k, rows)?;
             }
             Ok(())
         })?;

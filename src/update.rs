@@ -36,8 +36,13 @@ impl<T: Scalar> Session<'_, T> {
 
     /// Natural: takes the batch into the running second moments (as they will be) and divides c
     /// by its factor, before `p = W^T c` is formed.
-    pub(crate) fn precondition(&mut self, k: usize, rows: usize) {
-        let Optimizer::Natural { decay, damping, .. } = self.config.optimizer else { return };
+    ///
+    /// # Errors
+    /// A batch at which a factor vanishes: there is nothing to divide by.
+    pub(crate) fn precondition(&mut self, k: usize, rows: usize) -> Result<()> {
+        let Optimizer::Natural { decay, damping, .. } = self.config.optimizer else {
+            return Ok(());
+        };
         let d = self.config.dim;
         let at = k * self.config.max_batch * d;
         let first = self.steps() == 0;
@@ -57,10 +62,17 @@ impl<T: Scalar> Session<'_, T> {
         let (old_q, new_q) = (&self.state.q[range.clone()], &mut w.q[range.clone()]);
         moment(&w.c[at..][..rows * d], batch, old_q, new_q);
 
+        let total = |x: &[T]| x.iter().map(|v| v.to_f64()).sum::<f64>();
+        if total(&w.h[range.clone()]) == 0.0 || total(&w.q[range.clone()]) == 0.0 {
+            let v = Value::Int(k as u64);
+            let allowed = "a natural step needs deltas and inputs other than 0 (value: the layer)";
+            return Err(Error::new(Status::Singular, "batch", v, allowed));
+        }
         let [damped, ..] = &mut w.row;
         damp(&w.q[range], damping, damped);
         let c = MatMut::new(&mut w.c[at..][..rows * d], rows, d);
         rescale(self.level, c, None, Some(&damped[..d]));
+        Ok(())
     }
 
     /// Plans layer `k`: scales the left factor (and finds S), shortens the step where the trust
@@ -95,6 +107,8 @@ impl<T: Scalar> Session<'_, T> {
                     break;
                 }
                 if halvings == MAX_HALVINGS || self.config.crossing == Crossing::Allow {
+                    // Numbers beyond all bounds have no determinant either.
+                    self.bound(params, k, rows, rate)?;
                     let v = Value::Int(k as u64);
                     let allowed = "a smaller rate (value: the layer)";
                     return Err(Error::new(Status::Crossing, "rate", v, allowed));
@@ -115,7 +129,8 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// Natural: divides delta by its factor and leaves `g_i = 1 / (h^_i q^_i)` in
-    /// `work.diagonal`; returns the trust region's scale `min(1, clip sqrt(D) / n)`.
+    /// `work.diagonal`; returns the trust region's scale `min(1, clip sqrt(D) / n)`,
+    /// NaN if a factor is not finite.
     fn trust_region(&mut self, k: usize, rows: usize) -> f64 {
         let Optimizer::Natural { damping, clip, .. } = self.config.optimizer else { return 1.0 };
         let d = self.config.dim;
@@ -125,6 +140,10 @@ impl<T: Scalar> Session<'_, T> {
         let [h, q, _] = &mut w.row;
         damp(&w.h[range.clone()], damping, h);
         damp(&w.q[range.clone()], damping, q);
+        if !(max_abs(self.level, h) + max_abs(self.level, q)).is_finite() {
+            // Squares beyond the range of numbers would stay in the averages for good.
+            return f64::NAN;
+        }
         for (g, (h, q)) in w.diagonal[range.clone()].iter_mut().zip(h.iter().zip(q.iter())) {
             *g = T::from_f64(1.0 / (h.to_f64() * q.to_f64()));
         }
@@ -239,6 +258,10 @@ impl<T: Scalar> Session<'_, T> {
             _ => 0.0,
         };
         let direction = product + own + base;
+        // NaN is out of range too, and the maxima below would lose it.
+        if !direction.is_finite() {
+            return Err(diverged(k));
+        }
         let mut worst = direction;
         if !self.is_structured() {
             let average = direction.max(self.state.momentum_max[k]);

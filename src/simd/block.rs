@@ -43,6 +43,11 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
     fn split(self) -> (Self, Self);
     /// The sum of all lanes by halving: lane `i` with lane `i + n/2`, and so on.
     fn sum(self) -> T;
+    /// The sums of four blocks, each as [`Block::sum`] gives it.
+    #[inline(always)]
+    fn sum4(v: [Self; 4]) -> [T; 4] {
+        [v[0].sum(), v[1].sum(), v[2].sum(), v[3].sum()]
+    }
 
     #[inline(always)]
     fn zero() -> Self {

@@ -131,8 +131,13 @@ impl<T: Real> Dots<'_, T> {
                 Self::multiply(&mut acc, x.add(k), self.x.ld, y.add(k), self.y.ld, terms - whole);
             }
             for (a, row) in acc.iter().enumerate() {
+                let out = self.out.add((i + a) * self.ld + j);
+                if let [v0, v1, v2, v3] = row[..] {
+                    out.cast::<[T; 4]>().write_unaligned(S::sum4([v0, v1, v2, v3]));
+                    continue;
+                }
                 for (b, v) in row.iter().enumerate() {
-                    *self.out.add((i + a) * self.ld + j + b) = v.sum();
+                    *out.add(b) = v.sum();
                 }
             }
         }
@@ -167,7 +172,7 @@ impl<T: Real> Dots<'_, T> {
 /// `out = C X`: one chain of fused multiply-adds over the rows of X, from 0.
 pub(crate) fn multiply<T: Real>(level: Level, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
-    T::dispatch(level, Combine { c: [c, c], split: c.rows, x, sink: Store::one(out) });
+    T::dispatch(level, Combine { c: [c, Mat::new(&[], 0, c.cols)], x, sink: Store::one(out) });
 }
 
 /// `out0 = C0 X` and `out1 = C1 X` with one read of X.
@@ -179,19 +184,18 @@ pub(crate) fn multiply_both<T: Real>(
 ) {
     assert!(c0.cols == x.rows && out0.rows == c0.rows && out0.cols == x.cols);
     assert!(c1.cols == x.rows && out1.rows == c1.rows && out1.cols == x.cols);
-    T::dispatch(level, Combine { c: [c0, c1], split: c0.rows, x, sink: Store::two(out0, out1) });
+    T::dispatch(level, Combine { c: [c0, c1], x, sink: Store::two(out0, out1) });
 }
 
 /// `out = out - C X`.
 pub(crate) fn subtract_product<T: Real>(level: Level, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
-    T::dispatch(level, Combine { c: [c, c], split: c.rows, x, sink: Subtract(out) });
+    T::dispatch(level, Combine { c: [c, Mat::new(&[], 0, c.cols)], x, sink: Subtract(out) });
 }
 
-/// Rows of `sink` combined from rows of X; the rows of C below `split` come from `c[0]`.
+/// Rows of `sink` combined from rows of X by the rows of both parts of C.
 struct Combine<'a, T, K> {
     c: [Mat<'a, T>; 2],
-    split: usize,
     x: Mat<'a, T>,
     sink: K,
 }
@@ -200,16 +204,15 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Combine<'_, T, K> {
     type Output = ();
     #[inline(always)]
     fn run<S: Block<T>>(mut self) {
-        let rows =
-            self.split + if self.c[0].as_ptr() == self.c[1].as_ptr() { 0 } else { self.c[1].rows };
+        let split = self.c[0].rows;
+        let rows = split + self.c[1].rows;
         let mut max = S::zero();
         // A strip of columns for all rows: the strip of X stays in cache.
         for_strips!(S, self.x.cols, |c, n, N| {
             for_tiles!(S, rows, |r, M| {
                 let mut row = [self.c[0].as_ptr(); M];
                 for (i, p) in row.iter_mut().enumerate() {
-                    let (part, at) =
-                        if r + i < self.split { (0, r + i) } else { (1, r + i - self.split) };
+                    let (part, at) = if r + i < split { (0, r + i) } else { (1, r + i - split) };
                     // SAFETY: row `at` exists in that part.
                     *p = unsafe { self.c[part].as_ptr().add(at * self.c[part].ld) };
                 }

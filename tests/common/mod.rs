@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code)]
 
+pub mod refused;
+
 use relgrad::*;
 
 /// A session's memory and parameters.
@@ -38,6 +40,13 @@ impl<T: Scalar> Owned<T> {
         owned
     }
 
+    /// Orthogonal weights.
+    pub fn orthogonal(config: Config, seed: u64) -> Self {
+        let mut owned = Self::new(config);
+        owned.start(|s, p, _| s.start_orthogonal(p, seed)).unwrap();
+        owned
+    }
+
     /// A fresh session, started.
     pub fn start(
         &mut self,
@@ -52,6 +61,89 @@ impl<T: Scalar> Owned<T> {
         let s = Session::attach(&self.config, &mut self.state, &mut self.workspace).unwrap();
         (s, &mut self.params, &mut self.scratch)
     }
+
+    /// The weight of layer `k`.
+    pub fn weight(&self, k: usize) -> Vec<f64> {
+        self.params[Layout::new(&self.config).weight(k)].iter().map(|w| w.to_f64()).collect()
+    }
+
+    /// One step on the rows of `x`.
+    pub fn step(&mut self, x: &[T], rate: f64) -> Result<Report> {
+        let rows = x.len() / self.config.dim;
+        let (mut s, params, _) = self.session();
+        s.step(params, &Batch::new(x, rows), rate)
+    }
+
+    /// Log-likelihoods of the rows of `x`, the log-determinants made exact first.
+    pub fn log_likelihood(&mut self, x: &[T]) -> Vec<f64> {
+        let mut log_p = vec![0.0; x.len() / self.config.dim];
+        let (mut s, params, scratch) = self.session();
+        s.refresh(params, scratch).unwrap();
+        s.log_likelihood(params, &Batch::new(x, log_p.len()), &mut log_p).unwrap();
+        log_p
+    }
+}
+
+/// Random parameters with well-conditioned weights of either sign of the determinant.
+pub fn random_params(config: &Config, random: &mut Lcg) -> Vec<f64> {
+    let layout = Layout::new(config);
+    let d = config.dim;
+    let mut params: Vec<f64> = random.normals(layout.params_len());
+    for k in 0..config.layers {
+        let w = &mut params[layout.weight(k)];
+        w.iter_mut().for_each(|w| *w *= 0.4 / (d as f64).sqrt());
+        w.iter_mut().step_by(d + 1).for_each(|w| *w += 1.0);
+        w[..d].iter_mut().for_each(|w| *w *= if k == 0 { -1.0 } else { 1.0 });
+    }
+    for (i, s) in params[layout.scale()].iter_mut().enumerate() {
+        *s = (1.0 + 0.2 * *s) * if i == 1 { -1.0 } else { 1.0 };
+    }
+    params
+}
+
+pub fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+/// `A B` for `B` of `n` rows.
+pub fn matmul(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
+    let columns = b.len() / n;
+    let element =
+        |row: &[f64], j| row.iter().zip(b[j..].iter().step_by(columns)).map(|(a, b)| a * b).sum();
+    a.chunks_exact(n).flat_map(|row| (0..columns).map(move |j| element(row, j))).collect()
+}
+
+/// Of a matrix with `n` columns.
+pub fn transpose(a: &[f64], n: usize) -> Vec<f64> {
+    (0..n).flat_map(|j| a[j..].iter().step_by(n).copied()).collect()
+}
+
+/// Whether `det A` is negative and `log|det A|`, by elimination with row exchanges.
+pub fn determinant(a: &[f64], n: usize) -> (bool, f64) {
+    let mut rows: Vec<Vec<f64>> = a.chunks_exact(n).map(<[f64]>::to_vec).collect();
+    let (mut negative, mut log_abs) = (false, 0.0);
+    for j in 0..n {
+        let best = (j..n).max_by(|a, b| rows[*a][j].abs().total_cmp(&rows[*b][j].abs())).unwrap();
+        rows.swap(j, best);
+        let pivot = rows[j].clone();
+        negative ^= (best != j) ^ (pivot[j] < 0.0);
+        log_abs += pivot[j].abs().ln();
+        for row in &mut rows[j + 1..] {
+            let factor = row[j] / pivot[j];
+            row.iter_mut().zip(&pivot).skip(j).for_each(|(x, p)| *x -= factor * p);
+        }
+    }
+    (negative, log_abs)
+}
+
+/// The largest difference, relative to the largest magnitude of `want`.
+pub fn distance<T: Scalar, U: Scalar>(got: &[T], want: &[U]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let largest = |x: &mut dyn Iterator<Item = f64>| {
+        x.fold(0.0f64, |m, v| if v.abs() <= m { m } else { v.abs() })
+    };
+    let scale = largest(&mut want.iter().map(|w| w.to_f64())).max(1e-3);
+    largest(&mut got.iter().zip(want).map(|(g, w)| g.to_f64() - w.to_f64())) / scale
 }
 
 pub fn cast<T: Scalar>(x: &[f64]) -> Vec<T> {
@@ -65,6 +157,10 @@ impl Lcg {
     pub fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+    /// One of `0 .. n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((self.next() + 1.0) / 2.0 * n as f64) as usize
     }
     /// Roughly normal.
     pub fn normal(&mut self) -> f64 {

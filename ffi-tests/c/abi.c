@@ -1,0 +1,182 @@
+/* A header and a library that do not match, unknown values, texts, offsets, version. */
+#include <stddef.h>
+#include <string.h>
+
+#include "check.h"
+
+static char text[300];
+
+static int says(const char *word) { return strstr(text, word) != NULL; }
+
+/* Each enumeration and flag of the configuration, and its first unknown value. */
+#define FIELD(name, unknown) {offsetof(relgrad_config, name), "`config." #name "` = ", unknown}
+static const struct {
+    size_t offset;
+    const char *name;
+    uint32_t unknown;
+} fields[] = {
+    FIELD(activation, 3),    FIELD(final_activation, 2), FIELD(base, 4),
+    FIELD(bias, 4),          FIELD(input_transform, 2),  FIELD(gradient, 3),
+    FIELD(optimizer, 3),     FIELD(crossing, 2),         FIELD(log_det, 2),
+    FIELD(track_inverse, 2), FIELD(report_norms, 2),     FIELD(level, 4),
+};
+
+static void structure_sizes(void) {
+    relgrad_config config;
+    relgrad_sizes sizes, untouched;
+    memset(&sizes, 0x5a, sizeof sizes);
+    untouched = sizes;
+    OK(relgrad_config_default(&config, 4, 2));
+    CHECK(config.struct_size == sizeof config, "%u", config.struct_size);
+    /* Older and newer headers. */
+    const uint32_t wrong[] = {0, 8, sizeof config - 8, sizeof config + 8, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        config.struct_size = wrong[i];
+        RETURNS(RELGRAD_ERR_ABI, relgrad_config_check(&config, text, sizeof text));
+        CHECK(says("config.struct_size"), "%s", text);
+        RETURNS(RELGRAD_ERR_ABI, relgrad_query_sizes(&config, &sizes));
+        RETURNS(RELGRAD_ERR_ABI, relgrad_query_sizes_f64(&config, &sizes));
+        CHECK(memcmp(&sizes, &untouched, sizeof sizes) == 0, "an output was written");
+    }
+    OK(relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config)));
+    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION + 1, sizeof config));
+    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION - 1, sizeof config));
+    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof config + 8));
+    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION, 0));
+}
+
+static void unknown_values(void) {
+    relgrad_config config;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const uint32_t values[] = {fields[i].unknown, UINT32_MAX};
+        for (int j = 0; j < 2; j++) {
+            OK(relgrad_config_default(&config, 4, 2));
+            memcpy((char *)&config + fields[i].offset, &values[j], sizeof values[j]);
+            RETURNS(RELGRAD_ERR_ENUMERATION, relgrad_config_check(&config, text, sizeof text));
+            CHECK(says(fields[i].name), "%s", text);
+        }
+        /* The largest known one is no unknown value. */
+        uint32_t known = fields[i].unknown - 1;
+        OK(relgrad_config_default(&config, 4, 2));
+        memcpy((char *)&config + fields[i].offset, &known, sizeof known);
+        int32_t status = relgrad_config_check(&config, text, sizeof text);
+        CHECK(status != RELGRAD_ERR_ENUMERATION, "%s", text);
+    }
+    for (int i = 0; i < 8; i++) {
+        OK(relgrad_config_default(&config, 4, 2));
+        config.reserved[i] = 1;
+        RETURNS(RELGRAD_ERR_RESERVED, relgrad_config_check(&config, text, sizeof text));
+        CHECK(says("config.reserved"), "%s", text);
+    }
+    double rate = -1.0;
+    relgrad_schedule schedule = {0.1, 0, 3, 0, 10, 10, 0.5};
+    RETURNS(RELGRAD_ERR_ENUMERATION, relgrad_schedule_rate(&schedule, 0, &rate));
+    schedule.decay = RELGRAD_DECAY_STEP;
+    schedule.reserved = 1;
+    RETURNS(RELGRAD_ERR_RESERVED, relgrad_schedule_rate(&schedule, 0, &rate));
+    CHECK(rate == -1.0, "an output was written");
+    schedule.reserved = 0;
+    OK(relgrad_schedule_rate(&schedule, 25, &rate));
+    CHECK(rate == 0.025, "%g", rate);
+    RETURNS(RELGRAD_ERR_ENUMERATION,
+            relgrad_activation_evaluate(3, 0.3, 0.1, 1.0, &rate, NULL, NULL));
+    CHECK(rate == 0.025, "an output was written");
+}
+
+static void texts(void) {
+    const char *unknown = relgrad_status_string(-1);
+    CHECK(strcmp(relgrad_status_string(RELGRAD_OK), "success") == 0, "RELGRAD_OK");
+    int known = 0;
+    for (int32_t status = -1000; status <= 1000; status++) {
+        const char *s = relgrad_status_string(status);
+        CHECK(s != NULL && *s != 0, "%d", (int)status);
+        known += status < 0 && strcmp(s, unknown) != 0;
+        CHECK(status <= 0 || strcmp(s, unknown) == 0, "%d", (int)status);
+    }
+    CHECK(known == 28, "%d status codes have texts", known);
+    CHECK(strcmp(relgrad_status_string(INT32_MIN), unknown) == 0, "the least number");
+    CHECK(strcmp(relgrad_status_string(INT32_MAX), unknown) == 0, "the largest number");
+
+    relgrad_config config;
+    OK(relgrad_config_default(&config, 4, 2));
+    strcpy(text, "old");
+    OK(relgrad_config_check(&config, text, sizeof text));
+    CHECK(*text == 0, "empty for a usable configuration: %s", text);
+    config.beta1 = 1.5;
+    RETURNS(RELGRAD_ERR_OPTIMIZER, relgrad_config_check(&config, text, sizeof text));
+    CHECK(says("optimizer.beta1") && says("1.5") && says("[0, 1)"), "%s", text);
+    /* Cut to the buffer, with nothing behind. */
+    char cut[12];
+    memset(cut, 'x', sizeof cut);
+    RETURNS(RELGRAD_ERR_OPTIMIZER, relgrad_config_check(&config, cut, 8));
+    CHECK(strlen(cut) == 7 && strncmp(cut, text, 7) == 0 && cut[8] == 'x', "%s", cut);
+    RETURNS(RELGRAD_ERR_OPTIMIZER, relgrad_config_check(&config, cut, 1));
+    CHECK(cut[0] == 0 && cut[1] == text[1], "one byte holds the NUL");
+    cut[0] = 'y';
+    RETURNS(RELGRAD_ERR_OPTIMIZER, relgrad_config_check(&config, cut, 0));
+    CHECK(cut[0] == 'y', "no byte holds nothing");
+    RETURNS(RELGRAD_ERR_OPTIMIZER, relgrad_config_check(&config, NULL, 100));
+    RETURNS(RELGRAD_ERR_NULL_POINTER, relgrad_config_check(NULL, text, sizeof text));
+    CHECK(says("`config`"), "%s", text);
+    RETURNS(RELGRAD_ERR_NULL_POINTER, relgrad_config_default(NULL, 4, 2));
+}
+
+static void offsets(void) {
+    relgrad_config config;
+    relgrad_sizes sizes;
+    OK(relgrad_config_default(&config, 3, 2));
+    size_t weight, bias;
+    OK(relgrad_param_offsets(&config, 0, &weight, &bias));
+    CHECK(weight == 0 && bias == 9, "%zu %zu", weight, bias);
+    OK(relgrad_param_offsets(&config, 1, &weight, NULL));
+    OK(relgrad_param_offsets(&config, 1, NULL, &bias));
+    CHECK(weight == 12 && bias == 21, "%zu %zu", weight, bias);
+    RETURNS(RELGRAD_ERR_LAYERS, relgrad_param_offsets(&config, 2, &weight, &bias));
+    CHECK(weight == 12 && bias == 21, "an output was written");
+    OK(relgrad_query_sizes(&config, &sizes));
+    CHECK(sizes.params_len == 24 && sizes.gradient_len == 24 && sizes.factors_len == 12,
+          "%zu %zu %zu", sizes.params_len, sizes.gradient_len, sizes.factors_len);
+    config.input_transform = 1;
+    OK(relgrad_query_sizes(&config, &sizes));
+    CHECK(sizes.params_len == 30 && sizes.gradient_len == 24, "shift and scale come last");
+    config.bias = RELGRAD_BIAS_NONE;
+    OK(relgrad_param_offsets(&config, 1, &weight, &bias));
+    CHECK(weight == 9, "%zu", weight);
+    OK(relgrad_query_sizes(&config, &sizes));
+    CHECK(sizes.params_len == 24 && sizes.gradient_len == 18, "no biases");
+}
+
+static void activations(void) {
+    double s, slope, bend, y, residual;
+    uint32_t iterations;
+    for (uint32_t kind = 0; kind < 3; kind++) {
+        OK(relgrad_activation_evaluate(kind, 0.3, 0.1, 1.25, &s, &slope, &bend));
+        OK(relgrad_activation_invert(kind, 0.3, 0.1, s, &y, &iterations, &residual));
+        CHECK(y > 1.25 - 1e-12 && y < 1.25 + 1e-12 && residual < 1e-14, "%g", y);
+        OK(relgrad_activation_invert(kind, 0.3, 0.1, s, &y, NULL, NULL));
+        OK(relgrad_activation_evaluate(kind, 0.3, 0.1, 1.25, NULL, NULL, NULL));
+    }
+    /* All outputs or none. */
+    double misaligned[2];
+    y = -1.0;
+    RETURNS(RELGRAD_ERR_ALIGNMENT,
+            relgrad_activation_invert(0, 0.3, 0.1, 1.0, &y, NULL,
+                                      (double *)(void *)((char *)misaligned + 1)));
+    CHECK(y == -1.0, "an output was written");
+    RETURNS(RELGRAD_ERR_NULL_POINTER,
+            relgrad_activation_invert(0, 0.3, 0.1, 1.0, NULL, NULL, NULL));
+}
+
+int main(void) {
+    structure_sizes();
+    unknown_values();
+    texts();
+    offsets();
+    activations();
+    uint32_t v = relgrad_version();
+    char expected[40];
+    snprintf(expected, sizeof expected, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
+    CHECK(strcmp(relgrad_version_string(), expected) == 0, "%s", relgrad_version_string());
+    printf("relgrad %s, interface %d\n", expected, RELGRAD_ABI_VERSION);
+    return 0;
+}

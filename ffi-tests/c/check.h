@@ -1,0 +1,39 @@
+/* What the programs check with: a failure prints file, line, what was expected and why. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "relgrad.h"
+
+#define FAIL(expected, ...)                                              \
+    do {                                                                 \
+        fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, expected);    \
+        fprintf(stderr, __VA_ARGS__);                                    \
+        fputc('\n', stderr);                                             \
+        exit(1);                                                         \
+    } while (0)
+
+/* CHECK(condition, format, ...) */
+#define CHECK(condition, ...)                  \
+    do {                                       \
+        if (!(condition)) {                    \
+            FAIL(#condition, __VA_ARGS__);     \
+        }                                      \
+    } while (0)
+
+/* A call that must return `code`. */
+#define RETURNS(code, call)                                             \
+    do {                                                                \
+        int32_t status_ = (call);                                       \
+        if (status_ != (code)) {                                        \
+            FAIL(#call, "status %d (%s), expected " #code, (int)status_, \
+                 relgrad_status_string(status_));                       \
+        }                                                               \
+    } while (0)
+
+/* A call that must succeed. */
+#define OK(call) RETURNS(RELGRAD_OK, call)
+
+#endif

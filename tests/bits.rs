@@ -1,0 +1,247 @@
+//! The same bits everywhere: on every instruction set, in any batch, after any other call, and
+//! when a run is taken up again.
+
+mod common;
+
+use common::*;
+use relgrad::*;
+
+const NATURAL_MOMENTUM: Optimizer =
+    Optimizer::Natural { decay: 0.9, damping: 0.1, clip: 1.0, momentum: 0.9 };
+const OPTIMIZERS: [Optimizer; 5] = [
+    Optimizer::ADAM,
+    Optimizer::NATURAL,
+    Optimizer::SGD,
+    Optimizer::Sgd { momentum: 0.9 },
+    NATURAL_MOMENTUM,
+];
+const ACTIVATIONS: [Activation; 3] = [
+    Activation::SmoothLeakyRelu { a: 0.3 },
+    Activation::LeakyTanh { a: 1.0, b: 0.1 },
+    Activation::Identity,
+];
+
+/// Sizes around every tile's edge.
+const DIMS: [usize; 13] = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65];
+const ROWS: [usize; 9] = [1, 2, 3, 5, 6, 7, 10, 16, 17];
+
+/// Every size with every batch, all else at random.
+fn configs() -> Vec<Config> {
+    let mut random = Lcg(3);
+    let sizes = DIMS.into_iter().flat_map(|d| ROWS.map(|b| (d, b)));
+    let config = |(dim, max_batch)| {
+        let optimizer = OPTIMIZERS[random.below(5)];
+        let natural = matches!(optimizer, Optimizer::Natural { .. });
+        let gradients = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
+        let config = Config {
+            max_batch,
+            optimizer,
+            activation: ACTIVATIONS[random.below(3)],
+            base: [Base::Normal, Base::Sech, Base::Logistic][random.below(3)],
+            bias: [Bias::Separate, Bias::Affine, Bias::None][random.below(3)],
+            gradient: gradients[if natural { 0 } else { random.below(3) }],
+            final_activation: random.below(2) == 0,
+            input_transform: random.below(2) == 0,
+            report_norms: random.below(2) == 0,
+            ..Config::new(dim, 2)
+        };
+        let tracked = Config { track_inverse: true, ..config };
+        if tracked.check().is_ok() && random.below(2) == 0 { tracked } else { config }
+    };
+    sizes.map(config).collect()
+}
+
+/// All that a few steps and the calls around them write: parameters, state, outputs.
+fn run<T: Scalar>(config: Config) -> u64 {
+    let mut owned = Owned::<T>::orthogonal(config, 1);
+    let (d, b) = (config.dim, config.max_batch);
+    let mut random = Lcg(7);
+    let (mut s, params, scratch) = owned.session();
+    let mut seen = vec![];
+    for t in 0..2 {
+        let x: Vec<T> = random.normals(b * d);
+        let report = s.step(params, &Batch::new(&x, b), 0.02).unwrap();
+        seen.extend([report.mean_log_likelihood, report.trust_scale]);
+        seen.extend(report.relative_gradient_norm);
+        if t == 1 {
+            let refresh = s.refresh(params, scratch).unwrap();
+            seen.extend([refresh.log_det, refresh.drift, refresh.inverse_error]);
+            let (mut z, mut log_p) = (x.clone(), vec![0.0; b]);
+            s.forward(params, &Batch::new(&x, b), &mut z).unwrap();
+            s.log_likelihood(params, &Batch::new(&x, b), &mut log_p).unwrap();
+            let mut memory =
+                AlignedBytes::new(Sizes::of::<T>(&config).unwrap().factorization_bytes);
+            s.factorize(params, &mut memory).unwrap();
+            let mut back = x.clone();
+            s.inverse(params, &Inverse::Factorization(&memory), &z, b, &mut back).unwrap();
+            seen.extend(z.iter().chain(&back).map(|v| v.to_f64()));
+            seen.extend(log_p);
+        }
+    }
+    seen.extend(owned.params.iter().map(|p| p.to_f64()));
+    seen.extend(owned.state.iter().map(|byte| f64::from(*byte)));
+    hash(&seen)
+}
+
+fn same_on_every_level<T: Scalar>() {
+    for config in configs() {
+        let of = |level| run::<T>(Config { level, ..config });
+        let want = of(Level::Scalar);
+        for level in Level::available() {
+            assert_eq!(of(level), want, "{level:?} {config:?}");
+        }
+    }
+}
+
+#[test]
+fn every_level_f32() {
+    same_on_every_level::<f32>();
+}
+
+#[test]
+fn every_level_f64() {
+    same_on_every_level::<f64>();
+}
+
+/// The parameters after 20 steps of every optimiser, one run after another.
+fn trained<T: Scalar>(level: Level) -> u64 {
+    let mut all: Vec<T> = vec![];
+    for optimizer in OPTIMIZERS {
+        let config = Config { optimizer, level, max_batch: 10, ..Config::new(17, 3) };
+        let mut owned = Owned::<T>::orthogonal(config, 42);
+        let mut random = Lcg(42);
+        for _ in 0..20 {
+            owned.step(&random.normals(10 * 17), 0.01).unwrap();
+        }
+        all.extend(&owned.params);
+    }
+    hash(&all)
+}
+
+/// Part of the contract: a change of these numbers is a change of everybody's results.
+#[test]
+fn golden_hashes() {
+    for level in Level::available() {
+        assert_eq!(trained::<f32>(level), 0x9e0d_84c1_4556_5bab, "{level:?}");
+        assert_eq!(trained::<f64>(level), 0x87b0_9023_78c6_5374, "{level:?}");
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_batch_around_it() {
+    fn check<T: Scalar>() {
+        for config in configs().into_iter().filter(|c| c.max_batch == 17) {
+            let (d, n) = (config.dim, 17);
+            let mut owned = Owned::<T>::orthogonal(config, 3);
+            let x: Vec<T> = Lcg(2).normals(n * d);
+            let (mut s, params, _) = owned.session();
+            let (mut whole, mut log_p) = (vec![T::ZERO; n * d], vec![0.0; n]);
+            s.forward(params, &Batch::new(&x, n), &mut whole).unwrap();
+            s.log_likelihood(params, &Batch::new(&x, n), &mut log_p).unwrap();
+            for size in 1..n {
+                let parts = x.chunks(size * d).zip(whole.chunks(size * d)).zip(log_p.chunks(size));
+                for ((x, want), want_p) in parts {
+                    let rows = want_p.len();
+                    let (mut z, mut p) = (vec![T::ZERO; rows * d], vec![0.0; rows]);
+                    s.forward(params, &Batch::new(x, rows), &mut z).unwrap();
+                    s.log_likelihood(params, &Batch::new(x, rows), &mut p).unwrap();
+                    assert!(bits(&z) == bits(want) && bits(&p) == bits(want_p), "{config:?}");
+                }
+            }
+            // Nor on the distance between rows.
+            let ld = d + 3;
+            let mut apart = vec![T::from_f64(f64::NAN); (n - 1) * ld + d];
+            for (to, from) in apart.chunks_mut(ld).zip(x.chunks(d)) {
+                to[..d].copy_from_slice(from);
+            }
+            let mut z = vec![T::ZERO; n * d];
+            s.forward(params, &Batch::new(&apart, n).with_ld(ld), &mut z).unwrap();
+            assert_eq!(bits(&z), bits(&whole), "{config:?}");
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+/// Everything there is to call that must leave no trace, with data of its own.
+fn unrelated<T: Scalar>(s: &mut Session<T>, params: &[T], random: &mut Lcg) {
+    let (d, b) = (s.config().dim, s.config().max_batch);
+    let layout = s.layout();
+    for rows in [b, 1 + b / 2] {
+        let mut x: Vec<T> = random.normals(rows * d);
+        x.iter_mut().for_each(|x| *x = *x * T::from_f64(3.0));
+        let batch = Batch::new(&x, rows);
+        let mut out = vec![T::ZERO; x.len().max(layout.network_len())];
+        let weights: Vec<T> = x.iter().take(rows).map(|x| *x * *x).collect();
+        s.forward(params, &batch, &mut out).unwrap();
+        s.gradient(params, &batch.with_weights(&weights), &mut out).unwrap();
+        // Refused where the optimiser or the gradient does not allow them, or out of date.
+        let _ = s.log_likelihood(params, &batch, &mut vec![0.0; rows]);
+        let _ = s.accumulate(params, &batch, &mut out, &mut Totals::default());
+        let mut factors = vec![T::ZERO; rows * 2 * d * s.config().layers];
+        let _ = s.factors(params, &batch, &mut factors, &mut Totals::default());
+        s.count_positive(params, &batch, &mut vec![0; d * s.config().layers]).unwrap();
+        let mut memory = AlignedBytes::new(Sizes::of::<T>(s.config()).unwrap().factorization_bytes);
+        s.factorize(params, &mut memory).unwrap();
+        let with = Inverse::Factorization(&memory);
+        s.inverse(params, &with, &x, rows, &mut out).unwrap();
+        s.sample(params, &with, 3, rows, &mut out).unwrap();
+        // A step that is refused.
+        x[0] = T::INFINITY;
+        s.step(&mut params.to_vec(), &Batch::new(&x, rows), 0.1).unwrap_err();
+    }
+}
+
+#[test]
+fn other_calls_leave_no_trace() {
+    fn check<T: Scalar>() {
+        for config in configs().into_iter().step_by(4) {
+            let results = [false, true].map(|interleave| {
+                let mut owned = Owned::<T>::orthogonal(config, 1);
+                let (mut random, mut other) = (Lcg(7), Lcg(8));
+                let (mut s, params, _) = owned.session();
+                let mut seen = vec![];
+                for _ in 0..3 {
+                    if interleave {
+                        unrelated(&mut s, params, &mut other);
+                    }
+                    let x: Vec<T> = random.normals(config.max_batch * config.dim);
+                    let report = s.step(params, &Batch::new(&x, config.max_batch), 0.02).unwrap();
+                    seen.push(report.mean_log_likelihood);
+                }
+                (bits(&owned.params), owned.state.to_vec(), bits(&seen))
+            });
+            assert!(results[0] == results[1], "{config:?}");
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+#[test]
+fn a_run_taken_up_again_goes_on_as_if_it_had_not_stopped() {
+    fn check<T: Scalar>() {
+        for config in configs().into_iter().step_by(3) {
+            let batches: Vec<Vec<T>> =
+                (0..4).map(|i| Lcg(i).normals(config.max_batch * config.dim)).collect();
+            let mut whole = Owned::<T>::orthogonal(config, 1);
+            let (mut s, params, _) = whole.session();
+            for x in &batches {
+                s.step(params, &Batch::new(x, config.max_batch), 0.02).unwrap();
+            }
+            let mut first = Owned::<T>::orthogonal(config, 1);
+            first.step(&batches[0], 0.02).unwrap();
+            first.step(&batches[1], 0.02).unwrap();
+            let mut second = Owned::<T>::new(config);
+            second.params.copy_from_slice(&first.params);
+            second.state.copy_from_slice(&first.state);
+            second.step(&batches[2], 0.02).unwrap();
+            second.step(&batches[3], 0.02).unwrap();
+            assert!(bits(&second.params) == bits(&whole.params), "{config:?}");
+            assert!(second.state[..] == whole.state[..], "{config:?}");
+            assert_eq!(second.session().0.steps(), 4);
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}

@@ -1,0 +1,174 @@
+//! Where training starts, and the share of units that straddle the kink there.
+
+mod common;
+
+use common::*;
+use relgrad::*;
+
+const D: usize = 4;
+const ROWS: usize = 150;
+
+/// Correlated features of different scales, far from 0.
+fn data() -> Vec<f64> {
+    let mut random = Lcg(3);
+    let mix: Vec<f64> = random.normals(D * D);
+    let normals: Vec<f64> = random.normals(ROWS * D);
+    let scaled = |(i, x): (usize, &f64)| x * 10f64.powi(i as i32 % 4) + 5.0;
+    matmul(&normals, &mix, D).iter().enumerate().map(|(i, x)| scaled((i % D, x))).collect()
+}
+
+/// `X^T X / N`.
+fn second_moments(x: &[f64]) -> Vec<f64> {
+    let n = x.len() / D;
+    matmul(&transpose(x, D), x, n).iter().map(|s| s / n as f64).collect()
+}
+
+fn assert_identity(a: &[f64], tolerance: f64) {
+    let identity = |i: usize| if i % (D + 1) == 0 { 1.0 } else { 0.0 };
+    let error = a.iter().enumerate().map(|(i, v)| (v - identity(i)).abs()).fold(0.0, f64::max);
+    assert!(error < tolerance, "{error:e}");
+}
+
+fn config() -> Config {
+    Config { input_transform: true, max_batch: ROWS, ..Config::new(D, 3) }
+}
+
+fn from_data(start: Start, seed: u64, ridge: f64) -> Owned<f64> {
+    let mut owned = Owned::<f64>::new(config());
+    let mut scratch = AlignedBytes::new(Sizes::of::<f64>(&config()).unwrap().start_bytes);
+    scratch.fill(0xa5);
+    let x = data();
+    let batch = Batch::new(&x, ROWS);
+    owned.start(|s, p, _| s.start_from_data(p, &batch, start, seed, ridge, &mut scratch)).unwrap();
+    owned
+}
+
+/// The known log-determinants are those of the weights.
+fn assert_log_dets(owned: &mut Owned<f64>) {
+    let known = owned.session().0.layer_log_dets().to_vec();
+    for (k, known) in known.iter().enumerate() {
+        let (_, exact) = determinant(&owned.weight(k), D);
+        assert!((known - exact).abs() < 1e-11 * exact.abs().max(1.0), "{known} {exact}");
+    }
+    assert_eq!(owned.session().0.log_det().unwrap().1, 0);
+}
+
+/// `x - m` with the model's shift m.
+fn centred(owned: &Owned<f64>) -> Vec<f64> {
+    let shift = &owned.params[Layout::new(&owned.config).shift()];
+    data().iter().zip(shift.iter().cycle()).map(|(x, m)| x - m).collect()
+}
+
+#[test]
+fn orthogonal() {
+    let mut owned = Owned::<f64>::orthogonal(config(), 1);
+    for k in 0..3 {
+        let w = owned.weight(k);
+        assert_identity(&matmul(&w, &transpose(&w, D), D), 1e-14);
+        assert!((w[0].abs() - 1.0).abs() > 1e-3);
+    }
+    assert_ne!(owned.weight(0), owned.weight(1));
+    let layout = Layout::new(&config());
+    assert!((0..3).all(|k| owned.params[layout.bias(k)] == [0.0; D]));
+    assert_eq!(owned.params[layout.shift()], [0.0; D]);
+    assert_eq!(owned.params[layout.scale()], [1.0; D]);
+    assert_log_dets(&mut owned);
+    let bits_of = |seed| bits(&Owned::<f64>::orthogonal(config(), seed).params);
+    assert_eq!(bits_of(1), bits(&owned.params));
+    assert_ne!(bits_of(1), bits_of(2));
+}
+
+/// Haar: every element has mean 0 and variance 1 / D, and the sign of the determinant is fair.
+#[test]
+fn orthogonal_weights_have_no_preferred_direction() {
+    let runs = 2000;
+    let weights: Vec<Vec<f64>> =
+        (0..runs).map(|seed| Owned::<f64>::orthogonal(Config::new(D, 1), seed).weight(0)).collect();
+    let runs = runs as f64;
+    for i in 0..D * D {
+        let first = weights.iter().map(|w| w[i]).sum::<f64>() / runs;
+        let second = weights.iter().map(|w| w[i] * w[i]).sum::<f64>() / runs;
+        assert!(first.abs() < 5.0 * (0.25 / runs).sqrt(), "{i}: {first}");
+        // The variance of a squared element is below 2 / D^2.
+        assert!((second - 0.25).abs() < 5.0 * (0.125 / runs).sqrt(), "{i}: {second}");
+    }
+    let negative = weights.iter().filter(|w| determinant(w, D).0).count() as f64;
+    assert!((negative / runs - 0.5).abs() < 5.0 * 0.5 / runs.sqrt(), "{negative}");
+}
+
+#[test]
+fn identity() {
+    let mut owned = Owned::<f64>::new(config());
+    owned.start(|s, p, _| s.start_identity(p)).unwrap();
+    (0..3).for_each(|k| assert_identity(&owned.weight(k), 1e-300));
+    assert_log_dets(&mut owned);
+}
+
+#[test]
+fn whitened_features_are_uncorrelated_with_variance_1() {
+    let mut owned = from_data(Start::Whitened, 1, 0.0);
+    let y = matmul(&centred(&owned), &transpose(&owned.weight(0), D), D);
+    let means: Vec<f64> = transpose(&y, D).chunks(ROWS).map(mean).collect();
+    assert!(means.iter().all(|m| m.abs() < 1e-10), "{means:?}");
+    assert_identity(&second_moments(&y), 1e-10);
+    let w = owned.weight(1);
+    assert_identity(&matmul(&w, &transpose(&w, D), D), 1e-14);
+    assert_log_dets(&mut owned);
+    assert_ne!(owned.params, from_data(Start::Whitened, 2, 0.0).params);
+}
+
+/// `W_1 = Q diag(1 / std)`: dividing by 1 / std gives back an orthogonal Q.
+#[test]
+fn standardized_features_are_rotated_only() {
+    let mut owned = from_data(Start::Standardized, 1, 0.0);
+    let covariance = second_moments(&centred(&owned));
+    let deviation = |i: usize| covariance[i * (D + 1)].sqrt();
+    let w = owned.weight(0);
+    let q: Vec<f64> = w.iter().enumerate().map(|(i, w)| w * deviation(i % D)).collect();
+    assert_identity(&matmul(&q, &transpose(&q, D), D), 1e-12);
+    assert_log_dets(&mut owned);
+}
+
+/// A ridge of 1 adds the mean variance to every variance: `W (C + v I) W^T = I`.
+#[test]
+fn a_ridge_is_relative_to_the_mean_variance() {
+    let owned = from_data(Start::Whitened, 1, 1.0);
+    let mut c = second_moments(&centred(&owned));
+    let v = (0..D).map(|i| c[i * (D + 1)]).sum::<f64>() / D as f64;
+    c.iter_mut().step_by(D + 1).for_each(|c| *c += v);
+    let w = owned.weight(0);
+    assert_identity(&matmul(&w, &matmul(&c, &transpose(&w, D), D), D), 1e-10);
+}
+
+#[test]
+fn units_straddle_the_kink_from_a_whitened_start_only() {
+    let x = data();
+    let mut whitened = Model::from_data(config(), &x, Start::Whitened, 1).unwrap();
+    assert_eq!(whitened.straddling_share(&x).unwrap(), 1.0);
+    // Pre-activations far above 0, all of them.
+    let mut owned = Owned::<f64>::new(config());
+    owned.start(|s, p, _| s.start_identity(p)).unwrap();
+    owned.params[Layout::new(&config()).bias(0)].fill(1e6);
+    let mut linear = Model::from_params(config(), owned.params).unwrap();
+    assert_eq!(linear.straddling_share(&x).unwrap(), 0.0);
+}
+
+/// Counted by hand: `s(y_1) > s(0)` exactly where `y_1 > 0`, for any bias rule.
+#[test]
+fn positive_pre_activations_are_counted() {
+    for bias in [Bias::Separate, Bias::Affine, Bias::None] {
+        let config = Config { bias, final_activation: true, max_batch: ROWS, ..Config::new(D, 1) };
+        let mut owned = Owned::<f64>::with_params(config, &random_params(&config, &mut Lcg(1)));
+        let x: Vec<f64> = Lcg(2).normals(ROWS * D);
+        let (mut s, params, _) = owned.session();
+        let (batch, mut z) = (Batch::new(&x, ROWS), vec![0.0; x.len()]);
+        s.forward(params, &batch, &mut z).unwrap();
+        let mut counts = [100; D];
+        s.count_positive(params, &batch, &mut counts).unwrap();
+        let (zero, ..) = config.activation.evaluate(0.0);
+        for (i, count) in counts.iter().enumerate() {
+            let want = z[i..].iter().step_by(D).filter(|z| **z > zero).count();
+            assert_eq!(*count, 100 + want as u64, "{bias:?}");
+        }
+    }
+}
