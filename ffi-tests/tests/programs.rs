@@ -1,7 +1,7 @@
 //! Compiles the programs of `c/` against librelgrad.a as C11 and as C++17, in float and in
 //! double, and runs them: plain, under valgrind, with sanitizers.
 
-#[path = "../../tests/common/mod.rs"]
+#[path = "../../tests/suite/common/mod.rs"]
 mod common;
 
 use std::ffi::OsString;

@@ -1,9 +1,7 @@
 //! The same bits everywhere: on every instruction set, in any batch, after any other call, and
 //! when a run is taken up again.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 const NATURAL_MOMENTUM: Optimizer =

@@ -1,9 +1,7 @@
 //! Vectors computed in float64 elsewhere: forward, likelihood, every gradient, steps of every
 //! optimiser with their log-determinants, activations at hard points. See data/README.md.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 use serde_json::Value as Json;
 

@@ -1,5 +1,4 @@
 //! The workbench as a user sees it.
-#![cfg(feature = "cli")]
 
 use std::path::Path;
 use std::process::{Command, Output};

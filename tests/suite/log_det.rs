@@ -1,9 +1,7 @@
 //! The running log-determinant and the tracked inverse, against factorisations from scratch;
 //! steps that would cross a singular matrix.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 /// Batches of skewed, correlated features.

@@ -1,10 +1,8 @@
 //! Back from latents to data, and samples.
 
-mod common;
-
 use std::f64::consts::PI;
 
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 const ACTIVATIONS: [Activation; 4] = [

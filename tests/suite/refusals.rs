@@ -1,8 +1,6 @@
 //! Bad arguments are refused by name, and leave parameters, state and outputs as they were.
 
-mod common;
-
-use common::refused::*;
+use crate::common::refused::*;
 use relgrad::*;
 
 const NAN: f64 = f64::NAN;

@@ -1,10 +1,8 @@
 //! Where training comes to rest: at the closed-form maximum, or not.
 
-mod common;
-
 use std::f64::consts::PI;
 
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 /// One affine layer onto a normal base: the model is a Gaussian.

@@ -1,8 +1,6 @@
 //! Where training starts, and the share of units that straddle the kink there.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 const D: usize = 4;

@@ -1,12 +1,10 @@
 //! Bad numbers, states and callbacks are refused by name, and leave parameters, state and outputs
 //! as they were.
 
-mod common;
-
 use std::cell::Cell;
 
-use common::refused::*;
-use common::*;
+use crate::common::refused::*;
+use crate::common::*;
 use relgrad::*;
 
 const NAN: f64 = f64::NAN;

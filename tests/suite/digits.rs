@@ -1,6 +1,5 @@
 //! The digits, L = 2, a = 0.01, natural from a whitened start: well past the full-covariance
 //! Gaussian (-65.30), at which relative gradients from an orthogonal start stop.
-#![cfg(feature = "files")]
 
 use relgrad::hosted::{Data, GaussianBaseline};
 use relgrad::*;

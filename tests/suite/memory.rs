@@ -1,8 +1,6 @@
 //! Memory of exactly the stated sizes serves, less is refused, and nothing around it is touched.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 const GUARD: usize = 64;

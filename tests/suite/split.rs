@@ -1,8 +1,6 @@
 //! Batches in parts: dense sums, gathered factors, sample weights.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 const NATURAL_MOMENTUM: Optimizer =

@@ -1,8 +1,6 @@
 //! Gradients against finite differences of the likelihood, and against each other.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use relgrad::*;
 
 /// Student's t with 5 degrees of freedom (but for a constant), moved by the sample's index.

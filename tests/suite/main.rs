@@ -1,0 +1,19 @@
+//! Whole-system tests, in one program: the kernels are compiled for it once.
+
+mod common;
+
+mod bits;
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "files")]
+mod digits;
+mod failures;
+mod golden;
+mod gradients;
+mod inverse;
+mod log_det;
+mod memory;
+mod refusals;
+mod split;
+mod starts;
+mod stationary;
