@@ -431,7 +431,7 @@ typedef struct {
    */
   double beta2;
   /**
-   * Adam: in [1e-30, 1].
+   * Adam: in [1e-16, 1].
    */
   double epsilon;
   /**

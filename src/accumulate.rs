@@ -176,6 +176,7 @@ impl<T: Scalar> Session<'_, T> {
             if !(0.0..=T::LIMIT).contains(&(own + rate * average.min(T::LIMIT) + direction)) {
                 return Err(diverged(k));
             }
+            self.bound_adam(k, rate * average)?;
             self.work.plan[k] = direction;
         }
         self.apply_layers(params, sums, T::from_f64(factor), T::from_f64(rate));

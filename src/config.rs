@@ -1,6 +1,6 @@
 //! What a model and an optimiser are: the only place that knows valid ranges.
 
-use crate::simd::Level;
+use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value};
 
 /// The elementwise nonlinearity between layers.
@@ -268,8 +268,8 @@ impl Config {
             Optimizer::Adam { beta1, beta2, epsilon } => {
                 fraction("optimizer.beta1", beta1)?;
                 fraction("optimizer.beta2", beta2)?;
-                let ok = (1e-30..=1.0).contains(&epsilon);
-                within(ok, s, "optimizer.epsilon", epsilon, "must be in [1e-30, 1]")
+                let ok = (1e-16..=1.0).contains(&epsilon);
+                within(ok, s, "optimizer.epsilon", epsilon, "must be in [1e-16, 1]")
             }
             Optimizer::Natural { decay, damping, clip, momentum } => {
                 fraction("optimizer.decay", decay)?;
@@ -278,6 +278,23 @@ impl Config {
                 let r = "must be in [1e-12, 1e12]";
                 within(positive(damping), s, "optimizer.damping", damping, r)?;
                 within(positive(clip), s, "optimizer.clip", clip, r)
+            }
+        }
+    }
+
+    /// Whether the averages' decays are below 1 in the precision of `T` too.
+    pub(crate) fn check_precision<T: Real>(&self) -> Result<()> {
+        let below_one = |name, v: f64| {
+            let allowed = "must stay below 1 when rounded to the precision in use";
+            within(T::from_f64(v) < T::ONE, Status::Optimizer, name, v, allowed)
+        };
+        match self.optimizer {
+            Optimizer::Adam { beta1, beta2, .. } => {
+                below_one("optimizer.beta1", beta1)?;
+                below_one("optimizer.beta2", beta2)
+            }
+            Optimizer::Sgd { momentum } | Optimizer::Natural { momentum, .. } => {
+                below_one("optimizer.momentum", momentum)
             }
         }
     }

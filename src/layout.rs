@@ -97,6 +97,7 @@ impl Sizes {
     /// Those of [`Config::check`], and [`Status::Dim`] if a size exceeds the address space.
     pub fn of<T: Scalar>(config: &Config) -> Result<Sizes> {
         config.check()?;
+        config.check_precision::<T>()?;
         // All products below are of at most four factors, checked once in 128 bits.
         let (d, l, b) = (config.dim as u128, config.layers as u128, config.max_batch as u128);
         let most =

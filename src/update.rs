@@ -266,6 +266,7 @@ impl<T: Scalar> Session<'_, T> {
         if !self.is_structured() {
             let average = direction.max(self.state.momentum_max[k]);
             worst = worst.max(self.state.weight_max[k] + rate * average.min(T::LIMIT));
+            self.bound_adam(k, rate * average)?;
         }
         if let Some(b) = self.layer_bias(params, k) {
             let b_max = max_abs(level, b);
@@ -277,6 +278,16 @@ impl<T: Scalar> Session<'_, T> {
             worst = worst.max(b_max * (1.0 + diagonal) + rows as f64 * left * coefficient);
         }
         if worst <= T::LIMIT { Ok(direction) } else { Err(diverged(k)) }
+    }
+
+    /// Adam divides by as little as epsilon: refuses a step that might leave the finite numbers.
+    pub(crate) fn bound_adam(&self, k: usize, step: f64) -> Result<()> {
+        match self.config.optimizer {
+            Optimizer::Adam { epsilon, .. } if step / epsilon > T::MAX.to_f64() / 16.0 => {
+                Err(diverged(k))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Commits every layer; nothing can fail any more.

@@ -198,7 +198,7 @@ pub struct relgrad_config {
     pub beta1: f64,
     /// Adam: in [0, 1).
     pub beta2: f64,
-    /// Adam: in [1e-30, 1].
+    /// Adam: in [1e-16, 1].
     pub epsilon: f64,
     /// Natural: decay of the running second moments, in [0, 1).
     pub decay: f64,

@@ -98,6 +98,33 @@ fn steps_that_would_diverge() {
     }
 }
 
+/// The first moment outlives the second, so that the step is divided by epsilon alone.
+#[test]
+fn adam_never_leaves_the_finite_numbers() {
+    let optimizer = Optimizer::Adam { beta1: 0.999, beta2: 0.0, epsilon: 1e-16 };
+    let mut owned = trained::<f32>(config(optimizer));
+    let mut x = data::<f32>(B);
+    let refusals = (0..200).filter(|t| {
+        x[0] = if *t == 0 { 1e8 } else { 0.1 };
+        let refused = owned.step(&x, 1e6).is_err_and(|e| e.status == Status::Diverged);
+        assert!(owned.params.iter().all(|p| p.is_finite()));
+        refused
+    });
+    assert!(refusals.count() > 0);
+}
+
+/// All inputs 0, so that there is nothing to divide the natural step's inputs by.
+#[test]
+fn natural_steps_whose_factors_vanish() {
+    let config = Config { bias: Bias::None, ..config(Optimizer::NATURAL) };
+    let mut owned = Owned::<f64>::orthogonal(config, 1);
+    let zeros = &Batch::new(&[0.0; D * B], B);
+    refused(&mut owned, (Status::Singular, "batch"), |s, p, _, _| s.step(p, zeros, 0.1));
+    // Once there are averages, zeros are samples like others.
+    owned.step(&data(B), 0.1).unwrap();
+    owned.step(&[0.0; D * B], 0.1).unwrap();
+}
+
 /// Standard normal; on row 2 it fails in its own way.
 struct Failing {
     way: Cell<u8>,
@@ -262,6 +289,15 @@ fn ways_back() {
     let garbage = &Inverse::Factorization(&garbage);
     let foreign = (Status::State, "factorization");
     refused(owned, foreign, |s, p, _, out| s.inverse(p, garbage, &[0.0; 6], 2, &mut out.x));
+    // Factors that broke off at the second layer.
+    let weight = Layout::new(&own).weight(1);
+    let singular = &mut trained::<f32>(own);
+    singular.params[weight].fill(0.0);
+    let layer = (Status::Singular, "layer");
+    refused(singular, layer, |s, p, _, _| s.factorize(p, &mut memory));
+    let half = &Inverse::Factorization(&memory);
+    refused(owned, foreign, |s, p, _, out| s.inverse(p, half, &[0.0; 6], 2, &mut out.x));
+    let with = &Inverse::Factorization(&[]);
     let custom = &mut Owned::<f32>::orthogonal(Config { base: Base::Custom, ..own }, 1);
     let own_latents = (Status::Combination, "base");
     refused(custom, own_latents, |s, p, _, out| s.sample(p, with, 1, 2, &mut out.x));
@@ -286,7 +322,7 @@ fn sums_and_factors() {
     }
 
     let sgd = &mut trained::<f64>(config(Optimizer::SGD));
-    for weight in [0.0, -1.0, NAN, INF] {
+    for weight in [0.0, -1.0, 1e-160, NAN, INF] {
         let totals = &Totals { weight, ..fine };
         let empty = (Status::Accumulator, "totals.weight");
         refused(sgd, empty, |s, p, _, _| s.apply(p, &sums, totals, 0.1));

@@ -83,6 +83,11 @@ fn configurations() {
         cases.push((natural(bad, 0.1, 1.0, 0.0), Status::Optimizer, "optimizer.decay"));
         cases.push((natural(0.9, 0.1, 1.0, bad), Status::Optimizer, "optimizer.momentum"));
     }
+    // 1 when rounded to f32, where it would keep an average at 0 for ever.
+    let nearly = 0.99999999;
+    cases.push((adam(0.9, nearly, 1e-8), Status::Optimizer, "optimizer.beta2"));
+    assert!(Sizes::of::<f64>(&adam(0.9, nearly, 1e-8)).is_ok());
+    cases.push((sgd(nearly), Status::Optimizer, "optimizer.momentum"));
     for (config, status, argument) in cases {
         let error = Sizes::of::<f32>(&config).unwrap_err();
         assert_eq!((error.status, error.argument), (status, argument), "{config:?}");

@@ -22,7 +22,7 @@ fn second_moments(x: &[f64]) -> Vec<f64> {
 }
 
 fn assert_identity(a: &[f64], tolerance: f64) {
-    let identity = |i: usize| if i % (D + 1) == 0 { 1.0 } else { 0.0 };
+    let identity = |i: usize| if i.is_multiple_of(D + 1) { 1.0 } else { 0.0 };
     let error = a.iter().enumerate().map(|(i, v)| (v - identity(i)).abs()).fold(0.0, f64::max);
     assert!(error < tolerance, "{error:e}");
 }

@@ -59,7 +59,7 @@ fn natural_full_batch_reaches_the_gaussian_maximum() {
         let (w, b) = owned.params.split_at(d * d);
         let identity = matmul(&matmul(&transpose(w, d), w, d), &s, d);
         for (i, v) in identity.iter().enumerate() {
-            let want = if i % (d + 1) == 0 { 1.0 } else { 0.0 };
+            let want = if i.is_multiple_of(d + 1) { 1.0 } else { 0.0 };
             assert!((v - want).abs() < 1e-6, "{rule:?}: {identity:?}");
         }
         let image = matmul(w, &m, d);
