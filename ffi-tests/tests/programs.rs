@@ -82,15 +82,16 @@ fn compiler(language: Language) -> Command {
     command
 }
 
-/// Compiles and links `c/<source>`; `Err` is what the compiler says.
+/// Compiles and links `c/<source>` (or a whole path); `Err` is what the compiler says.
 fn try_build(source: &str, language: Language, flags: &[&str]) -> Result<PathBuf, String> {
     let tag: String = flags.iter().map(|f| f.replace(|c: char| !c.is_alphanumeric(), "")).collect();
     let language_name = if matches!(language, Language::C) { "c" } else { "cpp" };
-    let stem = source.split('.').next().unwrap();
+    let source = Path::new("c").join(source);
+    let stem = source.file_stem().unwrap().display();
     let out = Path::new(TEMPORARY).join(format!("{stem}-{language_name}-{tag}"));
     let mut command = compiler(language);
-    command.arg(format!("c/{source}")).args(["-x", "none"]).args(flags);
-    if source == "memory.c" {
+    command.arg(&source).args(["-x", "none"]).args(flags);
+    if source.ends_with("memory.c") {
         command.args(COUNTED.map(|name| format!("-Wl,--wrap={name}")));
     }
     let output = command
@@ -179,6 +180,18 @@ fn abi() {
     for language in [Language::C, Language::Cpp] {
         succeeds(build("abi.c", language, &[]), &[], 10);
     }
+}
+
+/// The README's C program, as it stands there.
+#[test]
+fn readme() {
+    let readme = std::fs::read_to_string("../README.md").unwrap();
+    let (_, rest) = readme.split_once("```c\n").unwrap();
+    let (program, _) = rest.split_once("```").unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme.c");
+    std::fs::write(&folder, program).unwrap();
+    let output = succeeds(build(folder.to_str().unwrap(), Language::C, &[]), &[], 60);
+    assert!(output.contains("exact 0 steps ago"), "{output}");
 }
 
 #[test]
