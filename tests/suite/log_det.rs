@@ -64,6 +64,16 @@ fn ten_thousand_steps_of_natural() {
     drift::<f32>(config, 10_000, 0.01, 1e-4);
 }
 
+/// More features than the small matrix takes in one go.
+#[test]
+fn steps_of_many_features() {
+    for optimizer in [Optimizer::SGD, Optimizer::NATURAL] {
+        let config = structured(530, 1, 3, optimizer);
+        drift::<f64>(config, 20, 0.01, 1e-12);
+        drift::<f32>(config, 20, 0.01, 1e-5);
+    }
+}
+
 #[test]
 fn ten_thousand_steps_with_more_samples_than_features() {
     for optimizer in [Optimizer::SGD, Optimizer::NATURAL] {
