@@ -10,7 +10,7 @@ use crate::config::{Bias, Gradient, Optimizer, check_rate};
 use crate::forward::diverged;
 use crate::session::{Scalar, Session, check_len};
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Add, Ascend, Gradient as GradientSink, max_abs, multiply, update};
+use crate::simd::ops::{Accumulate, Ascend, Gradient as GradientSink, max_abs, multiply, update};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::{Certificate, Report};
 use crate::update::{Planned, rule};
@@ -104,12 +104,17 @@ impl<T: Scalar> Session<'_, T> {
             self.scale_left(k, batch.rows, weight);
             let (left, right) = self.products(k, batch.rows);
             let out = MatMut::new(&mut sums[self.layout.weight(k)], d, d);
-            update(self.level, left, right, Add(out));
+            update(self.level, left, right, Accumulate::<_, false>(out));
             if self.config.has_bias() {
                 let bias = self.layout.bias(k);
                 self.bias_coefficients(&params[bias.clone()], k, batch.rows);
                 let (f, rows) = self.bias_products(k, batch.rows);
-                update(self.level, f, rows, Add(MatMut::new(&mut sums[bias], 1, d)));
+                update(
+                    self.level,
+                    f,
+                    rows,
+                    Accumulate::<_, false>(MatMut::new(&mut sums[bias], 1, d)),
+                );
             }
         }
         totals.add(weight, terms);

@@ -7,7 +7,7 @@ use crate::random::Random;
 use crate::session::{Scalar, Session};
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Add, max_abs, update};
+use crate::simd::ops::{Accumulate, max_abs, update};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{self, HEADER_AGE, Scratch};
 
@@ -183,7 +183,7 @@ impl<T: Scalar> Session<'_, T> {
                 }
             }
             let rows = Mat::new(&chunk[..rows * d], rows, d);
-            update(self.level, rows, rows, Add(MatMut::new(out, d, d)));
+            update(self.level, rows, rows, Accumulate::<_, false>(MatMut::new(out, d, d)));
             from += rows.rows;
         }
     }

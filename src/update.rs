@@ -219,11 +219,7 @@ impl<T: Scalar> Session<'_, T> {
         let at = k * self.config.max_batch * self.config.dim;
         let range = at..at + rows * self.config.dim;
         let w = &self.work;
-        match self.config.gradient {
-            Gradient::Relative => (&w.delta[range.clone()], &w.p[range]),
-            Gradient::Transposed => (&w.p[range.clone()], &w.inputs[range]),
-            Gradient::Ordinary => (&w.delta[range.clone()], &w.inputs[range]),
-        }
+        choose_factors(self.config.gradient, w.delta, w.p, w.inputs, range)
     }
 
     /// The rows that the bias is moved by: for transposed gradients with separate biases, delta
@@ -332,11 +328,7 @@ impl<T: Scalar> Session<'_, T> {
         let range = at..at + rows * d;
         let (w, state) = (&mut self.work, &mut self.state);
         let diagonal = &w.diagonal[k * d..][..d];
-        let (left, right) = match gradient {
-            Gradient::Relative => (&w.delta[range.clone()], &w.p[range.clone()]),
-            Gradient::Transposed => (&w.p[range.clone()], &w.inputs[range.clone()]),
-            Gradient::Ordinary => (&w.delta[range.clone()], &w.inputs[range.clone()]),
-        };
+        let (left, right) = choose_factors(gradient, w.delta, w.p, w.inputs, range.clone());
         let (left, right) = (Mat::new(left, rows, d), Mat::new(right, rows, d));
         let matrix = MatMut::new(&mut params[weight.clone()], d, d);
         let max = if structured {
@@ -411,6 +403,21 @@ impl<T: Scalar> Session<'_, T> {
             correction: [correction(beta1), correction(beta2)],
             epsilon: T::from_f64(epsilon),
         })
+    }
+}
+
+/// What a gradient is the product of: `delta p^T`, `V z^T` or `delta z^T`.
+fn choose_factors<'w, T>(
+    gradient: Gradient,
+    delta: &'w [T],
+    p: &'w [T],
+    inputs: &'w [T],
+    range: core::ops::Range<usize>,
+) -> (&'w [T], &'w [T]) {
+    match gradient {
+        Gradient::Relative => (&delta[range.clone()], &p[range]),
+        Gradient::Transposed => (&p[range.clone()], &inputs[range]),
+        Gradient::Ordinary => (&delta[range.clone()], &inputs[range]),
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod orthogonal;
 
 use crate::simd::Real;
 
-/// `out = a^T`, both `n x n`... or `rows x cols` to `cols x rows`.
+/// `out = a^T` for `a` of `rows x cols`.
 pub(crate) fn transpose<T: Real>(a: &[T], rows: usize, cols: usize, out: &mut [T]) {
     for (i, row) in a.chunks_exact(cols).take(rows).enumerate() {
         for (j, v) in row.iter().enumerate() {

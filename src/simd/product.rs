@@ -2,7 +2,7 @@
 //! it does not depend on the tile it falls into, on the batch around it, or on the level.
 
 use super::matrix::{Mat, MatMut};
-use super::sink::{Sink, Store, Subtract};
+use super::sink::{Accumulate, Sink, Store};
 use super::{Block, Kernel, Level, Real};
 
 /// Runs the body for bands of rows, the band's height a constant.
@@ -190,7 +190,10 @@ pub(crate) fn multiply_both<T: Real>(
 /// `out = out - C X`.
 pub(crate) fn subtract_product<T: Real>(level: Level, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
-    T::dispatch(level, Combine { c: [c, Mat::new(&[], 0, c.cols)], x, sink: Subtract(out) });
+    T::dispatch(
+        level,
+        Combine { c: [c, Mat::new(&[], 0, c.cols)], x, sink: Accumulate::<T, true>(out) },
+    );
 }
 
 /// Rows of `sink` combined from rows of X by the rows of both parts of C.

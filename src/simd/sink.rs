@@ -56,30 +56,11 @@ impl<T: Real> Sink<T> for Store<'_, T> {
     }
 }
 
-/// `out -= product`.
-pub(crate) struct Subtract<'a, T>(pub MatMut<'a, T>);
+/// `out += product`, or `out -= product`.
+pub(crate) struct Accumulate<'a, T, const NEGATE: bool>(pub MatMut<'a, T>);
 
-impl<T: Real> Sink<T> for Subtract<'_, T> {
-    const NEGATE: bool = true;
-    fn shape(&self) -> (usize, usize) {
-        (self.0.rows, self.0.cols)
-    }
-    #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize) -> S {
-        // SAFETY: within the matrix by contract.
-        unsafe { S::load_n(self.0.at(r, c), n) }
-    }
-    #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
-        // SAFETY: within the matrix by contract.
-        unsafe { acc.store_n(self.0.at_mut(r, c), n) }
-    }
-}
-
-/// `out += product`.
-pub(crate) struct Add<'a, T>(pub MatMut<'a, T>);
-
-impl<T: Real> Sink<T> for Add<'_, T> {
+impl<T: Real, const NEGATE: bool> Sink<T> for Accumulate<'_, T, NEGATE> {
+    const NEGATE: bool = NEGATE;
     fn shape(&self) -> (usize, usize) {
         (self.0.rows, self.0.cols)
     }
