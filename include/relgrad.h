@@ -257,7 +257,8 @@
 #define RELGRAD_OPTIMIZER_NATURAL 2
 
 /**
- * Shorten a layer's step that would cross a singular matrix.
+ * Shorten a layer's step that would cross a singular matrix, where the log-determinant is kept
+ * exact: SGD and natural on relative gradients without momentum.
  */
 #define RELGRAD_CROSSING_GUARD 0
 
@@ -528,7 +529,7 @@ typedef struct {
 /**
  * Log-density and score (derivative of the log-density) of each of the `dim` latents `z` of the
  * batch's row `sample`. Returns 0, or anything else to end the call with RELGRAD_ERR_CALLBACK.
- * Must not unwind or jump out.
+ * Must not unwind, jump out, or call relgrad with the context that called it.
  */
 typedef int32_t (*relgrad_base_fn)(void *user,
                                    size_t sample,

@@ -29,10 +29,15 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, weight: f64, terms: (f64, f64)) {
+    fn add(&mut self, weight: f64, terms: (f64, f64)) -> Result<()> {
         self.weight += weight;
         self.base_density += weight * terms.0;
         self.log_slopes += weight * terms.1;
+        if (self.weight + self.base_density + self.log_slopes).is_finite() {
+            return Ok(());
+        }
+        let v = Value::Real(self.weight);
+        Err(Error::new(Status::Accumulator, "totals", v, "sums must stay finite"))
     }
 
     fn means(&self, limit: f64) -> Result<(f64, f64)> {
@@ -56,7 +61,7 @@ impl<T: Scalar> Session<'_, T> {
         let mut certificate = Certificate::default();
         let terms = self.differentiate(params, batch, &mut certificate, false)?;
         let report = self.report(terms, certificate, Planned { trust_scale: 1.0, halvings: 0 })?;
-        self.check_products(params, batch.rows)?;
+        self.check_products(params, batch.rows, 1.0, 0.0)?;
         let d = self.config.dim;
         for k in 0..self.config.layers {
             self.scale_left(k, batch.rows, 1.0);
@@ -98,7 +103,10 @@ impl<T: Scalar> Session<'_, T> {
         check_len("sums", sums.len(), self.layout.network_len())?;
         let terms = self.differentiate(params, batch, &mut Certificate::default(), false)?;
         let weight = batch.total_weight();
-        self.check_products(params, batch.rows)?;
+        let before = max_abs(self.level, &sums[..self.layout.network_len()]);
+        self.check_products(params, batch.rows, weight, before)?;
+        let mut new_totals = *totals;
+        new_totals.add(weight, terms)?;
         let d = self.config.dim;
         for k in 0..self.config.layers {
             self.scale_left(k, batch.rows, weight);
@@ -117,7 +125,7 @@ impl<T: Scalar> Session<'_, T> {
                 );
             }
         }
-        totals.add(weight, terms);
+        *totals = new_totals;
         Ok(())
     }
 
@@ -249,6 +257,8 @@ impl<T: Scalar> Session<'_, T> {
         let sample = 2 * layers * d;
         check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
         let terms = self.differentiate(params, batch, &mut Certificate::default(), false)?;
+        let mut new_totals = *totals;
+        new_totals.add(batch.total_weight(), terms)?;
         let stride = self.config.max_batch * d;
         for (b, row) in out[..batch.rows * sample].chunks_exact_mut(sample).enumerate() {
             for (k, pair) in row.chunks_exact_mut(2 * d).enumerate() {
@@ -257,8 +267,7 @@ impl<T: Scalar> Session<'_, T> {
                 pair[d..].copy_from_slice(&self.work.c[at..][..d]);
             }
         }
-        let weight = batch.total_weight();
-        totals.add(weight, terms);
+        *totals = new_totals;
         Ok(())
     }
 
@@ -333,11 +342,22 @@ impl<T: Scalar> Session<'_, T> {
         Err(Error::new(Status::Combination, "gradient", Value::None, allowed))
     }
 
-    /// Refuses gradients that might exceed `T::LIMIT`.
-    fn check_products(&mut self, params: &[T], rows: usize) -> Result<()> {
+    /// Refuses sums, `weight` times the gradient on top of `before`, that might exceed
+    /// `T::LIMIT`.
+    fn check_products(
+        &mut self,
+        params: &[T],
+        rows: usize,
+        weight: f64,
+        before: f64,
+    ) -> Result<()> {
         for k in 0..self.config.layers {
             self.work.diagonal[k * self.config.dim..][..self.config.dim].fill(T::ONE);
-            self.bound(params, k, rows, 0.0)?;
+            let bound = self.bound(params, k, rows, 0.0)?;
+            // An infinite or NaN bound is out of range too.
+            if !(0.0..=T::LIMIT).contains(&(weight.max(1.0) * bound + before)) {
+                return Err(diverged(k));
+            }
         }
         Ok(())
     }

@@ -110,7 +110,8 @@ impl Optimizer {
 /// What to do when a step would take a weight matrix across a singular one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crossing {
-    /// Halve that layer's step until its small determinant is positive, at most 20 times.
+    /// Halve that layer's step until its small determinant is positive, at most 20 times. Works
+    /// where [`LogDet::Exact`] does: not with Adam, momentum or other gradients.
     Guard,
     /// Step all the same.
     Allow,
@@ -341,7 +342,7 @@ impl Config {
 /// takes at step `t = 0, 1, ...`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// The rate after warm-up, before decay; finite and `> 0`.
+    /// The rate after warm-up, before decay; 0 to 1e6.
     pub rate: f64,
     /// Steps of linear warm-up, from `rate / warmup` up to `rate`; 0 for none.
     pub warmup: u64,

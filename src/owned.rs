@@ -133,7 +133,7 @@ impl<T: Scalar> Model<T> {
         &self.params
     }
 
-    /// The optimiser's state: its bytes and the parameters resume a run.
+    /// The optimiser's state: with the parameters, what [`Session::attach`] resumes a run from.
     pub fn state(&self) -> &[u8] {
         &self.state
     }
@@ -353,6 +353,7 @@ impl<T: Scalar> Trainer<T> {
     pub fn epoch(&mut self, data: &[T], mut progress: impl FnMut(&Report) -> bool) -> Result<f64> {
         let d = self.model.config.dim;
         let rows = self.model.rows(data)?;
+        self.batch.resize(d * self.model.config.max_batch, T::ZERO);
         self.order.clear();
         self.order.extend(0..rows);
         self.random.shuffle(&mut self.order);

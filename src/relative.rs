@@ -71,6 +71,7 @@ impl<T: Scalar> Session<'_, T> {
                 }
             }
         }
-        Norms { matrix: matrix.max(0.0), vector }
+        // Rounding may leave a small negative sum; NaN must stay what it is.
+        Norms { matrix: if matrix < 0.0 { 0.0 } else { matrix }, vector }
     }
 }

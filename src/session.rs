@@ -324,6 +324,7 @@ fn fingerprint<T: Real>(config: &Config) -> u64 {
         config.bias as u64,
         u64::from(config.input_transform),
         u64::from(config.track_inverse),
+        config.gradient as u64,
         optimizer,
     ];
     let bytes = words.iter().flat_map(|w| w.to_le_bytes());

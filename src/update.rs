@@ -167,7 +167,11 @@ impl<T: Scalar> Session<'_, T> {
         let norms = self.relative_norms(k, rows, |i| g[k * d + i].to_f64());
         self.work.diagonal = g;
         let n = libm::sqrt(norms.matrix + if has_bias { norms.vector } else { 0.0 });
-        if n <= limit { 1.0 } else { limit / n }
+        match n {
+            n if !n.is_finite() => f64::NAN,
+            n if n <= limit => 1.0,
+            n => limit / n,
+        }
     }
 
     /// Multiplies the rows of the left factor by `factor w_b`.
@@ -253,27 +257,25 @@ impl<T: Scalar> Session<'_, T> {
             }
             _ => 0.0,
         };
-        let direction = product + own + base;
-        // NaN is out of range too, and the maxima below would lose it.
-        if !direction.is_finite() {
-            return Err(diverged(k));
-        }
-        let mut worst = direction;
-        if !self.is_structured() {
-            let average = direction.max(self.state.momentum_max[k]);
-            worst = worst.max(self.state.weight_max[k] + rate * average.min(T::LIMIT));
-            self.bound_adam(k, rate * average)?;
-        }
+        let mut direction = product + own + base;
+        let mut largest = self.state.weight_max[k];
         if let Some(b) = self.layer_bias(params, k) {
             let b_max = max_abs(level, b);
             let at = k * self.config.max_batch * dim;
             let delta = max_abs(level, &self.work.delta[at..][..rows * dim]);
             let c = max_abs(level, &self.work.c[at..][..rows * dim]);
             let coefficient = 1.0 + d * c * b_max;
-            let left = left_max.max(delta);
-            worst = worst.max(b_max * (1.0 + diagonal) + rows as f64 * left * coefficient);
+            // A sum, not a maximum, which would lose a NaN.
+            direction += b_max * diagonal + rows as f64 * left_max.max(delta) * coefficient;
+            largest = largest.max(b_max);
         }
-        if worst <= T::LIMIT { Ok(direction) } else { Err(diverged(k)) }
+        let mut result = largest + direction;
+        if !self.is_structured() {
+            let average = direction.max(self.state.momentum_max[k]);
+            result += rate * average.min(T::LIMIT);
+            self.bound_adam(k, rate * average)?;
+        }
+        if result <= T::LIMIT { Ok(direction) } else { Err(diverged(k)) }
     }
 
     /// Adam divides by as little as epsilon: refuses a step that might leave the finite numbers.

@@ -133,6 +133,10 @@ static void offsets(void) {
     CHECK(weight == 12 && bias == 21, "%zu %zu", weight, bias);
     RETURNS(RELGRAD_ERR_LAYERS, relgrad_param_offsets(&config, 2, &weight, &bias));
     CHECK(weight == 12 && bias == 21, "an output was written");
+    config.dim = 1u << 24;
+    config.layers = 1u << 20;
+    RETURNS(RELGRAD_ERR_DIM, relgrad_param_offsets(&config, (1u << 20) - 1, &weight, &bias));
+    OK(relgrad_config_default(&config, 3, 2));
     OK(relgrad_query_sizes(&config, &sizes));
     CHECK(sizes.params_len == 24 && sizes.gradient_len == 24 && sizes.factors_len == 12,
           "%zu %zu %zu", sizes.params_len, sizes.gradient_len, sizes.factors_len);

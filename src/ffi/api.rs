@@ -161,15 +161,16 @@ pub unsafe fn level<T: Scalar>(ctx: *mut Context<T>, out: *mut u32) -> i32 {
 pub unsafe fn message<T: Scalar>(ctx: *mut Context<T>, text: *mut u8, len: usize) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        let mut last = None;
+        let mut remembered = None;
         let status = enter(ctx, |c| {
-            last = c.last;
+            let last = c.last;
+            remembered = Some(last);
             c.disjoint([Region::of("text", text, len)?], &[])?;
             super::write_text(guard::write("text", text, len)?, last.as_ref());
             Ok(())
         });
-        // Asking is not a failure to remember: the message can be asked for again.
-        if status == RELGRAD_OK {
+        // Asking is not a call to remember, whether it succeeds or not.
+        if let Some(last) = remembered {
             (*ctx).last = last;
         }
         status

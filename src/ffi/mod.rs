@@ -110,6 +110,8 @@ pub unsafe extern "C" fn relgrad_param_offsets(
             let v = Value::Int(layer.into());
             return Err(Error::new(Status::Layers, "layer", v, "must be below config.layers"));
         }
+        // Offsets fit where sizes do.
+        crate::layout::Sizes::of::<f32>(&config)?;
         let layout = Layout::new(&config);
         let out = [(weight, layout.weight(layer as usize)), (bias, layout.bias(layer as usize))];
         for (p, _) in &out {

@@ -116,7 +116,8 @@ pub const RELGRAD_OPTIMIZER_ADAM: u32 = 1;
 /// Natural relative gradient: decay, damping, clip, momentum. O(D) state without momentum.
 pub const RELGRAD_OPTIMIZER_NATURAL: u32 = 2;
 
-/// Shorten a layer's step that would cross a singular matrix.
+/// Shorten a layer's step that would cross a singular matrix, where the log-determinant is kept
+/// exact: SGD and natural on relative gradients without momentum.
 pub const RELGRAD_CROSSING_GUARD: u32 = 0;
 /// Step all the same.
 pub const RELGRAD_CROSSING_ALLOW: u32 = 1;
@@ -303,7 +304,7 @@ pub struct relgrad_schedule {
 
 /// Log-density and score (derivative of the log-density) of each of the `dim` latents `z` of the
 /// batch's row `sample`. Returns 0, or anything else to end the call with RELGRAD_ERR_CALLBACK.
-/// Must not unwind or jump out.
+/// Must not unwind, jump out, or call relgrad with the context that called it.
 pub type relgrad_base_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,

@@ -169,7 +169,7 @@ pub(crate) fn invert<T: Real>(level: Level, lu: &[T], pivots: &[u64], n: usize, 
     solve(level, lu, pivots, n, &mut out[..n * n], n);
 }
 
-/// `max |(A B)_ij - I_ij|`, row by row in `row`: how good an inverse is.
+/// `max |(A B)_ij - I_ij|`, row by row in `row`: how good an inverse is. NaN if one element is.
 pub(crate) fn inverse_error<T: Real>(
     level: Level,
     a: &[T],
@@ -183,7 +183,11 @@ pub(crate) fn inverse_error<T: Real>(
         multiply(level, Mat::new(&a[i * n..][..n], 1, n), Mat::new(b, n, n), out);
         for (j, v) in row[..n].iter().enumerate() {
             let identity = if i == j { 1.0 } else { 0.0 };
-            worst = worst.max((v.to_f64() - identity).abs());
+            let error = libm::fabs(v.to_f64() - identity);
+            if error.is_nan() {
+                return error;
+            }
+            worst = worst.max(error);
         }
     }
     worst

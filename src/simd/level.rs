@@ -13,7 +13,7 @@ pub enum Level {
     Scalar,
     /// x86-64 with AVX2 and FMA.
     Avx2,
-    /// x86-64 with AVX-512F.
+    /// x86-64 with AVX-512F and DQ.
     Avx512,
 }
 

@@ -92,8 +92,8 @@ macro_rules! real {
             #[allow(private_bounds, private_interfaces)]
             fn dispatch<K: Kernel<Self>>(level: Level, kernel: K) -> K::Output {
                 match level {
-                    // SAFETY: `Level` values other than `Scalar` are made only by `resolve`,
-                    // which checks that the processor has what they name.
+                    // SAFETY: callers pass only levels from `resolve` or `available`, which name
+                    // what the processor has.
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => unsafe {
                         super::avx512::run::<$t, super::avx512::$block, K>(kernel)

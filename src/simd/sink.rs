@@ -84,7 +84,9 @@ pub(crate) struct Gradient<'a, T> {
 
 impl<T: Real> Sink<T> for Gradient<'_, T> {
     fn shape(&self) -> (usize, usize) {
-        (self.out.rows, self.out.cols)
+        let out = (self.out.rows, self.out.cols);
+        assert!(self.base.as_ref().is_none_or(|b| (b.rows, b.cols) == out));
+        out
     }
     #[inline(always)]
     unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize) -> S {
@@ -160,6 +162,15 @@ pub(crate) struct AdamConstants<T> {
 
 impl<T: Real> Sink<T> for Ascend<'_, T> {
     fn shape(&self) -> (usize, usize) {
+        let w = (self.w.rows, self.w.cols);
+        assert!(self.base.as_ref().is_none_or(|(b, _)| (b.rows, b.cols) == w));
+        match &self.rule {
+            Rule::Plain => {}
+            Rule::Momentum { m, .. } => assert!((m.rows, m.cols) == w),
+            Rule::Adam { m, v, .. } => {
+                assert!((m.rows, m.cols) == w && (v.rows, v.cols) == w);
+            }
+        }
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]

@@ -113,6 +113,18 @@ fn adam_never_leaves_the_finite_numbers() {
     assert!(refusals.count() > 0);
 }
 
+/// Sums are refused before they leave the range of numbers, and stay as they were.
+#[test]
+fn sums_out_of_range() {
+    let owned = &mut trained::<f32>(config(Optimizer::ADAM));
+    let x = data::<f32>(B);
+    let heavy = [1e30f32; B];
+    let batch = &Batch::new(&x, B).with_weights(&heavy);
+    refused(owned, (Status::Diverged, "layer"), |s, p, _, out| {
+        s.accumulate(p, batch, &mut out.x, &mut out.totals)
+    });
+}
+
 /// All inputs 0, so that there is nothing to divide the natural step's inputs by.
 #[test]
 fn natural_steps_whose_factors_vanish() {
