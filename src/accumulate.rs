@@ -363,12 +363,12 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     fn products(&self, k: usize, rows: usize) -> (Mat<'_, T>, Mat<'_, T>) {
-        let (left, right) = self.factor_slices(k, rows);
-        (Mat::new(left, rows, self.config.dim), Mat::new(right, rows, self.config.dim))
+        let (factors, d) = (self.factors_of(k, rows), self.config.dim);
+        (Mat::new(factors.left, rows, d), Mat::new(factors.right, rows, d))
     }
 
     fn bias_products(&self, k: usize, rows: usize) -> (Mat<'_, T>, Mat<'_, T>) {
         let f = Mat::new(&self.work.coefficients[..rows], rows, 1);
-        (f, Mat::new(self.bias_left(k, rows), rows, self.config.dim))
+        (f, Mat::new(self.factors_of(k, rows).bias, rows, self.config.dim))
     }
 }

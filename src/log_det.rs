@@ -74,10 +74,10 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn update_inverse(&mut self, k: usize, rows: usize) {
         let (d, level) = (self.config.dim, self.level);
         let at = k * self.config.max_batch * d;
-        // The determinant was found not to vanish when the step was planned.
-        if self.small_determinant(k, rows).is_none() {
-            return;
-        }
+        // Factored again, since there is room for one small matrix, not for one a layer. It does
+        // not vanish: planning refused the step otherwise.
+        let determinant = self.small_determinant(k, rows);
+        debug_assert!(determinant.is_some());
         let n = rows.min(d);
         let w = &mut self.work;
         lu::invert(level, &w.small[..n * n], w.pivots, n, w.small_inverse);

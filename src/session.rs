@@ -90,15 +90,16 @@ impl<'m, T: Scalar> Session<'m, T> {
         let sizes = Sizes::of::<T>(config)?;
         workspace::check(state, sizes.state_bytes, "state")?;
         workspace::check(workspace, sizes.workspace_bytes, "workspace")?;
-        workspace[..sizes.workspace_bytes].fill(0);
-        let session = Self::carve(config, &sizes, state, workspace)?;
-        let header = &session.state.header;
+        let bytes = sizes.state_bytes;
+        let old = workspace::carve(&mut *state, bytes, "state", |c| State::<T>::carve(c, config))?;
+        let header = old.header;
         if header[HEADER_MAGIC] != MAGIC || header[HEADER_FINGERPRINT] != fingerprint::<T>(config) {
-            let allowed =
-                "must come from an initialised session of the same configuration and type";
+            let allowed = "must come from a session with the same type, dim, layers, bias, \
+                           transform, gradient, tracking and kind of optimizer";
             return Err(Error::new(Status::State, "state", Value::None, allowed));
         }
-        Ok(session)
+        workspace[..sizes.workspace_bytes].fill(0);
+        Self::carve(config, &sizes, state, workspace)
     }
 
     /// The session in memory that one of this configuration was made in before.

@@ -1,7 +1,7 @@
 //! Optimisers: a step is planned and checked for all layers, then committed; what fails has
 //! changed nothing.
 
-use crate::config::{Bias, Crossing, Gradient, Optimizer};
+use crate::config::{Bias, Config, Crossing, Gradient, Optimizer};
 use crate::forward::diverged;
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
@@ -62,17 +62,26 @@ impl<T: Scalar> Session<'_, T> {
         let (old_q, new_q) = (&self.state.q[range.clone()], &mut w.q[range.clone()]);
         moment(&w.c[at..][..rows * d], batch, old_q, new_q);
 
-        let total = |x: &[T]| x.iter().map(|v| v.to_f64()).sum::<f64>();
-        if total(&w.h[range.clone()]) == 0.0 || total(&w.q[range.clone()]) == 0.0 {
+        let vanishes = |x: &[T]| x.iter().all(|v| *v == T::ZERO);
+        if vanishes(&w.h[range.clone()]) || vanishes(&w.q[range]) {
             let v = Value::Int(k as u64);
             let allowed = "a natural step needs deltas and inputs other than 0 (value: the layer)";
             return Err(Error::new(Status::Singular, "batch", v, allowed));
         }
-        let [damped, ..] = &mut w.row;
-        damp(&w.q[range], damping, damped);
+        self.damp_fisher(k, damping);
+        let w = &mut self.work;
         let c = MatMut::new(&mut w.c[at..][..rows * d], rows, d);
-        rescale(self.level, c, None, Some(&damped[..d]));
+        rescale(self.level, c, None, Some(&w.row[1][..d]));
         Ok(())
+    }
+
+    /// The damped Fisher factors of layer `k` into `work.row`: h^ into the first, q^ into the
+    /// second.
+    fn damp_fisher(&mut self, k: usize, damping: f64) {
+        let range = k * self.config.dim..(k + 1) * self.config.dim;
+        let [h, q, _] = &mut self.work.row;
+        damp(&self.work.h[range.clone()], damping, h);
+        damp(&self.work.q[range], damping, q);
     }
 
     /// Plans layer `k`: scales the left factor (and finds S), shortens the step where the trust
@@ -136,10 +145,9 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let at = k * self.config.max_batch * d;
         let range = k * d..(k + 1) * d;
+        self.damp_fisher(k, damping);
         let w = &mut self.work;
         let [h, q, _] = &mut w.row;
-        damp(&w.h[range.clone()], damping, h);
-        damp(&w.q[range.clone()], damping, q);
         if !(max_abs(self.level, h) + max_abs(self.level, q)).is_finite() {
             // Squares beyond the range of numbers would stay in the averages for good.
             return f64::NAN;
@@ -207,33 +215,19 @@ impl<T: Scalar> Session<'_, T> {
             self.work.diagonal[k * d..][..d].fill(T::from_f64(value));
             return;
         };
+        self.damp_fisher(k, damping);
         let w = &mut self.work;
-        let range = k * d..(k + 1) * d;
         let [h, q, _] = &mut w.row;
-        damp(&w.h[range.clone()], damping, h);
-        damp(&w.q[range.clone()], damping, q);
-        for (s, (h, q)) in w.diagonal[range].iter_mut().zip(h.iter().zip(q.iter())) {
+        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(h.iter().zip(q.iter())) {
             let g = step / (h.to_f64() * q.to_f64());
             *s = T::from_f64(if structured { 1.0 + g } else { g });
         }
     }
 
-    /// The left and right factors' slices of layer `k`.
-    pub(crate) fn factor_slices(&self, k: usize, rows: usize) -> (&[T], &[T]) {
-        let at = k * self.config.max_batch * self.config.dim;
-        let range = at..at + rows * self.config.dim;
+    /// What layer `k`'s gradient is made of.
+    pub(crate) fn factors_of(&self, k: usize, rows: usize) -> Factors<'_, T> {
         let w = &self.work;
-        choose_factors(self.config.gradient, w.delta, w.p, w.inputs, range)
-    }
-
-    /// The rows that the bias is moved by: for transposed gradients with separate biases, delta
-    /// itself.
-    pub(crate) fn bias_left(&self, k: usize, rows: usize) -> &[T] {
-        if self.config.gradient == Gradient::Transposed && self.config.bias == Bias::Separate {
-            let at = k * self.config.max_batch * self.config.dim;
-            return &self.work.delta[at..][..rows * self.config.dim];
-        }
-        self.factor_slices(k, rows).0
+        Factors::of(&self.config, k, rows, [w.delta, w.p, w.inputs])
     }
 
     /// Whether the bias's direction has a share of the bias itself: the affine rule.
@@ -245,9 +239,9 @@ impl<T: Scalar> Session<'_, T> {
     /// `T::LIMIT` (1e18 in f32, 1e150 in f64).
     pub(crate) fn bound(&self, params: &[T], k: usize, rows: usize, rate: f64) -> Result<f64> {
         let (d, level) = (self.config.dim as f64, self.level);
-        let (left, right) = self.factor_slices(k, rows);
-        let left_max = max_abs(level, left);
-        let product = rows as f64 * left_max * max_abs(level, right);
+        let factors = self.factors_of(k, rows);
+        let left_max = max_abs(level, factors.left);
+        let product = rows as f64 * left_max * max_abs(level, factors.right);
         let dim = self.config.dim;
         let diagonal = max_abs(level, &self.work.diagonal[k * dim..][..dim]);
         let own = diagonal * self.state.weight_max[k];
@@ -262,11 +256,11 @@ impl<T: Scalar> Session<'_, T> {
         if let Some(b) = self.layer_bias(params, k) {
             let b_max = max_abs(level, b);
             let at = k * self.config.max_batch * dim;
-            let delta = max_abs(level, &self.work.delta[at..][..rows * dim]);
             let c = max_abs(level, &self.work.c[at..][..rows * dim]);
             let coefficient = 1.0 + d * c * b_max;
             // A sum, not a maximum, which would lose a NaN.
-            direction += b_max * diagonal + rows as f64 * left_max.max(delta) * coefficient;
+            let bias_max = max_abs(level, factors.bias);
+            direction += b_max * diagonal + rows as f64 * bias_max * coefficient;
             largest = largest.max(b_max);
         }
         let mut result = largest + direction;
@@ -323,57 +317,50 @@ impl<T: Scalar> Session<'_, T> {
         self.bias_coefficients(&params[bias.clone()], k, rows);
         let adam = self.adam_constants();
         let structured = self.is_structured();
-        let (level, gradient, rule_of_bias) = (self.level, self.config.gradient, self.config.bias);
-        let momentum = T::from_f64(self.config.optimizer.momentum());
+        let (level, config) = (self.level, self.config);
+        let momentum = T::from_f64(config.optimizer.momentum());
         let own_bias = self.bias_keeps_own();
-        let at = k * self.config.max_batch * d;
-        let range = at..at + rows * d;
         let (w, state) = (&mut self.work, &mut self.state);
         let diagonal = &w.diagonal[k * d..][..d];
-        let (left, right) = choose_factors(gradient, w.delta, w.p, w.inputs, range.clone());
-        let (left, right) = (Mat::new(left, rows, d), Mat::new(right, rows, d));
+        let factors = Factors::of(&config, k, rows, [w.delta, w.p, w.inputs]);
+        let [left, right, bias_left] =
+            [factors.left, factors.right, factors.bias].map(|rows_of| Mat::new(rows_of, rows, d));
         let matrix = MatMut::new(&mut params[weight.clone()], d, d);
         let max = if structured {
             update(level, left, right, Scaled { w: matrix, rows: diagonal })
         } else {
-            let base = (gradient == Gradient::Ordinary)
+            let base = (config.gradient == Gradient::Ordinary)
                 .then(|| (Mat::new(&w.inverse_transposes[k * d * d..][..d * d], d, d), T::ONE));
             let rule = rule(&adam, momentum, state.first_moment, state.second_moment, weight, d);
             update(level, left, right, Ascend { w: matrix, rows: diagonal, base, rate, rule })
         };
         state.weight_max[k] = max.to_f64();
-        if rule_of_bias == Bias::None {
+        if config.bias == Bias::None {
             return;
         }
-        // b moves by sum_b f_b left_b, which for transposed gradients with separate biases is
-        // the plain mean of delta; the affine rule adds its own share of b.
-        let separate = rule_of_bias == Bias::Separate;
-        let rows_of_b = if gradient == Gradient::Transposed && separate {
-            Mat::new(&w.delta[range], rows, d)
-        } else {
-            left
-        };
+        // b moves by sum_b f_b left_b; the affine rule adds its own share of b.
         let f = Mat::new(&w.coefficients[..rows], rows, 1);
-        let own = own_bias;
         if structured {
             let b = &mut params[bias];
-            if own {
+            if own_bias {
                 b.iter_mut().zip(diagonal).for_each(|(b, s)| *b = *b * *s);
             }
             let sink = Scaled { w: MatMut::new(b, 1, d), rows: &[T::ONE] };
-            update(level, f, rows_of_b, sink);
+            update(level, f, bias_left, sink);
         } else {
-            // The share of b, with the diagonal of natural steps element by element.
             let share = &mut w.row[0][..d];
-            for ((share, b), g) in share.iter_mut().zip(&params[bias.clone()]).zip(diagonal) {
-                *share = *b * *g;
-            }
-            let base = own.then(|| (Mat::new(share, 1, d), T::ONE));
+            let base = own_bias.then(|| {
+                // With the diagonal of natural steps, element by element.
+                for ((share, b), g) in share.iter_mut().zip(&params[bias.clone()]).zip(diagonal) {
+                    *share = *b * *g;
+                }
+                (Mat::new(share, 1, d), T::ONE)
+            });
             let rule =
                 rule(&adam, momentum, state.first_moment, state.second_moment, bias.clone(), d);
             let matrix = MatMut::new(&mut params[bias], 1, d);
             let sink = Ascend { w: matrix, rows: &[T::ZERO], base, rate, rule };
-            update(level, f, rows_of_b, sink);
+            update(level, f, bias_left, sink);
         }
     }
 
@@ -408,18 +395,26 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// What a gradient is the product of: `delta p^T`, `V z^T` or `delta z^T`.
-fn choose_factors<'w, T>(
-    gradient: Gradient,
-    delta: &'w [T],
-    p: &'w [T],
-    inputs: &'w [T],
-    range: core::ops::Range<usize>,
-) -> (&'w [T], &'w [T]) {
-    match gradient {
-        Gradient::Relative => (&delta[range.clone()], &p[range]),
-        Gradient::Transposed => (&p[range.clone()], &inputs[range]),
-        Gradient::Ordinary => (&delta[range.clone()], &inputs[range]),
+/// The rows that a layer's gradient is made of: `sum_b left_b right_b^T` for W, `delta p^T`,
+/// `V z^T` or `delta z^T`, and `sum_b f_b bias_b` for b.
+pub(crate) struct Factors<'w, T> {
+    pub left: &'w [T],
+    pub right: &'w [T],
+    pub bias: &'w [T],
+}
+
+impl<'w, T> Factors<'w, T> {
+    fn of(config: &Config, k: usize, rows: usize, work: [&'w [T]; 3]) -> Self {
+        let at = k * config.max_batch * config.dim;
+        let [delta, p, inputs] = work.map(|x| x.get(at..at + rows * config.dim).unwrap_or(&[]));
+        let (left, right) = match config.gradient {
+            Gradient::Relative => (delta, p),
+            Gradient::Transposed => (p, inputs),
+            Gradient::Ordinary => (delta, inputs),
+        };
+        // Separate biases move by the plain mean of delta, whatever W does.
+        let bias = if config.bias == Bias::Separate { delta } else { left };
+        Factors { left, right, bias }
     }
 }
 

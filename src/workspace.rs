@@ -203,7 +203,7 @@ pub(crate) struct Work<'m, T> {
     pub small_panel: &'m mut [f64],
     pub small_inverse: &'m mut [f64],
     pub pivots: &'m mut [u64],
-    /// Per layer: the rate used, the change of the log-determinant, the bound on W.
+    /// Per layer: the rate used, the change of the log-determinant, a bound on the direction.
     pub plan: &'m mut [f64],
     /// For the ordinary gradient: `W_k^-T`, and an LU factorisation with its panel.
     pub inverse_transposes: &'m mut [T],
@@ -212,7 +212,7 @@ pub(crate) struct Work<'m, T> {
 }
 
 /// Numbers of [`Work::plan`] a layer.
-pub(crate) const PLAN: usize = 4;
+pub(crate) const PLAN: usize = 3;
 
 impl<'m, T: Real + Plain> Work<'m, T> {
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
