@@ -1,10 +1,11 @@
 //! `relgrad train`.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use relgrad::hosted::{Data, GaussianBaseline, ModelFile};
 use relgrad::{Config, Decay, Model, Optimizer, Scalar, Schedule, Trainer};
 
@@ -141,9 +142,13 @@ fn progress(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = "{bar:32} {percent:>3}%  {msg}  {per_sec}  {eta} left";
+    let template = "{bar:32} {percent:>3}%  {msg}  {steps} steps/s  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
     let bar = ProgressBar::new(total);
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+    bar.set_style(style.with_key("steps", |state: &ProgressState, out: &mut dyn Write| {
+        // A bar without its rate is still a bar.
+        let _ = write!(out, "{:.0}", state.per_sec());
+    }));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
