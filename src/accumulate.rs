@@ -10,10 +10,10 @@ use crate::config::{Bias, Gradient, Optimizer, check_rate};
 use crate::forward::diverged;
 use crate::session::{Scalar, Session, check_len};
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Accumulate, Ascend, Gradient as GradientSink, max_abs, multiply, update};
+use crate::simd::ops::{Accumulate, Gradient as GradientSink};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::{Certificate, Report};
-use crate::update::{Planned, rule};
+use crate::update::{Direction, Moments, Planned};
 
 /// What the parts of a batch add up besides their gradients. Sums over samples, so parts are
 /// merged by adding each field.
@@ -74,14 +74,14 @@ impl<T: Scalar> Session<'_, T> {
             };
             let (left, right) = self.products(k, batch.rows);
             let sink = GradientSink { out: MatMut::new(&mut out[weight], d, d), base: Some(base) };
-            update(self.level, left, right, sink);
+            T::gradient(self.exec, left, right, &sink);
             if self.config.has_bias() {
                 self.bias_coefficients(&params[bias.clone()], k, batch.rows);
                 let own = self.bias_keeps_own();
                 let base = own.then(|| Mat::new(&params[bias.clone()], 1, d));
                 let (f, rows) = self.bias_products(k, batch.rows);
                 let sink = GradientSink { out: MatMut::new(&mut out[bias], 1, d), base };
-                update(self.level, f, rows, sink);
+                T::gradient(self.exec, f, rows, &sink);
             }
         }
         Ok(report)
@@ -103,7 +103,7 @@ impl<T: Scalar> Session<'_, T> {
         check_len("sums", sums.len(), self.layout.network_len())?;
         let terms = self.differentiate(params, batch, &mut Certificate::default(), false)?;
         let weight = batch.total_weight();
-        let before = max_abs(self.level, &sums[..self.layout.network_len()]);
+        let before = T::max_abs(self.exec, &sums[..self.layout.network_len()]);
         self.check_products(params, batch.rows, weight, before)?;
         let mut new_totals = *totals;
         new_totals.add(weight, terms)?;
@@ -112,17 +112,13 @@ impl<T: Scalar> Session<'_, T> {
             self.scale_left(k, batch.rows, weight);
             let (left, right) = self.products(k, batch.rows);
             let out = MatMut::new(&mut sums[self.layout.weight(k)], d, d);
-            update(self.level, left, right, Accumulate::<_, false>(out));
+            T::accumulate(self.exec, left, right, &Accumulate(out));
             if self.config.has_bias() {
                 let bias = self.layout.bias(k);
                 self.bias_coefficients(&params[bias.clone()], k, batch.rows);
                 let (f, rows) = self.bias_products(k, batch.rows);
-                update(
-                    self.level,
-                    f,
-                    rows,
-                    Accumulate::<_, false>(MatMut::new(&mut sums[bias], 1, d)),
-                );
+                let out = MatMut::new(&mut sums[bias], 1, d);
+                T::accumulate(self.exec, f, rows, &Accumulate(out));
             }
         }
         *totals = new_totals;
@@ -178,11 +174,11 @@ impl<T: Scalar> Session<'_, T> {
             self.invert_transposes(params)?;
         }
         let factor = 1.0 / totals.weight;
-        let largest = factor * max_abs(self.level, &sums[..self.layout.network_len()]);
+        let largest = factor * T::max_abs(self.exec, &sums[..self.layout.network_len()]);
         for k in 0..self.config.layers {
-            let bias = max_abs(self.level, &params[self.layout.bias(k)]);
+            let bias = T::max_abs(self.exec, &params[self.layout.bias(k)]);
             let own = self.state.weight_max[k].max(bias)
-                + max_abs(self.level, self.work.inverse_transposes);
+                + T::max_abs(self.exec, self.work.inverse_transposes);
             let direction = largest + own;
             let average = direction.max(self.state.momentum_max[k]);
             // An infinite or NaN bound is out of range too.
@@ -192,16 +188,15 @@ impl<T: Scalar> Session<'_, T> {
             self.bound_adam(k, rate * average)?;
             self.work.plan[k] = direction;
         }
-        self.apply_layers(params, sums, T::from_f64(factor), T::from_f64(rate));
+        self.apply_layers(params, sums, T::from_f64(factor), rate);
         self.count_step(false);
         Ok(report)
     }
 
-    fn apply_layers(&mut self, params: &mut [T], sums: &[T], factor: T, rate: T) {
+    fn apply_layers(&mut self, params: &mut [T], sums: &[T], factor: T, rate: f64) {
         let d = self.config.dim;
         let ordinary = self.config.gradient == Gradient::Ordinary;
-        let adam = self.adam_constants();
-        let momentum = T::from_f64(self.config.optimizer.momentum());
+        let (exec, pace) = (self.exec, self.pace());
         let bias_own = if self.bias_keeps_own() { T::ONE } else { T::ZERO };
         for k in 0..self.config.layers {
             let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
@@ -216,26 +211,19 @@ impl<T: Scalar> Session<'_, T> {
             } else {
                 (Mat::new(&sums[weight.clone()], d, d), factor)
             };
-            let none = Mat::new(&[], 0, d);
-            let sink = Ascend {
-                w: MatMut::new(&mut params[weight.clone()], d, d),
-                rows: &w.diagonal[..d],
-                base: Some(base),
-                rate,
-                rule: rule(&adam, momentum, state.first_moment, state.second_moment, weight, d),
-            };
-            let max = update(self.level, none, none, sink);
-            state.weight_max[k] = max.to_f64();
+            let mut moments = Moments::of(state.first_moment, state.second_moment);
+            let (none, rows) = (Mat::new(&[], 0, d), &w.diagonal[..d]);
+            let direction = Direction { left: none, right: none, rows, base: Some(base) };
+            let matrix = MatMut::new(&mut params[weight.clone()], d, d);
+            let max = direction.ascend(exec, matrix, weight, rate, &pace, &mut moments);
+            state.weight_max[k] = max;
             state.momentum_max[k] = state.momentum_max[k].max(w.plan[k]);
             if self.config.bias != Bias::None {
-                let sink = Ascend {
-                    w: MatMut::new(&mut params[bias.clone()], 1, d),
-                    rows: &[bias_own],
-                    base: Some((Mat::new(&sums[bias.clone()], 1, d), factor)),
-                    rate,
-                    rule: rule(&adam, momentum, state.first_moment, state.second_moment, bias, d),
-                };
-                update(self.level, Mat::new(&[], 0, 1), none, sink);
+                let base = Some((Mat::new(&sums[bias.clone()], 1, d), factor));
+                let (left, rows) = (Mat::new(&[], 0, 1), &[bias_own]);
+                let direction = Direction { left, right: none, rows, base };
+                let matrix = MatMut::new(&mut params[bias.clone()], 1, d);
+                direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
             }
         }
     }
@@ -259,12 +247,10 @@ impl<T: Scalar> Session<'_, T> {
         let terms = self.differentiate(params, batch, &mut Certificate::default(), false)?;
         let mut new_totals = *totals;
         new_totals.add(batch.total_weight(), terms)?;
-        let stride = self.config.max_batch * d;
         for (b, row) in out[..batch.rows * sample].chunks_exact_mut(sample).enumerate() {
             for (k, pair) in row.chunks_exact_mut(2 * d).enumerate() {
-                let at = k * stride + b * d;
-                pair[..d].copy_from_slice(&self.work.delta[at..][..d]);
-                pair[d..].copy_from_slice(&self.work.c[at..][..d]);
+                pair[..d].copy_from_slice(self.rows.row(self.work.delta, k, b));
+                pair[d..].copy_from_slice(self.rows.row(self.work.c, k, b));
             }
         }
         *totals = new_totals;
@@ -300,12 +286,10 @@ impl<T: Scalar> Session<'_, T> {
             let v = Value::At(i as u64, factors[i].to_f64());
             return Err(Error::new(Status::NonFiniteData, "factors", v, "factors must be finite"));
         }
-        let stride = self.config.max_batch * d;
         for (b, row) in factors[..rows * sample].chunks_exact(sample).enumerate() {
             for (k, pair) in row.chunks_exact(2 * d).enumerate() {
-                let at = k * stride + b * d;
-                self.work.delta[at..][..d].copy_from_slice(&pair[..d]);
-                self.work.c[at..][..d].copy_from_slice(&pair[d..]);
+                self.rows.row_mut(self.work.delta, k, b).copy_from_slice(&pair[..d]);
+                self.rows.row_mut(self.work.c, k, b).copy_from_slice(&pair[d..]);
             }
         }
         let mut certificate = Certificate::default();
@@ -315,10 +299,9 @@ impl<T: Scalar> Session<'_, T> {
             }
             self.precondition(k, rows)?;
             let w = &mut self.work;
-            let c = Mat::new(&w.c[k * stride..][..rows * d], rows, d);
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let p = MatMut::new(&mut w.p[k * stride..][..rows * d], rows, d);
-            multiply(self.level, c, weight, p);
+            let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
+            T::multiply(self.exec, c, weight, p);
         }
         let planned = self.plan_all(params, rows, rate)?;
         let report = self.report(terms, certificate, planned)?;
@@ -362,13 +345,13 @@ impl<T: Scalar> Session<'_, T> {
         Ok(())
     }
 
-    fn products(&self, k: usize, rows: usize) -> (Mat<'_, T>, Mat<'_, T>) {
-        let (factors, d) = (self.factors_of(k, rows), self.config.dim);
-        (Mat::new(factors.left, rows, d), Mat::new(factors.right, rows, d))
+    fn products(&self, k: usize, n: usize) -> (Mat<'_, T>, Mat<'_, T>) {
+        let (factors, rows) = (self.gradient_factors(), self.rows);
+        (rows.of(factors.left, k, n), rows.of(factors.right, k, n))
     }
 
-    fn bias_products(&self, k: usize, rows: usize) -> (Mat<'_, T>, Mat<'_, T>) {
-        let f = Mat::new(&self.work.coefficients[..rows], rows, 1);
-        (f, Mat::new(self.factors_of(k, rows).bias, rows, self.config.dim))
+    fn bias_products(&self, k: usize, n: usize) -> (Mat<'_, T>, Mat<'_, T>) {
+        let f = Mat::new(&self.work.coefficients[..n], n, 1);
+        (f, self.rows.of(self.gradient_factors().bias, k, n))
     }
 }

@@ -5,8 +5,7 @@ use crate::config::Gradient;
 use crate::forward::diverged;
 use crate::linalg::{lu, transpose_square};
 use crate::session::{Scalar, Session, singular};
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{chain, dots, multiply, multiply_both};
+use crate::simd::matrix::Mat;
 use crate::status::Result;
 
 impl<T: Scalar> Session<'_, T> {
@@ -24,56 +23,53 @@ impl<T: Scalar> Session<'_, T> {
         batch: &Batch<T>,
         mut visit: impl FnMut(&mut Self, usize, usize) -> Result<()>,
     ) -> Result<()> {
-        let (rows, d, last) = (batch.rows, self.config.dim, self.config.layers - 1);
-        let n = rows * d;
-        let stride = self.config.max_batch * d;
-        self.chain_into(last, rows)?;
+        let (n, d, last) = (batch.rows, self.config.dim, self.config.layers - 1);
+        let (exec, rows) = (self.exec, self.rows);
+        self.chain_into(last, n)?;
         for k in (0..=last).rev() {
-            visit(self, k, rows)?;
+            visit(self, k, n)?;
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let (level, w) = (self.level, &mut self.work);
-            let delta = Mat::new(&w.delta[k * stride..][..n], rows, d);
-            let u = MatMut::new(&mut w.u[..n], rows, d);
-            let p = MatMut::new(&mut w.p[k * stride..][..n], rows, d);
+            let w = &mut self.work;
+            let delta = rows.of(w.delta, k, n);
+            let p = rows.of_mut(w.p, k, n);
             match self.config.gradient {
                 Gradient::Relative => {
-                    let c = Mat::new(&w.c[k * stride..][..n], rows, d);
+                    let c = rows.of(w.c, k, n);
                     if k > 0 {
-                        multiply_both(level, (delta, u), (c, p), weight);
+                        let u = rows.of_mut(w.u, 0, n);
+                        T::multiply_both(exec, (delta, u), (c, p), weight);
                     } else {
-                        multiply(level, c, weight, p);
+                        T::multiply(exec, c, weight, p);
                     }
                 }
                 Gradient::Transposed => {
-                    multiply(level, delta, weight, u);
-                    dots(level, Mat::new(&w.u[..n], rows, d), weight, p);
+                    T::multiply(exec, delta, weight, rows.of_mut(w.u, 0, n));
+                    T::dots(exec, rows.of(w.u, 0, n), weight, p);
                 }
-                Gradient::Ordinary if k > 0 => multiply(level, delta, weight, u),
+                Gradient::Ordinary if k > 0 => {
+                    T::multiply(exec, delta, weight, rows.of_mut(w.u, 0, n));
+                }
                 Gradient::Ordinary => {}
             }
             if k > 0 {
-                self.chain_into(k - 1, rows)?;
+                self.chain_into(k - 1, n)?;
             }
         }
         Ok(())
     }
 
     /// `delta_k` from what stands in `work.u`.
-    fn chain_into(&mut self, k: usize, rows: usize) -> Result<()> {
-        let n = rows * self.config.dim;
-        let at = k * self.config.max_batch * self.config.dim;
-        let w = &mut self.work;
-        let delta = &mut w.delta[at..][..n];
-        if self.config.is_activated(k) {
-            let ratio = &w.p[at..][..n];
-            return if chain(self.level, delta, &w.u[..n], ratio) {
-                Ok(())
-            } else {
-                Err(diverged(k))
-            };
-        }
-        delta.copy_from_slice(&w.u[..n]);
-        if delta.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(diverged(k)) }
+    fn chain_into(&mut self, k: usize, n: usize) -> Result<()> {
+        let (rows, w) = (self.rows, &mut self.work);
+        let u = rows.flat(w.u, 0, n);
+        let delta = rows.flat_mut(w.delta, k, n);
+        let finite = if self.config.is_activated(k) {
+            T::chain(self.exec, delta, u, rows.flat(w.p, k, n))
+        } else {
+            delta.copy_from_slice(u);
+            delta.iter().all(|v| v.is_finite())
+        };
+        if finite { Ok(()) } else { Err(diverged(k)) }
     }
 
     /// `W_k^-T` of every layer into `work.inverse_transposes`, for the ordinary gradient.
@@ -82,9 +78,9 @@ impl<T: Scalar> Session<'_, T> {
         for k in 0..self.config.layers {
             let w = &mut self.work;
             w.lu.copy_from_slice(&params[self.layout.weight(k)]);
-            lu::factor(self.level, w.lu, d, w.panel, w.pivots).ok_or_else(|| singular(k))?;
+            lu::factor(self.exec, w.lu, d, w.panel, w.pivots).ok_or_else(|| singular(k))?;
             let out = &mut w.inverse_transposes[k * d * d..][..d * d];
-            lu::invert(self.level, w.lu, w.pivots, d, out);
+            lu::invert(self.exec, w.lu, w.pivots, d, out);
             transpose_square(out, d);
         }
         Ok(())

@@ -4,8 +4,7 @@
 use crate::batch::Batch;
 use crate::config::Base;
 use crate::session::{Scalar, Session};
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{LogDensity, density};
+use crate::simd::ops::LogDensity;
 use crate::simd::{Block, Real, math};
 use crate::status::{Error, Result, Status, Value};
 
@@ -57,16 +56,16 @@ impl<T: Real> LogDensity<T> for Density {
 impl<T: Scalar> Session<'_, T> {
     /// From the latents in `work.z`: `work.log_p`, and with `score` the scores in `work.u`.
     pub(crate) fn base_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
-        let (rows, d) = (batch.rows, self.config.dim);
+        let rows = batch.rows;
         let density_of = match self.config.base {
             Base::Normal => Density::Normal,
             Base::Sech => Density::Sech,
             Base::Logistic => Density::Logistic,
             Base::Custom => return self.custom_density(batch),
         };
-        let z = Mat::new(&self.work.z[..rows * d], rows, d);
-        let out = score.then(|| MatMut::new(&mut self.work.u[..rows * d], rows, d));
-        density(self.level, density_of, z, &mut self.work.log_p[..rows], out);
+        let z = self.rows.of(self.work.z, 0, rows);
+        let out = score.then(|| self.rows.of_mut(self.work.u, 0, rows));
+        T::density(self.exec, density_of, z, &mut self.work.log_p[..rows], out);
         Ok(())
     }
 
@@ -78,8 +77,8 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let log_p = &mut self.work.row[0][..d];
         for b in 0..batch.rows {
-            let z = &self.work.z[b * d..][..d];
-            let score = &mut self.work.u[b * d..][..d];
+            let z = self.rows.row(self.work.z, 0, b);
+            let score = self.rows.row_mut(self.work.u, 0, b);
             let fine = base.evaluate(b, z, log_p, score)
                 && log_p.iter().chain(score.iter()).all(|v| v.is_finite());
             if !fine {

@@ -2,8 +2,7 @@
 
 use crate::base_density::CustomBase;
 use crate::session::{Scalar, Session, check_len};
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::load;
+use crate::simd::matrix::Mat;
 use crate::status::{Error, Result, Status, Value};
 
 /// Rows of data, row-major `(rows, D)` with a leading dimension, with what belongs to them.
@@ -79,8 +78,8 @@ impl<T: Scalar> Session<'_, T> {
     /// Puts the (transformed) data into `work.z`.
     pub(crate) fn load(&mut self, params: &[T], x: Mat<T>) -> Result<()> {
         let transform = self.transform(params);
-        let (rows, d) = (x.rows, x.cols);
-        if load(self.level, x, transform, MatMut::new(&mut self.work.z[..rows * d], rows, d)) {
+        let z = self.rows.of_mut(self.work.z, 0, x.rows);
+        if T::load(self.exec, x, transform, z) {
             return Ok(());
         }
         Err(not_finite(&x))

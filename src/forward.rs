@@ -4,8 +4,8 @@ use crate::activation::Curve;
 use crate::batch::Batch;
 use crate::config::{Bias, Gradient};
 use crate::session::{Scalar, Session};
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Keep, activate, dots};
+use crate::simd::matrix::Mat;
+use crate::simd::ops::Keep;
 use crate::status::{Error, Result, Status, Value};
 
 /// The error of a layer whose numbers leave the finite range.
@@ -31,38 +31,36 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn pass(&mut self, params: &[T], batch: &Batch<T>, purpose: Purpose) -> Result<()> {
         let x = self.check_batch(batch)?;
         self.load(params, x)?;
-        let (rows, d) = (batch.rows, self.config.dim);
-        let stride = self.config.max_batch * d;
+        let (n, d) = (batch.rows, self.config.dim);
+        let (exec, rows) = (self.exec, self.rows);
         // y in place of u: the right factor of the bias rules that move W and b together.
         let keep_y = matches!(self.config.bias, Bias::Affine | Bias::Projected);
-        self.work.log_slopes[..rows].fill(0.0);
+        self.work.log_slopes[..n].fill(0.0);
         for k in 0..self.config.layers {
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);
             let bias = self.layer_bias(params, k);
             let w = &mut self.work;
             // Layer k's buffers are its own only where the backward pass comes back to them.
-            let at = if purpose == Purpose::Gradient { k * stride } else { 0 };
-            let u = &mut w.c[at..][..rows * d];
-            dots(self.level, Mat::new(&w.z[..rows * d], rows, d), weight, MatMut::new(u, rows, d));
+            let own = if purpose == Purpose::Gradient { k } else { 0 };
+            T::dots(exec, rows.of(w.z, 0, n), weight, rows.of_mut(w.c, own, n));
             if purpose == Purpose::Gradient && self.config.gradient != Gradient::Relative {
-                w.inputs[at..][..rows * d].copy_from_slice(&w.z[..rows * d]);
+                rows.flat_mut(w.inputs, own, n).copy_from_slice(rows.flat(w.z, 0, n));
             }
             let activated = self.config.is_activated(k);
             let curve = if activated { self.curve } else { Curve::Identity };
-            let log_slopes = &mut w.log_slopes[..rows];
+            let log_slopes = &mut w.log_slopes[..n];
             let keep = match purpose {
                 _ if !activated => Keep::Values,
                 Purpose::Latents => Keep::Values,
                 Purpose::Likelihood => Keep::LogSlopes(log_slopes),
                 Purpose::Gradient => Keep::Derivatives {
                     log_slopes,
-                    slope: MatMut::new(&mut w.delta[at..][..rows * d], rows, d),
-                    ratio: MatMut::new(&mut w.p[at..][..rows * d], rows, d),
+                    slope: rows.of_mut(w.delta, own, n),
+                    ratio: rows.of_mut(w.p, own, n),
                 },
             };
-            let u = MatMut::new(u, rows, d);
-            let z = MatMut::new(&mut w.z[..rows * d], rows, d);
-            if !activate(self.level, curve, u, bias, keep_y, z, keep) {
+            let (u, z) = (rows.of_mut(w.c, own, n), rows.of_mut(w.z, 0, n));
+            if !T::activate(exec, curve, u, bias, keep_y, z, keep) {
                 return Err(diverged(k));
             }
         }
@@ -79,7 +77,9 @@ impl<T: Scalar> Session<'_, T> {
         let n = batch.rows.saturating_mul(self.config.dim);
         crate::session::check_len("z", z.len(), n)?;
         self.pass(params, batch, Purpose::Latents)?;
-        z[..n].copy_from_slice(&self.work.z[..n]);
+        for (b, row) in z[..n].chunks_exact_mut(self.config.dim).enumerate() {
+            row.copy_from_slice(self.rows.row(self.work.z, 0, b));
+        }
         Ok(())
     }
 }

@@ -5,9 +5,10 @@ use crate::batch::Batch;
 use crate::linalg::{cholesky, orthogonal};
 use crate::random::Random;
 use crate::session::{Scalar, Session};
+use crate::simd::Kernels;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Accumulate, max_abs, update};
+use crate::simd::ops::Accumulate;
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{self, HEADER_AGE, Scratch};
 
@@ -39,7 +40,7 @@ impl<T: Scalar> Session<'_, T> {
             let row = &mut self.work.row[0][..];
             loop {
                 w.iter_mut().for_each(|w| *w = T::from_f64(random.normal()));
-                if orthogonal::orthonormalize(self.level, w, d, row) {
+                if orthogonal::orthonormalize(self.exec, w, d, row) {
                     break;
                 }
             }
@@ -69,7 +70,7 @@ impl<T: Scalar> Session<'_, T> {
         for k in 0..self.config.layers {
             params[self.layout.bias(k)].fill(T::ZERO);
             self.state.log_det[k] = 0.0;
-            self.state.weight_max[k] = max_abs(self.level, &params[self.layout.weight(k)]);
+            self.state.weight_max[k] = T::max_abs(self.exec, &params[self.layout.weight(k)]);
         }
         params[self.layout.shift()].fill(T::ZERO);
         params[self.layout.scale()].fill(T::ONE);
@@ -128,7 +129,7 @@ impl<T: Scalar> Session<'_, T> {
             Start::Whitened => {
                 self.covariance(&x, mean, s.panel, s.matrix);
                 regularize(s.matrix, d, ridge);
-                let positive = cholesky::factor(self.level, s.matrix, d);
+                let positive = cholesky::factor(self.exec, s.matrix, d);
                 if !(positive && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s))) {
                     return Err(singular_covariance());
                 }
@@ -148,7 +149,7 @@ impl<T: Scalar> Session<'_, T> {
             match start {
                 // Q L^-1 with C = L L^T: since L^-1 = R C^-1/2 with R orthogonal and Q is Haar
                 // distributed, this is Q C^-1/2 in distribution.
-                Start::Whitened => cholesky::solve_row(self.level, s.matrix, d, row),
+                Start::Whitened => cholesky::solve_row(self.exec, s.matrix, d, row),
                 Start::Standardized => {
                     row.iter_mut().zip(deviation.iter()).for_each(|(r, s)| *r /= s);
                 }
@@ -165,7 +166,7 @@ impl<T: Scalar> Session<'_, T> {
             *shift = T::from_f64(*mean);
         }
         self.state.log_det[0] = log_det;
-        self.state.weight_max[0] = max_abs(self.level, &params[self.layout.weight(0)]);
+        self.state.weight_max[0] = T::max_abs(self.exec, &params[self.layout.weight(0)]);
         if self.config.track_inverse {
             // The first layer's inverse is still that of the orthogonal start.
             self.state.header[HEADER_AGE] = 1;
@@ -187,7 +188,7 @@ impl<T: Scalar> Session<'_, T> {
                 }
             }
             let rows = Mat::new(&chunk[..rows * d], rows, d);
-            update(self.level, rows, rows, Accumulate::<_, false>(MatMut::new(out, d, d)));
+            f64::accumulate(self.exec, rows, rows, &Accumulate(MatMut::new(out, d, d)));
             from += rows.rows;
         }
     }

@@ -1,12 +1,10 @@
 //! From latents back to data.
 
-use crate::activation::newton;
 use crate::batch::Batch;
 use crate::forward::Purpose;
-use crate::linalg::{lu, transpose};
+use crate::linalg::lu;
 use crate::session::{Scalar, Session, check_len, singular};
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::dots;
+use crate::simd::matrix::Mat;
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{self, Factors, Scratch};
 
@@ -57,7 +55,7 @@ impl<T: Scalar> Session<'_, T> {
             let lu = &mut f.lu[k * d * d..][..d * d];
             lu.copy_from_slice(&params[self.layout.weight(k)]);
             let pivots = &mut f.pivots[k * d..][..d];
-            if lu::factor(self.level, lu, d, f.panel, pivots).is_none() {
+            if lu::factor(self.exec, lu, d, f.panel, pivots).is_none() {
                 // No row exchanges: half a factorisation must not pass for one.
                 f.pivots.fill(u64::MAX);
                 return Err(singular(k));
@@ -97,62 +95,71 @@ impl<T: Scalar> Session<'_, T> {
             let v = Value::At(i as u64, z[i].to_f64());
             return Err(Error::new(Status::NonFiniteData, "z", v, "latents must be finite"));
         }
-        self.work.z[..n].copy_from_slice(&z[..n]);
+        for (b, row) in z[..n].chunks_exact(d).enumerate() {
+            self.rows.row_mut(self.work.z, 0, b).copy_from_slice(row);
+        }
         let mut inversion = self.unwind(params, with, rows)?;
         // The way forward again says how good the way back was. The result waits in a buffer
         // that the forward pass does not touch.
-        self.work.u[..n].copy_from_slice(&self.work.z[..n]);
+        let u = self.rows.flat_mut(self.work.u, 0, rows);
+        u.copy_from_slice(self.rows.flat(self.work.z, 0, rows));
         let back = core::mem::take(&mut self.work.u);
-        let outcome = self.pass(params, &Batch::new(&back[..n], rows), Purpose::Latents);
+        let u = Batch::new(back, rows).with_ld(self.rows.ld);
+        let outcome = self.pass(params, &u, Purpose::Latents);
         self.work.u = back;
         outcome.map_err(|_| overflow(Value::None))?;
-        for (a, b) in self.work.z[..n].iter().zip(z) {
-            let (a, b) = (a.to_f64(), b.to_f64());
-            inversion.residual = inversion.residual.max(libm::fabs(a - b) / libm::fabs(b).max(1.0));
+        for (b, z) in z[..n].chunks_exact(d).enumerate() {
+            for (a, b) in self.rows.row(self.work.z, 0, b).iter().zip(z) {
+                let (a, b) = (a.to_f64(), b.to_f64());
+                let residual = libm::fabs(a - b) / libm::fabs(b).max(1.0);
+                inversion.residual = inversion.residual.max(residual);
+            }
         }
-        x[..n].copy_from_slice(&self.work.u[..n]);
+        for (b, x) in x[..n].chunks_exact_mut(d).enumerate() {
+            x.copy_from_slice(self.rows.row(self.work.u, 0, b));
+        }
         Ok(inversion)
     }
 
     /// `z_{k-1} = W_k^-1 (s^-1(z_k) - b_k)` for k = L, ..., 1 in `work.z`, then the transform.
     fn unwind(&mut self, params: &[T], with: &Inverse, rows: usize) -> Result<Inversion> {
-        let d = self.config.dim;
-        let n = rows * d;
         let mut inversion = Inversion::default();
         for k in (0..self.config.layers).rev() {
-            if self.config.is_activated(k) {
-                let z = &mut self.work.z[..n];
-                let went = newton::invert(self.level, self.curve, z);
-                inversion.iterations = inversion.iterations.max(went.iterations);
-                inversion.newton_residual = inversion.newton_residual.max(went.residual);
-            }
-            if let Some(bias) = self.layer_bias(params, k) {
-                for row in self.work.z[..n].chunks_exact_mut(d) {
-                    row.iter_mut().zip(bias).for_each(|(z, b)| *z = *z - *b);
+            for b in 0..rows {
+                let z = self.rows.row_mut(self.work.z, 0, b);
+                if self.config.is_activated(k) {
+                    let went = T::preimages(self.exec, self.curve, z);
+                    inversion.iterations = inversion.iterations.max(went.iterations);
+                    inversion.newton_residual = inversion.newton_residual.max(went.residual);
+                }
+                if self.config.has_bias() {
+                    let bias = &params[self.layout.bias(k)];
+                    z.iter_mut().zip(bias).for_each(|(z, b)| *z = *z - *b);
                 }
             }
             self.unwind_weight(with, k, rows)?;
-            if !self.work.z[..n].iter().all(|v| v.is_finite()) {
+            if !self.is_finite(rows) {
                 return Err(overflow(Value::Int(k as u64)));
             }
         }
         if let Some((shift, scale)) = self.transform(params) {
-            for row in self.work.z[..n].chunks_exact_mut(d) {
-                for ((z, shift), scale) in row.iter_mut().zip(shift).zip(scale) {
+            for b in 0..rows {
+                let z = self.rows.row_mut(self.work.z, 0, b);
+                for ((z, shift), scale) in z.iter_mut().zip(shift).zip(scale) {
                     *z = *z / *scale + *shift;
                 }
             }
         }
-        if self.work.z[..n].iter().all(|v| v.is_finite()) {
-            Ok(inversion)
-        } else {
-            Err(overflow(Value::None))
-        }
+        if self.is_finite(rows) { Ok(inversion) } else { Err(overflow(Value::None)) }
+    }
+
+    /// Whether what stands in `work.z` is.
+    fn is_finite(&self, rows: usize) -> bool {
+        T::max_abs(self.exec, self.rows.flat(self.work.z, 0, rows)).is_finite()
     }
 
     fn unwind_weight(&mut self, with: &Inverse, k: usize, rows: usize) -> Result<()> {
         let d = self.config.dim;
-        let n = rows * d;
         match with {
             Inverse::Tracked => {
                 if !self.config.track_inverse {
@@ -162,9 +169,10 @@ impl<T: Scalar> Session<'_, T> {
                 self.exact_log_det()?;
                 let w = &mut self.work;
                 let inverse = Mat::new(&self.state.inverse[k * d * d..][..d * d], d, d);
-                let out = MatMut::new(&mut w.u[..n], rows, d);
-                dots(self.level, Mat::new(&w.z[..n], rows, d), inverse, out);
-                w.z[..n].copy_from_slice(&w.u[..n]);
+                let (z, u) = (self.rows.of(w.z, 0, rows), self.rows.of_mut(w.u, 0, rows));
+                T::dots(self.exec, z, inverse, u);
+                let z = self.rows.flat_mut(w.z, 0, rows);
+                z.copy_from_slice(self.rows.flat(w.u, 0, rows));
             }
             Inverse::Factorization(memory) => {
                 let (lu, pivots) = self.view_factorization(memory, k)?;
@@ -174,10 +182,19 @@ impl<T: Scalar> Session<'_, T> {
                     return Err(Error::new(status, "factorization", Value::None, allowed));
                 }
                 // Samples are columns for the solver.
-                let (level, w) = (self.level, &mut self.work);
-                transpose(&w.z[..n], rows, d, &mut w.u[..n]);
-                lu::solve(level, lu, pivots, d, &mut w.u[..n], rows);
-                transpose(&w.u[..n], d, rows, &mut w.z[..n]);
+                let w = &mut self.work;
+                let columns = &mut w.u[..d * rows];
+                for b in 0..rows {
+                    let z = self.rows.row(w.z, 0, b);
+                    z.iter().enumerate().for_each(|(i, v)| columns[i * rows + b] = *v);
+                }
+                lu::solve(self.exec, lu, pivots, d, columns, rows);
+                for b in 0..rows {
+                    let z = self.rows.row_mut(w.z, 0, b);
+                    z.iter_mut().enumerate().for_each(|(i, v)| *v = columns[i * rows + b]);
+                }
+                // The zeros between the rows of u are gone.
+                w.u.fill(T::ZERO);
             }
         }
         Ok(())

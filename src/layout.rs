@@ -4,6 +4,8 @@ use core::ops::Range;
 
 use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::session::Scalar;
+use crate::simd::Real;
+use crate::simd::matrix::{Mat, MatMut};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{Scratch, State, Work, measure};
 
@@ -101,7 +103,7 @@ impl Sizes {
         // All products below are of at most four factors, checked once in 128 bits.
         let (d, l, b) = (config.dim as u128, config.layers as u128, config.max_batch as u128);
         let most =
-            (16 * l + 16) * (d * d + 8 * d) + (16 * l + 64) * b * (d + 8) + b * b.min(d) * 32;
+            (16 * l + 16) * (d * d + 8 * d) + (16 * l + 64) * b * (d + 32) + b * b.min(d) * 32;
         if most * 8 > isize::MAX as u128 {
             let allowed = "the sizes it implies with layers and max_batch must fit in memory";
             return Err(Error::new(Status::Dim, "dim", Value::Int(config.dim as u64), allowed));
@@ -117,6 +119,59 @@ impl Sizes {
             start_bytes: measure(|c| Scratch::carve_start(c, config.dim)),
             factorization_bytes: measure(|c| Scratch::carve_factorization::<T>(c, config)),
         })
+    }
+}
+
+/// How a batch lies in the workspace: rows `ld` numbers apart with zeros between them, the
+/// batches of all layers one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    dim: usize,
+    pub ld: usize,
+    /// Numbers of one layer's batch.
+    pub layer: usize,
+}
+
+impl Rows {
+    /// Rows start at multiples of 64 bytes. A large power of two between them would put them
+    /// all into the same few sets of the first cache.
+    pub fn new<T: Real>(config: &Config) -> Self {
+        let mut ld = config.dim.next_multiple_of(T::LANES);
+        if ld >= 8 * T::LANES && ld.is_multiple_of(8 * T::LANES) {
+            ld += T::LANES;
+        }
+        Rows { dim: config.dim, ld, layer: config.max_batch * ld }
+    }
+
+    /// The first `n` rows of layer `k`.
+    pub fn of<'w, T>(&self, x: &'w [T], k: usize, n: usize) -> Mat<'w, T> {
+        Mat::with_ld(self.flat(x, k, n), n, self.dim, self.ld)
+    }
+
+    /// As [`Rows::of`], writable.
+    pub fn of_mut<'w, T>(&self, x: &'w mut [T], k: usize, n: usize) -> MatMut<'w, T> {
+        let ld = self.ld;
+        MatMut::with_ld(self.flat_mut(x, k, n), n, self.dim, ld)
+    }
+
+    /// The first `n` rows of layer `k` with the zeros between them.
+    pub fn flat<'w, T>(&self, x: &'w [T], k: usize, n: usize) -> &'w [T] {
+        &x[k * self.layer..][..n * self.ld]
+    }
+
+    /// As [`Rows::flat`], writable.
+    pub fn flat_mut<'w, T>(&self, x: &'w mut [T], k: usize, n: usize) -> &'w mut [T] {
+        &mut x[k * self.layer..][..n * self.ld]
+    }
+
+    /// Row `b` of layer `k`.
+    pub fn row<'w, T>(&self, x: &'w [T], k: usize, b: usize) -> &'w [T] {
+        &x[k * self.layer + b * self.ld..][..self.dim]
+    }
+
+    /// As [`Rows::row`], writable.
+    pub fn row_mut<'w, T>(&self, x: &'w mut [T], k: usize, b: usize) -> &'w mut [T] {
+        &mut x[k * self.layer + b * self.ld..][..self.dim]
     }
 }
 
@@ -139,7 +194,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub fn of(config: &Config) -> Parts {
+    pub fn of<T: Real>(config: &Config) -> Parts {
         let (d, l, b) = (config.dim, config.layers, config.max_batch);
         let network = Layout::new(config).network_len();
         let when = |yes: bool, n: usize| if yes { n } else { 0 };
@@ -151,7 +206,7 @@ impl Parts {
             second_moment: when(adam, network),
             fisher: when(natural, l * d),
             inverse: when(config.track_inverse, l * d * d),
-            inputs: when(config.gradient != Gradient::Relative, l * b * d),
+            inputs: when(config.gradient != Gradient::Relative, l * Rows::new::<T>(config).layer),
             inverse_transposes: when(ordinary, l * d * d),
             small: usize::min(b, d),
         }

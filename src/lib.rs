@@ -78,6 +78,7 @@ mod log_det;
 mod names;
 #[cfg(feature = "alloc")]
 mod owned;
+mod parallel;
 mod random;
 mod relative;
 mod sample;
@@ -102,6 +103,7 @@ pub use inverse::{Inverse, Inversion};
 pub use layout::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use owned::{Model, Trainer};
+pub use parallel::ParallelFor;
 pub use session::{Refresh, Scalar, Session};
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};

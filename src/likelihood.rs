@@ -51,11 +51,10 @@ impl<T: Scalar> Session<'_, T> {
         let activated = self.config.layers - usize::from(!self.config.final_activation);
         check_len("counts", counts.len(), activated * d)?;
         self.pass(params, batch, Purpose::Gradient)?;
-        let stride = self.config.max_batch * d;
         let keeps_y = matches!(self.config.bias, crate::Bias::Affine | crate::Bias::Projected);
         for k in 0..activated {
             let bias = self.layer_bias(params, k).filter(|_| !keeps_y);
-            for row in self.work.c[k * stride..][..rows * d].chunks_exact(d) {
+            for row in self.rows.of(self.work.c, k, rows).iter() {
                 for (i, u) in row.iter().enumerate() {
                     let y = bias.map_or(*u, |b| *u + b[i]);
                     counts[k * d + i] += u64::from(y > T::ZERO);

@@ -9,7 +9,7 @@
 use crate::linalg::lu::{self, Determinant};
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Gradient, dots, rescale, update};
+use crate::simd::ops::Gradient;
 
 /// Columns whose products are summed in working precision before f64 takes over.
 const CHUNK: usize = 512;
@@ -23,7 +23,7 @@ impl<T: Scalar> Session<'_, T> {
         let w = &mut self.work;
         let diagonal = &w.diagonal[k * self.config.dim..][..self.config.dim];
         let small = &mut w.small[..n * n];
-        let mut determinant = lu::factor(self.level, small, n, w.small_panel, w.pivots)?;
+        let mut determinant = lu::factor(self.exec, small, n, w.small_panel, w.pivots)?;
         if rows < self.config.dim {
             determinant.log_abs += log_abs_product(diagonal);
         }
@@ -34,30 +34,29 @@ impl<T: Scalar> Session<'_, T> {
     /// with `S + A^T C`; returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
         let d = self.config.dim;
-        let at = k * self.config.max_batch * d;
-        let w = &mut self.work;
+        let (exec, w) = (self.exec, &mut self.work);
         let diagonal = &w.diagonal[k * d..][..d];
-        let a = Mat::new(&w.delta[at..][..rows * d], rows, d);
-        let c = &w.c[at..][..rows * d];
+        let a = self.rows.of(w.delta, k, rows);
+        let c = self.rows.of(w.c, k, rows);
         let n = rows.min(d);
         let (gram, small) = (&mut w.gram[..n * n], &mut w.small[..n * n]);
-        small.fill(0.0);
         if rows < d {
-            w.u[..rows * d].copy_from_slice(c);
-            rescale(self.level, MatMut::new(&mut w.u[..rows * d], rows, d), None, Some(diagonal));
-            let scaled = Mat::new(&w.u[..rows * d], rows, d);
+            self.rows.flat_mut(w.u, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
+            T::rescale(exec, self.rows.of_mut(w.u, 0, rows), None, Some(diagonal));
+            let scaled = self.rows.of(w.u, 0, rows);
+            small.fill(0.0);
             let mut from = 0;
             while from < d {
                 let width = CHUNK.min(d - from);
                 let out = MatMut::new(gram, n, n);
-                dots(self.level, scaled.columns(from, width), a.columns(from, width), out);
+                T::dots(exec, scaled.columns(from, width), a.columns(from, width), out);
                 small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s += g.to_f64());
                 from += width;
             }
             small.iter_mut().step_by(n + 1).for_each(|s| *s += 1.0);
         } else {
             let out = MatMut::new(gram, n, n);
-            update(self.level, a, Mat::new(c, rows, d), Gradient { out, base: None });
+            T::gradient(exec, a, c, &Gradient { out, base: None });
             small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s = g.to_f64());
             let diagonal = diagonal.iter().map(|s| s.to_f64());
             small.iter_mut().step_by(n + 1).zip(diagonal).for_each(|(s, d)| *s += d);
@@ -72,40 +71,38 @@ impl<T: Scalar> Session<'_, T> {
     /// O(B D^2); for `B >= D`, `W'^-1 = W^-1 (S + A^T C)^-1`. Uses `work.p` of the layer, so W
     /// must have been updated before.
     pub(crate) fn update_inverse(&mut self, k: usize, rows: usize) {
-        let (d, level) = (self.config.dim, self.level);
-        let at = k * self.config.max_batch * d;
+        let (d, exec) = (self.config.dim, self.exec);
         // Factored again, since there is room for one small matrix, not for one a layer. It does
         // not vanish: planning refused the step otherwise.
         let determinant = self.small_determinant(k, rows);
         debug_assert!(determinant.is_some());
         let n = rows.min(d);
         let w = &mut self.work;
-        lu::invert(level, &w.small[..n * n], w.pivots, n, w.small_inverse);
+        lu::invert(exec, &w.small[..n * n], w.pivots, n, w.small_inverse);
         let core = &mut w.gram[..n * n];
         core.iter_mut().zip(w.small_inverse.iter()).for_each(|(g, v)| *g = T::from_f64(*v));
         let core = Mat::new(core, n, n);
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
         let band = lu::PANEL.min(d);
         if rows < d {
-            let f = &mut w.p[at..][..rows * d];
-            let scaled = Mat::new(&w.u[..rows * d], rows, d);
-            crate::simd::ops::multiply(level, core, scaled, MatMut::new(f, rows, d));
-            let f = Mat::new(f, rows, d);
-            let a = Mat::new(&w.delta[at..][..rows * d], rows, d);
+            let scaled = self.rows.of(w.u, 0, rows);
+            T::multiply(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
+            let f = self.rows.of(w.p, k, rows);
+            let a = self.rows.of(w.delta, k, rows);
             let diagonal = &w.diagonal[k * d..][..d];
             for v in inverse.chunks_mut(band * d) {
                 let m = v.len() / d;
-                rescale(level, MatMut::new(v, m, d), None, Some(diagonal));
+                T::rescale(exec, MatMut::new(v, m, d), None, Some(diagonal));
                 let t = &mut w.panel[..m * rows];
-                dots(level, Mat::new(v, m, d), a, MatMut::new(t, m, rows));
+                T::dots(exec, Mat::new(v, m, d), a, MatMut::new(t, m, rows));
                 let t = Mat::new(t, m, rows);
-                crate::simd::ops::subtract_product(level, t, f, MatMut::new(v, m, d));
+                T::subtract_product(exec, t, f, MatMut::new(v, m, d));
             }
         } else {
             for v in inverse.chunks_mut(band * d) {
                 let m = v.len() / d;
                 let out = &mut w.panel[..m * d];
-                crate::simd::ops::multiply(level, Mat::new(v, m, d), core, MatMut::new(out, m, d));
+                T::multiply(exec, Mat::new(v, m, d), core, MatMut::new(out, m, d));
                 v.copy_from_slice(out);
             }
         }

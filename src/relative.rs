@@ -2,7 +2,7 @@
 
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{Gradient, dots, update};
+use crate::simd::ops::Gradient;
 
 /// The squared norms of `E = sum_b w_b left_b right_b^T + diag(g)` and `e = sum_b w_b left_b`.
 pub(crate) struct Norms {
@@ -21,49 +21,41 @@ impl<T: Scalar> Session<'_, T> {
         g: impl Fn(usize) -> f64,
     ) -> Norms {
         let d = self.config.dim;
-        let at = k * self.config.max_batch * d;
-        let w = &mut self.work;
-        let left = Mat::new(&w.delta[at..][..rows * d], rows, d);
-        let right = Mat::new(&w.c[at..][..rows * d], rows, d);
+        let (exec, w) = (self.exec, &mut self.work);
+        let left = self.rows.of(w.delta, k, rows);
+        let right = self.rows.of(w.c, k, rows);
         let weights = &w.weights[..rows];
 
-        let vector = Mat::new(weights, 1, rows);
-        let mean = &mut w.row[0][..d];
-        crate::simd::ops::multiply(self.level, vector, left, MatMut::new(mean, 1, d));
+        let [mean, products, _] = &mut w.row;
+        let all = Mat::new(weights, 1, rows);
+        T::multiply(exec, all, left, MatMut::new(&mut mean[..d], 1, d));
         let vector = mean.iter().map(|v| v.to_f64() * v.to_f64()).sum();
 
         let mut matrix = 0.0;
         if rows <= d {
             // sum_bb' w_b w_b' (left_b . left_b') (right_b . right_b'), symmetric.
-            let [lefts, rights, _] = &mut w.row;
+            let (gram, lefts) = (&mut w.gram[..rows * rows], &mut w.small[..rows * rows]);
+            T::gram(exec, left, MatMut::new(gram, rows, rows));
+            lefts.iter_mut().zip(gram.iter()).for_each(|(l, g)| *l = g.to_f64());
+            T::gram(exec, right, MatMut::new(gram, rows, rows));
             for b in 0..rows {
-                let upto = b + 1;
-                let products = |m: &Mat<T>, out: &mut [T]| {
-                    let all = m.first_rows(upto);
-                    dots(self.level, Mat::new(m.row(b), 1, d), all, MatMut::new(out, 1, upto));
-                };
-                products(&left, &mut lefts[..upto]);
-                products(&right, &mut rights[..upto]);
-                let mut sum = 0.0;
-                for i in 0..upto {
-                    let pair = lefts[i].to_f64() * rights[i].to_f64() * weights[i].to_f64();
-                    sum += if i < b { 2.0 * pair } else { pair };
-                }
-                // 2 sum_b w_b sum_i g_i left_bi right_bi
-                let terms = left.row(b).iter().zip(right.row(b)).enumerate();
-                let cross: f64 = terms.map(|(i, (l, r))| g(i) * l.to_f64() * r.to_f64()).sum();
-                matrix += weights[b].to_f64() * (sum + 2.0 * cross);
+                let pairs = lefts[b * rows..][..=b].iter().zip(&gram[b * rows..][..=b]);
+                let terms = pairs.zip(weights).map(|((l, r), w)| l * r.to_f64() * w.to_f64());
+                let (sum, last) = terms.fold((0.0, 0.0), |(sum, _), x| (sum + x, x));
+                matrix += weights[b].to_f64() * (2.0 * sum - last);
             }
+            // 2 sum_i g_i sum_b w_b left_bi right_bi
+            T::column_products(exec, left, right, weights, &mut products[..d]);
+            let terms = products.iter().enumerate();
+            matrix += 2.0 * terms.map(|(i, v)| g(i) * v.to_f64()).sum::<f64>();
             matrix += (0..d).map(|i| g(i) * g(i)).sum::<f64>();
         } else {
             // Fewer features than samples: E itself is small.
-            let u = &mut w.u[..rows * d];
-            u.copy_from_slice(&w.delta[at..][..rows * d]);
-            let weighted = MatMut::new(u, rows, d);
-            crate::simd::ops::rescale(self.level, weighted, Some(weights), None);
+            self.rows.flat_mut(w.u, 0, rows).copy_from_slice(self.rows.flat(w.delta, k, rows));
+            T::rescale(exec, self.rows.of_mut(w.u, 0, rows), Some(weights), None);
             let out = MatMut::new(&mut w.gram[..d * d], d, d);
-            let weighted = Mat::new(&w.u[..rows * d], rows, d);
-            update(self.level, weighted, right, Gradient { out, base: None });
+            let weighted = self.rows.of(w.u, 0, rows);
+            T::gradient(exec, weighted, right, &Gradient { out, base: None });
             for (i, row) in w.gram[..d * d].chunks_exact(d).enumerate() {
                 for (j, v) in row.iter().enumerate() {
                     let e = v.to_f64() + if i == j { g(i) } else { 0.0 };

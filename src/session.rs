@@ -2,9 +2,9 @@
 
 use crate::activation::Curve;
 use crate::config::Config;
-use crate::layout::{Layout, Sizes};
+use crate::layout::{Layout, Rows, Sizes};
 use crate::linalg::lu;
-use crate::simd::ops::max_abs;
+use crate::parallel::{Exec, ParallelFor};
 use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{
@@ -34,8 +34,9 @@ use crate::workspace::{
 /// ```
 pub struct Session<'m, T> {
     pub(crate) config: Config,
-    pub(crate) level: Level,
+    pub(crate) exec: Exec<'m>,
     pub(crate) layout: Layout,
+    pub(crate) rows: Rows,
     pub(crate) curve: Curve<T>,
     pub(crate) state: State<'m, T>,
     pub(crate) work: Work<'m, T>,
@@ -129,8 +130,9 @@ impl<'m, T: Scalar> Session<'m, T> {
         })?;
         Ok(Session {
             config: *config,
-            level: config.level.resolve(),
+            exec: Exec::serial(config.level.resolve()),
             layout: Layout::new(config),
+            rows: Rows::new::<T>(config),
             curve: Curve::new(config.activation),
             state,
             work,
@@ -149,7 +151,13 @@ impl<'m, T: Scalar> Session<'m, T> {
 
     /// The instruction set in use.
     pub fn level(&self) -> Level {
-        self.level
+        self.exec.level
+    }
+
+    /// Hands parts of the work to `team` from now on; [`ParallelFor`]. Results stay the same,
+    /// bit for bit.
+    pub fn set_parallel(&mut self, team: Option<&'m dyn ParallelFor>) {
+        self.exec.team = team;
     }
 
     /// Steps taken since [`Session::new`].
@@ -191,8 +199,8 @@ impl<'m, T: Scalar> Session<'m, T> {
         for k in 0..self.config.layers {
             let w = &params[self.layout.weight(k)];
             s.matrix.iter_mut().zip(w).for_each(|(m, w)| *m = w.to_f64());
-            let determinant = lu::factor(self.level, s.matrix, d, s.panel, s.pivots)
-                .ok_or_else(|| singular(k))?;
+            let determinant =
+                lu::factor(self.exec, s.matrix, d, s.panel, s.pivots).ok_or_else(|| singular(k))?;
             let change = libm::fabs(determinant.log_abs - self.state.log_det[k]);
             let drift = change / libm::fabs(determinant.log_abs).max(1.0);
             refresh.drift = refresh.drift.max(if known { drift } else { 0.0 });
@@ -202,11 +210,10 @@ impl<'m, T: Scalar> Session<'m, T> {
         for k in 0..self.config.layers {
             let w = &params[self.layout.weight(k)];
             self.state.log_det[k] = self.work.plan[k];
-            self.state.weight_max[k] = max_abs(self.level, w);
+            self.state.weight_max[k] = T::max_abs(self.exec, w);
             if self.config.track_inverse {
                 s.matrix.iter_mut().zip(w).for_each(|(m, w)| *m = w.to_f64());
-                lu::factor(self.level, s.matrix, d, s.panel, s.pivots)
-                    .ok_or_else(|| singular(k))?;
+                lu::factor(self.exec, s.matrix, d, s.panel, s.pivots).ok_or_else(|| singular(k))?;
                 let error = self.refresh_inverse(k, w, s.matrix, s.pivots, s.row, known);
                 refresh.inverse_error = refresh.inverse_error.max(error);
             }
@@ -229,11 +236,11 @@ impl<'m, T: Scalar> Session<'m, T> {
         let d = self.config.dim;
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
         let row = &mut self.work.row[0][..];
-        let error = if known { lu::inverse_error(self.level, w, inverse, d, row) } else { 0.0 };
+        let error = if known { lu::inverse_error(self.exec, w, inverse, d, row) } else { 0.0 };
         for j in 0..d {
             column[..d].fill(0.0);
             column[j] = 1.0;
-            lu::solve(self.level, lu, pivots, d, &mut column[..d], 1);
+            lu::solve(self.exec, lu, pivots, d, &mut column[..d], 1);
             for (i, v) in column[..d].iter().enumerate() {
                 inverse[i * d + j] = T::from_f64(*v);
             }

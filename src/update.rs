@@ -3,11 +3,10 @@
 
 use crate::config::{Bias, Config, Crossing, Gradient, Optimizer};
 use crate::forward::diverged;
+use crate::parallel::Exec;
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{
-    AdamConstants, Ascend, Rule, Scaled, column_squares, dots, max_abs, rescale, update,
-};
+use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{HEADER_AGE, HEADER_STEP, PLAN};
 
@@ -44,11 +43,10 @@ impl<T: Scalar> Session<'_, T> {
             return Ok(());
         };
         let d = self.config.dim;
-        let at = k * self.config.max_batch * d;
-        let first = self.steps() == 0;
+        let (exec, first) = (self.exec, self.steps() == 0);
         let w = &mut self.work;
-        let moment = |x: &[T], batch: &mut [T], old: &[T], new: &mut [T]| {
-            column_squares(self.level, Mat::new(x, rows, d), &w.weights[..rows], batch);
+        let moment = |x: Mat<T>, batch: &mut [T], old: &[T], new: &mut [T]| {
+            T::column_products(exec, x, x, &w.weights[..rows], batch);
             for ((new, old), batch) in new.iter_mut().zip(old).zip(batch.iter()) {
                 let (old, batch) = (old.to_f64(), batch.to_f64());
                 let average = if first { batch } else { decay * old + (1.0 - decay) * batch };
@@ -58,9 +56,9 @@ impl<T: Scalar> Session<'_, T> {
         let range = k * d..(k + 1) * d;
         let batch = &mut w.row[0][..d];
         let (old_h, new_h) = (&self.state.h[range.clone()], &mut w.h[range.clone()]);
-        moment(&w.delta[at..][..rows * d], batch, old_h, new_h);
+        moment(self.rows.of(w.delta, k, rows), batch, old_h, new_h);
         let (old_q, new_q) = (&self.state.q[range.clone()], &mut w.q[range.clone()]);
-        moment(&w.c[at..][..rows * d], batch, old_q, new_q);
+        moment(self.rows.of(w.c, k, rows), batch, old_q, new_q);
 
         let vanishes = |x: &[T]| x.iter().all(|v| *v == T::ZERO);
         if vanishes(&w.h[range.clone()]) || vanishes(&w.q[range]) {
@@ -70,8 +68,8 @@ impl<T: Scalar> Session<'_, T> {
         }
         self.damp_fisher(k, damping);
         let w = &mut self.work;
-        let c = MatMut::new(&mut w.c[at..][..rows * d], rows, d);
-        rescale(self.level, c, None, Some(&w.row[1][..d]));
+        let c = self.rows.of_mut(w.c, k, rows);
+        T::rescale(exec, c, None, Some(&w.row[1][..d]));
         Ok(())
     }
 
@@ -143,29 +141,30 @@ impl<T: Scalar> Session<'_, T> {
     fn trust_region(&mut self, k: usize, rows: usize) -> f64 {
         let Optimizer::Natural { damping, clip, .. } = self.config.optimizer else { return 1.0 };
         let d = self.config.dim;
-        let at = k * self.config.max_batch * d;
         let range = k * d..(k + 1) * d;
         self.damp_fisher(k, damping);
         let w = &mut self.work;
         let [h, q, _] = &mut w.row;
-        if !(max_abs(self.level, h) + max_abs(self.level, q)).is_finite() {
+        if !(T::max_abs(self.exec, h) + T::max_abs(self.exec, q)).is_finite() {
             // Squares beyond the range of numbers would stay in the averages for good.
             return f64::NAN;
         }
         for (g, (h, q)) in w.diagonal[range.clone()].iter_mut().zip(h.iter().zip(q.iter())) {
             *g = T::from_f64(1.0 / (h.to_f64() * q.to_f64()));
         }
-        let delta = MatMut::new(&mut w.delta[at..][..rows * d], rows, d);
-        rescale(self.level, delta, None, Some(&h[..d]));
+        T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(&h[..d]));
 
         // First a bound: n <= sum_b w_b |delta^_b| |c^_b| + |g| + |mean delta^|.
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
         let mut bound = libm::sqrt(square(&w.diagonal[range.clone()]));
-        for b in 0..rows {
-            let delta = libm::sqrt(square(&w.delta[at + b * d..][..d]));
-            let c = libm::sqrt(square(&w.c[at + b * d..][..d]));
-            bound += w.weights[b].to_f64() * delta * (c + if has_bias { 1.0 } else { 0.0 });
+        let squares = &mut w.coefficients[..2 * rows];
+        let (delta_squares, c_squares) = squares.split_at_mut(rows);
+        T::row_squares(self.exec, self.rows.of(w.delta, k, rows), delta_squares);
+        T::row_squares(self.exec, self.rows.of(w.c, k, rows), c_squares);
+        for ((weight, delta), c) in w.weights.iter().zip(delta_squares).zip(c_squares) {
+            let c = libm::sqrt(c.to_f64()) + if has_bias { 1.0 } else { 0.0 };
+            bound += weight.to_f64() * libm::sqrt(delta.to_f64()) * c;
         }
         if bound <= limit {
             return 1.0;
@@ -184,24 +183,21 @@ impl<T: Scalar> Session<'_, T> {
 
     /// Multiplies the rows of the left factor by `factor w_b`.
     pub(crate) fn scale_left(&mut self, k: usize, rows: usize, factor: f64) {
-        let d = self.config.dim;
-        let at = k * self.config.max_batch * d;
         let w = &mut self.work;
         for (f, weight) in w.coefficients[..rows].iter_mut().zip(w.weights.iter()) {
             *f = T::from_f64(factor * weight.to_f64());
         }
         let f = Some(&w.coefficients[..rows]);
-        rescale(self.level, MatMut::new(&mut w.delta[at..][..rows * d], rows, d), f, None);
+        T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), f, None);
         if self.config.gradient == Gradient::Transposed {
-            rescale(self.level, MatMut::new(&mut w.p[at..][..rows * d], rows, d), f, None);
+            T::rescale(self.exec, self.rows.of_mut(w.p, k, rows), f, None);
         }
     }
 
     fn halve_left(&mut self, k: usize, rows: usize) {
-        let d = self.config.dim;
-        let at = k * self.config.max_batch * d;
         let half = T::from_f64(0.5);
-        self.work.delta[at..][..rows * d].iter_mut().for_each(|v| *v = *v * half);
+        let delta = self.rows.flat_mut(self.work.delta, k, rows);
+        delta.iter_mut().for_each(|v| *v = *v * half);
     }
 
     /// The diagonal that W is multiplied by: S for structured steps, else the direction's own
@@ -224,10 +220,10 @@ impl<T: Scalar> Session<'_, T> {
         }
     }
 
-    /// What layer `k`'s gradient is made of.
-    pub(crate) fn factors_of(&self, k: usize, rows: usize) -> Factors<'_, T> {
+    /// What the layers' gradients are made of.
+    pub(crate) fn gradient_factors(&self) -> Factors<'_, T> {
         let w = &self.work;
-        Factors::of(&self.config, k, rows, [w.delta, w.p, w.inputs])
+        Factors::of(&self.config, [w.delta, w.p, w.inputs])
     }
 
     /// Whether the bias's direction has a share of the bias itself: the affine rule.
@@ -238,28 +234,24 @@ impl<T: Scalar> Session<'_, T> {
     /// Bounds the direction and refuses steps whose result might exceed
     /// `T::LIMIT` (1e18 in f32, 1e150 in f64).
     pub(crate) fn bound(&self, params: &[T], k: usize, rows: usize, rate: f64) -> Result<f64> {
-        let (d, level) = (self.config.dim as f64, self.level);
-        let factors = self.factors_of(k, rows);
-        let left_max = max_abs(level, factors.left);
-        let product = rows as f64 * left_max * max_abs(level, factors.right);
-        let dim = self.config.dim;
-        let diagonal = max_abs(level, &self.work.diagonal[k * dim..][..dim]);
+        let (dim, exec) = (self.config.dim, self.exec);
+        let largest_of = |x| T::max_abs(exec, self.rows.flat(x, k, rows));
+        let [left_max, right_max, bias_max] = self.gradient_factors().in_turn().map(largest_of);
+        let product = rows as f64 * left_max * right_max;
+        let diagonal = T::max_abs(exec, &self.work.diagonal[k * dim..][..dim]);
         let own = diagonal * self.state.weight_max[k];
         let base = match self.config.gradient {
             Gradient::Ordinary => {
-                max_abs(level, &self.work.inverse_transposes[k * dim * dim..][..dim * dim])
+                T::max_abs(exec, &self.work.inverse_transposes[k * dim * dim..][..dim * dim])
             }
             _ => 0.0,
         };
         let mut direction = product + own + base;
         let mut largest = self.state.weight_max[k];
         if let Some(b) = self.layer_bias(params, k) {
-            let b_max = max_abs(level, b);
-            let at = k * self.config.max_batch * dim;
-            let c = max_abs(level, &self.work.c[at..][..rows * dim]);
-            let coefficient = 1.0 + d * c * b_max;
+            let b_max = T::max_abs(exec, b);
+            let coefficient = 1.0 + dim as f64 * largest_of(self.work.c) * b_max;
             // A sum, not a maximum, which would lose a NaN.
-            let bias_max = max_abs(level, factors.bias);
             direction += b_max * diagonal + rows as f64 * bias_max * coefficient;
             largest = largest.max(b_max);
         }
@@ -312,29 +304,28 @@ impl<T: Scalar> Session<'_, T> {
 
     fn commit_layer(&mut self, params: &mut [T], k: usize, rows: usize) {
         let d = self.config.dim;
-        let rate = T::from_f64(self.work.plan[k * PLAN + RATE]);
+        let rate = self.work.plan[k * PLAN + RATE];
         let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
         self.bias_coefficients(&params[bias.clone()], k, rows);
-        let adam = self.adam_constants();
+        let pace = self.pace();
         let structured = self.is_structured();
-        let (level, config) = (self.level, self.config);
-        let momentum = T::from_f64(config.optimizer.momentum());
+        let (exec, config, rows_of) = (self.exec, self.config, self.rows);
         let own_bias = self.bias_keeps_own();
         let (w, state) = (&mut self.work, &mut self.state);
         let diagonal = &w.diagonal[k * d..][..d];
-        let factors = Factors::of(&config, k, rows, [w.delta, w.p, w.inputs]);
-        let [left, right, bias_left] =
-            [factors.left, factors.right, factors.bias].map(|rows_of| Mat::new(rows_of, rows, d));
+        let factors = Factors::of(&config, [w.delta, w.p, w.inputs]);
+        let [left, right, bias_left] = factors.in_turn().map(|x| rows_of.of(x, k, rows));
         let matrix = MatMut::new(&mut params[weight.clone()], d, d);
+        let mut moments = Moments::of(state.first_moment, state.second_moment);
         let max = if structured {
-            update(level, left, right, Scaled { w: matrix, rows: diagonal })
+            T::scaled(exec, left, right, &Scaled { w: matrix, rows: diagonal })
         } else {
             let base = (config.gradient == Gradient::Ordinary)
                 .then(|| (Mat::new(&w.inverse_transposes[k * d * d..][..d * d], d, d), T::ONE));
-            let rule = rule(&adam, momentum, state.first_moment, state.second_moment, weight, d);
-            update(level, left, right, Ascend { w: matrix, rows: diagonal, base, rate, rule })
+            let direction = Direction { left, right, rows: diagonal, base };
+            direction.ascend(exec, matrix, weight, rate, &pace, &mut moments)
         };
-        state.weight_max[k] = max.to_f64();
+        state.weight_max[k] = max;
         if config.bias == Bias::None {
             return;
         }
@@ -346,7 +337,7 @@ impl<T: Scalar> Session<'_, T> {
                 b.iter_mut().zip(diagonal).for_each(|(b, s)| *b = *b * *s);
             }
             let sink = Scaled { w: MatMut::new(b, 1, d), rows: &[T::ONE] };
-            update(level, f, bias_left, sink);
+            T::scaled(exec, f, bias_left, &sink);
         } else {
             let share = &mut w.row[0][..d];
             let base = own_bias.then(|| {
@@ -356,11 +347,9 @@ impl<T: Scalar> Session<'_, T> {
                 }
                 (Mat::new(share, 1, d), T::ONE)
             });
-            let rule =
-                rule(&adam, momentum, state.first_moment, state.second_moment, bias.clone(), d);
-            let matrix = MatMut::new(&mut params[bias], 1, d);
-            let sink = Ascend { w: matrix, rows: &[T::ZERO], base, rate, rule };
-            update(level, f, bias_left, sink);
+            let matrix = MatMut::new(&mut params[bias.clone()], 1, d);
+            let direction = Direction { left: f, right: bias_left, rows: &[T::ZERO], base };
+            direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
         }
     }
 
@@ -375,27 +364,97 @@ impl<T: Scalar> Session<'_, T> {
             f.fill(T::ONE);
             return;
         }
-        let at = k * self.config.max_batch * d;
-        let c = Mat::new(&w.c[at..][..rows * d], rows, d);
-        dots(self.level, c, Mat::new(bias, 1, d), MatMut::new(f, rows, 1));
+        let c = self.rows.of(w.c, k, rows);
+        T::dots(self.exec, c, Mat::new(bias, 1, d), MatMut::new(f, rows, 1));
         f.iter_mut().for_each(|f| *f = *f + T::ONE);
     }
 
-    /// Adam's constants for the step about to be taken, `t = steps + 1`.
-    pub(crate) fn adam_constants(&self) -> Option<AdamConstants<T>> {
-        let Optimizer::Adam { beta1, beta2, epsilon } = self.config.optimizer else { return None };
-        let t = (self.steps() + 1) as f64;
-        let correction = |beta: f64| T::from_f64(1.0 / (1.0 - libm::pow(beta, t)));
-        Some(AdamConstants {
-            beta1: T::from_f64(beta1),
-            beta2: T::from_f64(beta2),
-            correction: [correction(beta1), correction(beta2)],
-            epsilon: T::from_f64(epsilon),
-        })
+    /// The optimiser's constants for the step about to be taken, `t = steps + 1`.
+    pub(crate) fn pace(&self) -> Pace<T> {
+        let pair = |beta: f64| [T::from_f64(beta), T::from_f64(1.0 - beta)];
+        match self.config.optimizer {
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                let t = (self.steps() + 1) as f64;
+                let root = libm::sqrt(1.0 - libm::pow(beta2, t));
+                Pace::Adam {
+                    decay: [pair(beta1), pair(beta2)],
+                    epsilon: T::from_f64(epsilon * root),
+                    factor: root / (1.0 - libm::pow(beta1, t)),
+                }
+            }
+            other if other.momentum() > 0.0 => Pace::Momentum(pair(other.momentum())),
+            _ => Pace::Plain,
+        }
     }
 }
 
-/// The rows that a layer's gradient is made of: `sum_b left_b right_b^T` for W, `delta p^T`,
+/// What an unstructured step does with its direction, besides the rate.
+pub(crate) enum Pace<T> {
+    Plain,
+    Momentum([T; 2]),
+    /// `m^ / (sqrt(v^) + epsilon) = factor m / (sqrt(v) + epsilon')`.
+    Adam {
+        decay: [[T; 2]; 2],
+        epsilon: T,
+        factor: f64,
+    },
+}
+
+/// The optimiser's averages, laid out as the parameters.
+pub(crate) struct Moments<'s, T> {
+    first: &'s mut [T],
+    second: &'s mut [T],
+}
+
+impl<'s, T> Moments<'s, T> {
+    pub fn of(first: &'s mut [T], second: &'s mut [T]) -> Self {
+        Moments { first, second }
+    }
+}
+
+/// `sum_b left_b right_b^T + diag(rows) W + share base`.
+pub(crate) struct Direction<'a, T> {
+    pub left: Mat<'a, T>,
+    pub right: Mat<'a, T>,
+    pub rows: &'a [T],
+    pub base: Option<(Mat<'a, T>, T)>,
+}
+
+impl<T: Scalar> Direction<'_, T> {
+    /// Moves `w`, the parameters in `range`, along this direction as the optimiser has it;
+    /// returns a bound on what they are then.
+    pub fn ascend(
+        self,
+        exec: Exec,
+        w: MatMut<T>,
+        range: core::ops::Range<usize>,
+        rate: f64,
+        pace: &Pace<T>,
+        moments: &mut Moments<T>,
+    ) -> f64 {
+        let Direction { left, right, rows, base } = self;
+        let (height, width) = (w.rows, w.cols);
+        let factor = T::from_f64(rate);
+        match *pace {
+            Pace::Plain => {
+                T::plain(exec, left, right, &Ascend { w, rows, base, factor, rule: Plain })
+            }
+            Pace::Momentum(decay) => {
+                let m = MatMut::new(&mut moments.first[range], height, width);
+                let rule = Momentum { m, decay };
+                T::momentum(exec, left, right, &Ascend { w, rows, base, factor, rule })
+            }
+            Pace::Adam { decay, epsilon, factor } => {
+                let m = MatMut::new(&mut moments.first[range.clone()], height, width);
+                let v = MatMut::new(&mut moments.second[range], height, width);
+                let (rule, factor) = (Adam { m, v, decay, epsilon }, T::from_f64(rate * factor));
+                T::adam(exec, left, right, &Ascend { w, rows, base, factor, rule })
+            }
+        }
+    }
+}
+
+/// Where the rows lie that a layer's gradient is made of: `sum_b left_b right_b^T` for W, `delta p^T`,
 /// `V z^T` or `delta z^T`, and `sum_b f_b bias_b` for b.
 pub(crate) struct Factors<'w, T> {
     pub left: &'w [T],
@@ -404,9 +463,8 @@ pub(crate) struct Factors<'w, T> {
 }
 
 impl<'w, T> Factors<'w, T> {
-    fn of(config: &Config, k: usize, rows: usize, work: [&'w [T]; 3]) -> Self {
-        let at = k * config.max_batch * config.dim;
-        let [delta, p, inputs] = work.map(|x| x.get(at..at + rows * config.dim).unwrap_or(&[]));
+    fn of(config: &Config, work: [&'w [T]; 3]) -> Self {
+        let [delta, p, inputs] = work;
         let (left, right) = match config.gradient {
             Gradient::Relative => (delta, p),
             Gradient::Transposed => (p, inputs),
@@ -416,26 +474,10 @@ impl<'w, T> Factors<'w, T> {
         let bias = if config.bias == Bias::Separate { delta } else { left };
         Factors { left, right, bias }
     }
-}
 
-/// The rule of an unstructured step for the parameters in `range`, rows of `cols` numbers.
-pub(crate) fn rule<'s, T: Scalar>(
-    adam: &Option<AdamConstants<T>>,
-    momentum: T,
-    first: &'s mut [T],
-    second: &'s mut [T],
-    range: core::ops::Range<usize>,
-    cols: usize,
-) -> Rule<'s, T> {
-    let rows = range.len() / cols;
-    if let Some(constants) = *adam {
-        let m = MatMut::new(&mut first[range.clone()], rows, cols);
-        return Rule::Adam { m, v: MatMut::new(&mut second[range], rows, cols), constants };
+    fn in_turn(&self) -> [&'w [T]; 3] {
+        [self.left, self.right, self.bias]
     }
-    if momentum > T::ZERO {
-        return Rule::Momentum { m: MatMut::new(&mut first[range], rows, cols), beta: momentum };
-    }
-    Rule::Plain
 }
 
 /// `out = x + damping mean(x)`.

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::mem::{align_of, size_of};
 
 use crate::config::Config;
-use crate::layout::{ALIGNMENT, Parts};
+use crate::layout::{ALIGNMENT, Parts, Rows};
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value};
 
@@ -154,7 +154,7 @@ pub(crate) const HEADER_AGE: usize = 4;
 
 impl<'m, T: Real + Plain> State<'m, T> {
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
-        let parts = Parts::of(config);
+        let parts = Parts::of::<T>(config);
         State {
             header: c.take(8),
             log_det: c.take(config.layers),
@@ -170,9 +170,9 @@ impl<'m, T: Real + Plain> State<'m, T> {
     }
 }
 
-/// Scratch of a step. Buffers of a layer have `max_batch * D` numbers, layer after layer.
+/// Scratch of a step. Batches lie as [`Rows`] says, one for each layer unless said otherwise.
 pub(crate) struct Work<'m, T> {
-    /// The layer's input, then its output: `(B, D)`.
+    /// The layer's input, then its output: one batch.
     pub z: &'m mut [T],
     /// Every layer's input, where the gradient needs it.
     pub inputs: &'m mut [T],
@@ -182,13 +182,13 @@ pub(crate) struct Work<'m, T> {
     pub delta: &'m mut [T],
     /// `s''/s'`, then `p = W^T c`.
     pub p: &'m mut [T],
-    /// `W^T delta` of the layer at hand.
+    /// `W^T delta` of the layer at hand: one batch.
     pub u: &'m mut [T],
     pub log_p: &'m mut [f64],
     pub log_slopes: &'m mut [f64],
     /// `w_b / sum w`.
     pub weights: &'m mut [T],
-    /// One coefficient a sample.
+    /// Two coefficients a sample.
     pub coefficients: &'m mut [T],
     /// Diagonal S of every layer's structured step.
     pub diagonal: &'m mut [T],
@@ -217,22 +217,23 @@ pub(crate) const PLAN: usize = 3;
 impl<'m, T: Real + Plain> Work<'m, T> {
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
         let (d, l, b) = (config.dim, config.layers, config.max_batch);
-        let parts = Parts::of(config);
+        let parts = Parts::of::<T>(config);
+        let batch = Rows::new::<T>(config).layer;
         let n = parts.small;
         let when = |yes: bool, n: usize| if yes { n } else { 0 };
         let ordinary = parts.inverse_transposes > 0;
         let tracked = parts.inverse > 0;
         Work {
-            z: c.take(b * d),
+            z: c.take(batch),
             inputs: c.take(parts.inputs),
-            c: c.take(l * b * d),
-            delta: c.take(l * b * d),
-            p: c.take(l * b * d),
-            u: c.take(b * d),
+            c: c.take(l * batch),
+            delta: c.take(l * batch),
+            p: c.take(l * batch),
+            u: c.take(batch),
             log_p: c.take(b),
             log_slopes: c.take(b),
             weights: c.take(b),
-            coefficients: c.take(b),
+            coefficients: c.take(2 * b),
             diagonal: c.take(l * d),
             h: c.take(parts.fisher),
             q: c.take(parts.fisher),

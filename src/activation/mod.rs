@@ -5,6 +5,7 @@ pub(crate) mod newton;
 mod smooth_leaky_relu;
 
 use crate::config::Activation;
+use crate::parallel::Exec;
 use crate::simd::ops::{Nonlinearity, Values};
 use crate::simd::{Block, Real};
 use crate::status::{Error, Result, Status, Value};
@@ -74,7 +75,7 @@ impl Activation {
     /// # Errors
     /// A target that is not finite, a preimage that does not fit; the slice is then useless.
     pub fn invert<T: Real>(&self, targets: &mut [T]) -> Result<Preimage> {
-        let level = crate::simd::Level::Auto.resolve();
+        let exec = Exec::serial(crate::simd::Level::Auto.resolve());
         let allowed = "targets and preimages must be finite";
         let check = |x: &[T], status| match x.iter().position(|v| !v.is_finite()) {
             Some(i) => {
@@ -84,7 +85,7 @@ impl Activation {
             None => Ok(()),
         };
         check(targets, Status::NonFiniteData)?;
-        let went = newton::invert(level, Curve::new(*self), targets);
+        let went = T::preimages(exec, Curve::new(*self), targets);
         check(targets, Status::Overflow)?;
         Ok(went)
     }

@@ -1,8 +1,9 @@
 //! Inverting an activation: Newton's method from 0, guarded by a bracket.
 
 use super::Curve;
+use crate::parallel::Exec;
 use crate::simd::ops::{Map, Nonlinearity, map};
-use crate::simd::{Block, Level, Real};
+use crate::simd::{Block, Real};
 
 /// How the inversions of a call went.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,12 +18,12 @@ pub struct Preimage {
 const MAX_ITERATIONS: u32 = 200;
 
 /// Replaces every target `t` by `y` with `s(y) = t`; infinite where `y` does not fit.
-pub(crate) fn invert<T: Real>(level: Level, curve: Curve<T>, t: &mut [T]) -> Preimage {
+pub(crate) fn invert<T: Real>(exec: Exec, curve: Curve<T>, t: &mut [T]) -> Preimage {
     if let Curve::Identity = curve {
         return Preimage::default();
     }
     let mut newton = Newton { curve, range: curve.range(), worst: Preimage::default() };
-    map(level, t, &mut newton);
+    map(exec, t, &mut newton);
     newton.worst
 }
 

@@ -1,8 +1,8 @@
 //! LU factorisation with partial pivoting, blocked by rows: `P A = L U`.
 
+use crate::parallel::Exec;
+use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::{multiply, subtract_product};
-use crate::simd::{Level, Real};
 
 /// Columns that are factored at a time.
 pub(crate) const PANEL: usize = 32;
@@ -17,7 +17,7 @@ pub(crate) struct Determinant {
 /// Factors the `n x n` matrix `a` in place, O(2/3 n^3). `panel` has `n * PANEL` numbers,
 /// `pivots` `n`. `None` if a pivot is 0 or not finite.
 pub(crate) fn factor<T: Real>(
-    level: Level,
+    exec: Exec,
     a: &mut [T],
     n: usize,
     panel: &mut [T],
@@ -65,12 +65,12 @@ pub(crate) fn factor<T: Real>(
                 let (done, row) = above.split_at_mut((from + i) * n);
                 let l = Mat::new(&panel[i * width..][..i], 1, i);
                 let u = Mat::with_ld(&done[from * n + to..], i, n - to, n);
-                subtract_product(level, l, u, MatMut::new(&mut row[to..n], 1, n - to));
+                T::subtract_product(exec, l, u, MatMut::new(&mut row[to..n], 1, n - to));
             }
             let l = Mat::new(&panel[width * width..], n - to, width);
             let u = Mat::with_ld(&above[from * n + to..], width, n - to, n);
             let out = MatMut::with_ld(&mut below[to..], n - to, n - to, n);
-            subtract_product(level, l, u, out);
+            T::subtract_product(exec, l, u, out);
         }
         from = to;
     }
@@ -107,7 +107,7 @@ pub(crate) fn is_permutation(pivots: &[u64], n: usize) -> bool {
 
 /// Solves `A X = B` in place for `x = B` of `n x m`, O(2 n^2 m).
 pub(crate) fn solve<T: Real>(
-    level: Level,
+    exec: Exec,
     lu: &[T],
     pivots: &[u64],
     n: usize,
@@ -125,13 +125,13 @@ pub(crate) fn solve<T: Real>(
         if from > 0 {
             let l = Mat::with_ld(&lu[from * n..], to - from, from, n);
             let out = MatMut::new(&mut rest[..(to - from) * m], to - from, m);
-            subtract_product(level, l, Mat::new(done, from, m), out);
+            T::subtract_product(exec, l, Mat::new(done, from, m), out);
         }
         for i in from + 1..to {
             let (done, row) = rest.split_at_mut((i - from) * m);
             let l = Mat::new(&lu[i * n + from..][..i - from], 1, i - from);
             let out = MatMut::new(&mut row[..m], 1, m);
-            subtract_product(level, l, Mat::new(done, i - from, m), out);
+            T::subtract_product(exec, l, Mat::new(done, i - from, m), out);
         }
         from = to;
     }
@@ -143,7 +143,7 @@ pub(crate) fn solve<T: Real>(
         if to < n {
             let u = Mat::with_ld(&lu[from * n + to..], to - from, n - to, n);
             let out = MatMut::new(&mut block[from * m..], to - from, m);
-            subtract_product(level, u, Mat::new(done, n - to, m), out);
+            T::subtract_product(exec, u, Mat::new(done, n - to, m), out);
         }
         for i in (from..to).rev() {
             let (row, done) = block.split_at_mut((i + 1) * m);
@@ -151,7 +151,7 @@ pub(crate) fn solve<T: Real>(
             if i + 1 < to {
                 let u = Mat::new(&lu[i * n + i + 1..][..to - i - 1], 1, to - i - 1);
                 let out = MatMut::new(row, 1, m);
-                subtract_product(level, u, Mat::new(done, to - i - 1, m), out);
+                T::subtract_product(exec, u, Mat::new(done, to - i - 1, m), out);
             }
             let pivot = lu[i * n + i];
             row.iter_mut().for_each(|v| *v = *v / pivot);
@@ -161,26 +161,20 @@ pub(crate) fn solve<T: Real>(
 }
 
 /// `out = A^-1` from its factorisation, O(2 n^3).
-pub(crate) fn invert<T: Real>(level: Level, lu: &[T], pivots: &[u64], n: usize, out: &mut [T]) {
+pub(crate) fn invert<T: Real>(exec: Exec, lu: &[T], pivots: &[u64], n: usize, out: &mut [T]) {
     out[..n * n].fill(T::ZERO);
     for i in 0..n {
         out[i * n + i] = T::ONE;
     }
-    solve(level, lu, pivots, n, &mut out[..n * n], n);
+    solve(exec, lu, pivots, n, &mut out[..n * n], n);
 }
 
 /// `max |(A B)_ij - I_ij|`, row by row in `row`: how good an inverse is. NaN if one element is.
-pub(crate) fn inverse_error<T: Real>(
-    level: Level,
-    a: &[T],
-    b: &[T],
-    n: usize,
-    row: &mut [T],
-) -> f64 {
+pub(crate) fn inverse_error<T: Real>(exec: Exec, a: &[T], b: &[T], n: usize, row: &mut [T]) -> f64 {
     let mut worst: f64 = 0.0;
     for i in 0..n {
         let out = MatMut::new(&mut row[..n], 1, n);
-        multiply(level, Mat::new(&a[i * n..][..n], 1, n), Mat::new(b, n, n), out);
+        T::multiply(exec, Mat::new(&a[i * n..][..n], 1, n), Mat::new(b, n, n), out);
         for (j, v) in row[..n].iter().enumerate() {
             let identity = if i == j { 1.0 } else { 0.0 };
             let error = libm::fabs(v.to_f64() - identity);

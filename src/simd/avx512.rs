@@ -8,6 +8,7 @@ use core::arch::x86_64::*;
 /// # Safety
 /// The processor must have AVX-512F, AVX-512DQ, AVX2 and FMA.
 #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
+#[inline(never)]
 pub(super) unsafe fn run<T: Real, S: Block<T>, K: Kernel<T>>(kernel: K) -> K::Output {
     kernel.run::<S>()
 }
@@ -32,8 +33,20 @@ macro_rules! common {
     ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident, $maskstore:ident, $set1:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $andnot:ident,
      $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident) => {
-        const REGISTERS: usize = 32;
+        const TILE: (usize, usize) = (6, 4);
+        const DOT_TILE: (usize, usize) = (4, 4);
 
+        #[inline(always)]
+        fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {
+            // SAFETY: these blocks exist only where the processor has what they are made of.
+            unsafe { run::<$t, Self, K>(kernel) }
+        }
+
+        #[inline(always)]
+        fn prefetch(p: *const $t) {
+            // SAFETY: a hint; it reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+        }
         #[inline(always)]
         unsafe fn load(p: *const $t) -> Self {
             // SAFETY: valid for all lanes by contract.

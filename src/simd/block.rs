@@ -11,8 +11,13 @@ use super::Real;
 /// Pointers must be valid for the lanes read or written. An implementation made of vector
 /// registers may only be used where the processor has them ([`Real::dispatch`]).
 pub(crate) unsafe trait Block<T: Real>: Copy {
-    /// How many blocks fit into the register file; tiles are sized by it.
-    const REGISTERS: usize;
+    /// The most rows and blocks of a tile of accumulators for which there are registers, in
+    /// products along rows and in products of rows with rows.
+    const TILE: (usize, usize);
+    const DOT_TILE: (usize, usize);
+
+    /// Runs a kernel as a function of its own, compiled for these blocks.
+    fn outline<K: Kernel<T>>(kernel: K) -> K::Output;
 
     unsafe fn load(p: *const T) -> Self;
     unsafe fn store(self, p: *mut T);
@@ -20,6 +25,10 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
     unsafe fn load_partial(p: *const T, n: usize) -> Self;
     /// Writes the first `n` lanes only.
     unsafe fn store_partial(self, p: *mut T, n: usize);
+
+    /// Asks for the memory at `p`, valid or not, to come near.
+    #[inline(always)]
+    fn prefetch(_p: *const T) {}
 
     fn splat(x: T) -> Self;
     fn add(self, o: Self) -> Self;

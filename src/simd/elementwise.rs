@@ -1,7 +1,8 @@
 //! Loops over elements, a row or a column at a time.
 
 use super::matrix::{Mat, MatMut};
-use super::{Block, Kernel, Level, Real};
+use super::{Block, Kernel, Real};
+use crate::parallel::Exec;
 
 /// Runs the body for the blocks of a row: offset `c`, `n` lanes.
 macro_rules! for_blocks {
@@ -83,9 +84,9 @@ impl<S: Copy> Finite<S> {
 
 /// `delta = slope * u + ratio` in the place of `slope`, the backward pass through one layer
 /// (GFJSH20 eq. 19). False if not finite.
-pub(crate) fn chain<T: Real>(level: Level, slope: &mut [T], u: &[T], ratio: &[T]) -> bool {
+pub(crate) fn chain<T: Real>(exec: Exec, slope: &mut [T], u: &[T], ratio: &[T]) -> bool {
     assert!(slope.len() == u.len() && slope.len() == ratio.len());
-    T::dispatch(level, Chain { slope, u, ratio })
+    T::dispatch(exec.level, Chain { slope, u, ratio })
 }
 
 struct Chain<'a, T> {
@@ -115,7 +116,7 @@ impl<T: Real> Kernel<T> for Chain<'_, T> {
 }
 
 /// The largest magnitude, infinite if an element is NaN or infinite.
-pub(crate) fn max_abs<T: Real>(level: Level, x: &[T]) -> f64 {
+pub(crate) fn max_abs<T: Real>(exec: Exec, x: &[T]) -> f64 {
     struct MaxAbs<'a, T>(&'a [T]);
     impl<T: Real> Kernel<T> for MaxAbs<'_, T> {
         type Output = f64;
@@ -130,13 +131,13 @@ pub(crate) fn max_abs<T: Real>(level: Level, x: &[T]) -> f64 {
             max.to_array().as_ref().iter().fold(0.0, |m: f64, v| m.max(v.to_f64()))
         }
     }
-    T::dispatch(level, MaxAbs(x))
+    T::dispatch(exec.level, MaxAbs(x))
 }
 
 /// `out = (x - shift) * scale`, or a copy. False if an element of x or of the result is not
 /// finite.
 pub(crate) fn load<T: Real>(
-    level: Level,
+    exec: Exec,
     x: Mat<T>,
     transform: Option<(&[T], &[T])>,
     out: MatMut<T>,
@@ -145,7 +146,7 @@ pub(crate) fn load<T: Real>(
     impl<T: Real> Kernel<T> for Load<'_, T> {
         type Output = bool;
         #[inline(always)]
-        fn run<S: Block<T>>(mut self) -> bool {
+        fn run<S: Block<T>>(self) -> bool {
             let mut finite = Finite::<S>::new();
             for r in 0..self.0.rows {
                 for_blocks!(T, self.0.cols, |c, n| {
@@ -158,7 +159,7 @@ pub(crate) fn load<T: Real>(
                             x = x.mul(S::load_n(scale.as_ptr().add(c), n));
                             finite.see(x);
                         }
-                        x.store_n(self.2.at_mut(r, c), n);
+                        x.store_n(self.2.at(r, c), n);
                     }
                 });
             }
@@ -167,12 +168,12 @@ pub(crate) fn load<T: Real>(
     }
     assert!((x.rows, x.cols) == (out.rows, out.cols));
     assert!(transform.is_none_or(|(a, b)| a.len() == x.cols && b.len() == x.cols));
-    T::dispatch(level, Load(x, transform, out))
+    T::dispatch(exec.level, Load(x, transform, out))
 }
 
 /// `x[r, c] = rows[r] * x[r, c] / columns[c]`.
 pub(crate) fn rescale<T: Real>(
-    level: Level,
+    exec: Exec,
     x: MatMut<T>,
     rows: Option<&[T]>,
     columns: Option<&[T]>,
@@ -181,7 +182,7 @@ pub(crate) fn rescale<T: Real>(
     impl<T: Real> Kernel<T> for Rescale<'_, T> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Block<T>>(mut self) {
+        fn run<S: Block<T>>(self) {
             for r in 0..self.0.rows {
                 let f = S::splat(self.1.map_or(T::ONE, |rows| rows[r]));
                 for_blocks!(T, self.0.cols, |c, n| {
@@ -192,35 +193,65 @@ pub(crate) fn rescale<T: Real>(
                             // Lanes past the end divide 0 by 0 and are not stored.
                             x = x.div(S::load_n(columns.as_ptr().add(c), n));
                         }
-                        x.store_n(self.0.at_mut(r, c), n);
+                        x.store_n(self.0.at(r, c), n);
                     }
                 });
             }
         }
     }
     assert!(rows.is_none_or(|v| v.len() >= x.rows) && columns.is_none_or(|v| v.len() == x.cols));
-    T::dispatch(level, Rescale(x, rows, columns))
+    T::dispatch(exec.level, Rescale(x, rows, columns))
 }
 
-/// `out[c] = sum_r weights[r] x[r, c]^2`, one chain over the rows.
-pub(crate) fn column_squares<T: Real>(level: Level, x: Mat<T>, weights: &[T], out: &mut [T]) {
-    struct ColumnSquares<'a, T>(Mat<'a, T>, &'a [T], &'a mut [T]);
-    impl<T: Real> Kernel<T> for ColumnSquares<'_, T> {
+/// `out[c] = sum_r weights[r] x[r, c] y[r, c]`, one chain over the rows.
+pub(crate) fn column_products<T: Real>(
+    exec: Exec,
+    x: Mat<T>,
+    y: Mat<T>,
+    weights: &[T],
+    out: &mut [T],
+) {
+    struct ColumnProducts<'a, T>(Mat<'a, T>, Mat<'a, T>, &'a [T], &'a mut [T]);
+    impl<T: Real> Kernel<T> for ColumnProducts<'_, T> {
         type Output = ();
         #[inline(always)]
         fn run<S: Block<T>>(self) {
             for_blocks!(T, self.0.cols, |c, n| {
                 let mut acc = S::zero();
                 for r in 0..self.0.rows {
-                    // SAFETY: the matrix has row r and columns c..c+n.
-                    let x = unsafe { S::load_n(self.0.at(r, c), n) };
-                    acc = S::splat(self.1[r]).mul(x).fma(x, acc);
+                    // SAFETY: the matrices have row r and columns c..c+n.
+                    let (x, y) =
+                        unsafe { (S::load_n(self.0.at(r, c), n), S::load_n(self.1.at(r, c), n)) };
+                    acc = S::splat(self.2[r]).mul(x).fma(y, acc);
                 }
                 // SAFETY: `out` has the elements c..c+n.
-                unsafe { acc.store_n(self.2.as_mut_ptr().add(c), n) };
+                unsafe { acc.store_n(self.3.as_mut_ptr().add(c), n) };
             });
         }
     }
+    assert!((x.rows, x.cols) == (y.rows, y.cols));
     assert!(weights.len() >= x.rows && out.len() == x.cols);
-    T::dispatch(level, ColumnSquares(x, weights, out))
+    T::dispatch(exec.level, ColumnProducts(x, y, weights, out))
+}
+
+/// `out[r] = sum_c x[r, c]^2`, a chain a lane.
+pub(crate) fn row_squares<T: Real>(exec: Exec, x: Mat<T>, out: &mut [T]) {
+    struct RowSquares<'a, T>(Mat<'a, T>, &'a mut [T]);
+    impl<T: Real> Kernel<T> for RowSquares<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            for r in 0..self.0.rows {
+                let mut acc = S::zero();
+                for_blocks!(T, self.0.cols, |c, n| {
+                    // SAFETY: the matrix has row r and columns c..c+n.
+                    let x = unsafe { S::load_n(self.0.at(r, c), n) };
+                    acc = x.fma(x, acc);
+                });
+                self.1[r] = acc.sum();
+            }
+        }
+    }
+    assert!(out.len() >= x.rows);
+    T::dispatch(exec.level, RowSquares(x, out))
 }

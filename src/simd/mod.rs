@@ -13,7 +13,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+mod dots;
 mod elementwise;
+mod entry;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
@@ -24,13 +26,12 @@ mod real;
 mod sink;
 
 pub(crate) use block::{Block, Kernel};
+pub(crate) use entry::Kernels;
 pub use level::Level;
 pub use real::Real;
 
 pub(crate) mod ops {
-    //! The loops, as safe functions on slices.
-    pub(crate) use super::elementwise::*;
-    pub(crate) use super::pointwise::*;
-    pub(crate) use super::product::*;
-    pub(crate) use super::sink::*;
+    //! What the kernels take and give; they themselves are methods of [`Kernels`](super::Kernels).
+    pub(crate) use super::pointwise::{Keep, LogDensity, Map, Nonlinearity, Values, map};
+    pub(crate) use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 }

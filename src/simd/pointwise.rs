@@ -3,7 +3,8 @@
 
 use super::elementwise::{Finite, RowSum, for_blocks};
 use super::matrix::{Mat, MatMut};
-use super::{Block, Kernel, Level, Real, math};
+use super::{Block, Kernel, Real, math};
+use crate::parallel::Exec;
 
 /// `s(y)`, `s'(y)` and `s''(y)`.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ pub(crate) trait Map<T: Real> {
 }
 
 /// Replaces every element of `x` by its image. Lanes past the end see zeros.
-pub(crate) fn map<T: Real, F: Map<T>>(level: Level, x: &mut [T], f: &mut F) {
+pub(crate) fn map<T: Real, F: Map<T>>(exec: Exec, x: &mut [T], f: &mut F) {
     struct Run<'a, T, F>(&'a mut [T], &'a mut F);
     impl<T: Real, F: Map<T>> Kernel<T> for Run<'_, T, F> {
         type Output = ();
@@ -45,7 +46,7 @@ pub(crate) fn map<T: Real, F: Map<T>>(level: Level, x: &mut [T], f: &mut F) {
             });
         }
     }
-    T::dispatch(level, Run(x, f));
+    T::dispatch(exec.level, Run(x, f));
 }
 
 /// What a pass through a nonlinearity leaves behind.
@@ -61,7 +62,7 @@ pub(crate) enum Keep<'a, T> {
 /// `z = s(u + b)` row by row; `u` becomes `u + b` if `keep_y`. False if a pre-activation or a
 /// value is not finite.
 pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
-    level: Level,
+    exec: Exec,
     curve: C,
     u: MatMut<T>,
     bias: Option<&[T]>,
@@ -80,7 +81,7 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
                 && (ratio.rows, ratio.cols) == (u.rows, u.cols)
         ),
     }
-    T::dispatch(level, Activate { curve, u, bias, keep_y, z, keep })
+    T::dispatch(exec.level, Activate { curve, u, bias, keep_y, z, keep })
 }
 
 struct Activate<'a, T, C> {
@@ -108,19 +109,19 @@ impl<T: Real, C: Nonlinearity<T>> Kernel<T> for Activate<'_, T, C> {
                         None => u,
                     };
                     if self.keep_y {
-                        y.store_n(self.u.at_mut(r, c), n);
+                        y.store_n(self.u.at(r, c), n);
                     }
                     let v = self.curve.values(y);
                     finite.see(y);
                     finite.see(v.s);
-                    v.s.store_n(self.z.at_mut(r, c), n);
+                    v.s.store_n(self.z.at(r, c), n);
                     match &mut self.keep {
                         Keep::Values => {}
                         Keep::LogSlopes(_) => log_slope.add(math::log(v.slope), n),
                         Keep::Derivatives { slope, ratio, .. } => {
                             log_slope.add(math::log(v.slope), n);
-                            v.slope.store_n(slope.at_mut(r, c), n);
-                            v.bend.div(v.slope).store_n(ratio.at_mut(r, c), n);
+                            v.slope.store_n(slope.at(r, c), n);
+                            v.bend.div(v.slope).store_n(ratio.at(r, c), n);
                         }
                     }
                 }
@@ -137,7 +138,7 @@ impl<T: Real, C: Nonlinearity<T>> Kernel<T> for Activate<'_, T, C> {
 
 /// `log_p[r] = sum_i log p(z[r, i])`, and the score `d log p / dz` where asked for.
 pub(crate) fn density<T: Real, P: LogDensity<T>>(
-    level: Level,
+    exec: Exec,
     density: P,
     z: Mat<T>,
     log_p: &mut [f64],
@@ -145,7 +146,7 @@ pub(crate) fn density<T: Real, P: LogDensity<T>>(
 ) {
     assert!(log_p.len() >= z.rows);
     assert!(score.as_ref().is_none_or(|s| (s.rows, s.cols) == (z.rows, z.cols)));
-    T::dispatch(level, BaseDensity { density, z, log_p, score })
+    T::dispatch(exec.level, BaseDensity { density, z, log_p, score })
 }
 
 struct BaseDensity<'a, T, P> {
@@ -168,7 +169,7 @@ impl<T: Real, P: LogDensity<T>> Kernel<T> for BaseDensity<'_, T, P> {
                     let (log_p, score) = self.density.log_p_and_score(z);
                     sum.add(log_p, n);
                     if let Some(out) = &mut self.score {
-                        score.store_n(out.at_mut(r, c), n);
+                        score.store_n(out.at(r, c), n);
                     }
                 }
             });

@@ -1,6 +1,6 @@
 //! Blocks as plain arrays, for every processor.
 
-use super::{Block, Real};
+use super::{Block, Kernel, Real};
 
 /// `T::LANES` numbers.
 #[derive(Clone, Copy)]
@@ -34,7 +34,13 @@ macro_rules! portable {
      $fma:path, $sqrt:path, $rint:path) => {
         // SAFETY: plain arrays of exactly `LANES` elements, accessed within them.
         unsafe impl Block<$t> for Portable<$t> {
-            const REGISTERS: usize = 8;
+            const TILE: (usize, usize) = (2, 1);
+            const DOT_TILE: (usize, usize) = (2, 1);
+
+            #[inline(never)]
+            fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {
+                kernel.run::<Self>()
+            }
 
             #[inline(always)]
             unsafe fn load(p: *const $t) -> Self {

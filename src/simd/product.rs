@@ -1,326 +1,378 @@
-//! The matrix products. Each output element has one order of operations, fixed by the contract:
-//! it does not depend on the tile it falls into, on the batch around it, or on the level.
+//! Products whose right operand is read along its rows: `C X` and `A^T P`. Each output element is
+//! one chain of fused multiply-adds over those rows, in order; it does not depend on the tile it
+//! falls into, on the rows around it, or on the level.
+
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::matrix::{Mat, MatMut};
 use super::sink::{Accumulate, Sink, Store};
-use super::{Block, Kernel, Level, Real};
+use super::{Block, Kernel, Real};
+use crate::parallel::Exec;
 
-/// Runs the body for bands of rows, the band's height a constant.
-macro_rules! for_tiles {
-    ($S:ident, $rows:expr, |$r:ident, $M:ident| $body:block) => {{
-        let (mut $r, rows) = (0, $rows);
-        while $r < rows {
-            let m = usize::min(6, rows - $r);
-            match m {
-                6 => {
-                    const $M: usize = 6;
-                    $body
-                }
-                5 => {
-                    const $M: usize = 5;
-                    $body
-                }
-                4 => {
-                    const $M: usize = 4;
-                    $body
-                }
-                3 => {
-                    const $M: usize = 3;
-                    $body
-                }
-                2 => {
-                    const $M: usize = 2;
-                    $body
-                }
-                _ => {
-                    const $M: usize = 1;
-                    $body
-                }
-            }
-            $r += m;
-        }
-    }};
-}
+/// Rows of X that a strip takes at a time where X is large: the strip stays in the first cache,
+/// and its pages in the translation buffer.
+const TERMS: usize = 128;
 
-/// Runs the body for strips of columns: four whole blocks where registers allow, then single
-/// ones, then the rest.
-macro_rules! for_strips {
-    ($S:ident, $cols:expr, |$c:ident, $n:ident, $N:ident| $body:block) => {{
-        let (mut $c, cols) = (0, $cols);
-        while $S::REGISTERS >= 32 && $c + 4 * T::LANES <= cols {
-            const $N: usize = 4;
-            let $n = T::LANES;
-            $body
-            $c += 4 * T::LANES;
-        }
-        while $c < cols {
-            const $N: usize = 1;
-            let $n = usize::min(T::LANES, cols - $c);
-            $body
-            $c += T::LANES;
-        }
-    }};
-}
+/// Bytes of X that all bands of rows share: they stay in the second cache.
+const CACHED: usize = 384 << 10;
 
-/// `out = X Y^T`: `out[i, j] = sum_k x[i, k] y[j, k]`, in `T::LANES` interleaved chains of
-/// fused multiply-adds over `k`, summed by halving.
-pub(crate) fn dots<T: Real>(level: Level, x: Mat<T>, y: Mat<T>, mut out: MatMut<T>) {
-    assert!(x.cols == y.cols && out.rows == x.rows && out.cols == y.rows);
-    T::dispatch(level, Dots { x, y, out: out.as_mut_ptr(), ld: out.ld });
-}
+/// Bytes of an output that stay in the second cache as a whole.
+const SMALL: usize = 512 << 10;
 
-struct Dots<'a, T> {
-    x: Mat<'a, T>,
-    y: Mat<'a, T>,
-    out: *mut T,
-    ld: usize,
-}
-
-impl<T: Real> Kernel<T> for Dots<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Block<T>>(self) {
-        let mut j = 0;
-        while j < self.y.rows {
-            // The widest tile that the registers hold: accumulators, plus a column of x.
-            let n = if S::REGISTERS >= 32 { 4 } else { 2 }.min(self.y.rows - j);
-            match n {
-                4 => self.column::<S, 4>(j),
-                3 => self.column::<S, 3>(j),
-                2 => self.column::<S, 2>(j),
-                _ => self.column::<S, 1>(j),
-            }
-            j += n;
-        }
-    }
-}
-
-impl<T: Real> Dots<'_, T> {
-    #[inline(always)]
-    fn column<S: Block<T>, const N: usize>(&self, j: usize) {
-        let mut i = 0;
-        while i < self.x.rows {
-            let m = if S::REGISTERS >= 32 { 5 } else { 3 }.min(self.x.rows - i);
-            match m {
-                5 => self.tile::<S, 5, N>(i, j),
-                4 => self.tile::<S, 4, N>(i, j),
-                3 => self.tile::<S, 3, N>(i, j),
-                2 => self.tile::<S, 2, N>(i, j),
-                _ => self.tile::<S, 1, N>(i, j),
-            }
-            i += m;
-        }
-    }
-
-    #[inline(always)]
-    fn tile<S: Block<T>, const M: usize, const N: usize>(&self, i: usize, j: usize) {
-        let terms = self.x.cols;
-        let whole = terms - terms % T::LANES;
-        // SAFETY: `Mat` holds rows i..i+M of x, j..j+N of y with `terms` columns each, and `out`
-        // the M x N elements at (i, j).
-        unsafe {
-            let x = self.x.as_ptr().add(i * self.x.ld);
-            let y = self.y.as_ptr().add(j * self.y.ld);
-            let mut acc = [[S::zero(); N]; M];
-            let mut k = 0;
-            while k < whole {
-                Self::multiply(&mut acc, x.add(k), self.x.ld, y.add(k), self.y.ld, T::LANES);
-                k += T::LANES;
-            }
-            if whole < terms {
-                Self::multiply(&mut acc, x.add(k), self.x.ld, y.add(k), self.y.ld, terms - whole);
-            }
-            for (a, row) in acc.iter().enumerate() {
-                let out = self.out.add((i + a) * self.ld + j);
-                if let [v0, v1, v2, v3] = row[..] {
-                    out.cast::<[T; 4]>().write_unaligned(S::sum4([v0, v1, v2, v3]));
-                    continue;
-                }
-                for (b, v) in row.iter().enumerate() {
-                    *out.add(b) = v.sum();
-                }
-            }
-        }
-    }
-
-    /// One block along `k`, of which `n` lanes count.
-    #[inline(always)]
-    unsafe fn multiply<S: Block<T>, const M: usize, const N: usize>(
-        acc: &mut [[S; N]; M],
-        x: *const T,
-        ldx: usize,
-        y: *const T,
-        ldy: usize,
-        n: usize,
-    ) {
-        // SAFETY: by contract, `n` lanes of M rows of x and N rows of y are valid.
-        unsafe {
-            let mut yv = [S::zero(); N];
-            for b in 0..N {
-                yv[b] = S::load_n(y.add(b * ldy), n);
-            }
-            for a in 0..M {
-                let xv = S::load_n(x.add(a * ldx), n);
-                for b in 0..N {
-                    acc[a][b] = xv.fma(yv[b], acc[a][b]);
-                }
-            }
-        }
-    }
-}
-
-/// `out = C X`: one chain of fused multiply-adds over the rows of X, from 0.
-pub(crate) fn multiply<T: Real>(level: Level, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
+/// `out = C X`.
+pub(crate) fn multiply<T: Real>(exec: Exec, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
-    T::dispatch(level, Combine { c: [c, Mat::new(&[], 0, c.cols)], x, sink: Store::one(out) });
+    run(exec, Coefficients::rows(c), x, &Store::one(out));
 }
 
 /// `out0 = C0 X` and `out1 = C1 X` with one read of X.
 pub(crate) fn multiply_both<T: Real>(
-    level: Level,
+    exec: Exec,
     (c0, out0): (Mat<T>, MatMut<T>),
     (c1, out1): (Mat<T>, MatMut<T>),
     x: Mat<T>,
 ) {
     assert!(c0.cols == x.rows && out0.rows == c0.rows && out0.cols == x.cols);
     assert!(c1.cols == x.rows && out1.rows == c1.rows && out1.cols == x.cols);
-    T::dispatch(level, Combine { c: [c0, c1], x, sink: Store::two(out0, out1) });
+    let mut c = Coefficients::rows(c0);
+    (c.second, c.rows) = (c1, c0.rows + c1.rows);
+    run(exec, c, x, &Store::two(out0, out1));
 }
 
 /// `out = out - C X`.
-pub(crate) fn subtract_product<T: Real>(level: Level, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
+pub(crate) fn subtract_product<T: Real>(exec: Exec, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
-    T::dispatch(
-        level,
-        Combine { c: [c, Mat::new(&[], 0, c.cols)], x, sink: Accumulate::<T, true>(out) },
-    );
-}
-
-/// Rows of `sink` combined from rows of X by the rows of both parts of C.
-struct Combine<'a, T, K> {
-    c: [Mat<'a, T>; 2],
-    x: Mat<'a, T>,
-    sink: K,
-}
-
-impl<T: Real, K: Sink<T>> Kernel<T> for Combine<'_, T, K> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Block<T>>(mut self) {
-        let split = self.c[0].rows;
-        let rows = split + self.c[1].rows;
-        let mut max = S::zero();
-        // A strip of columns for all rows: the strip of X stays in cache.
-        for_strips!(S, self.x.cols, |c, n, N| {
-            for_tiles!(S, rows, |r, M| {
-                let mut row = [self.c[0].as_ptr(); M];
-                for (i, p) in row.iter_mut().enumerate() {
-                    let (part, at) = if r + i < split { (0, r + i) } else { (1, r + i - split) };
-                    // SAFETY: row `at` exists in that part.
-                    *p = unsafe { self.c[part].as_ptr().add(at * self.c[part].ld) };
-                }
-                let terms = self.x.rows;
-                // SAFETY: the rows have `terms` coefficients; X has `terms` rows and the
-                // columns c..; the sink has the tile.
-                unsafe {
-                    tile::<T, S, K, M, N>(
-                        &row,
-                        1,
-                        self.x,
-                        terms,
-                        (r, c, n),
-                        &mut self.sink,
-                        &mut max,
-                    );
-                }
-            });
-        });
-    }
+    run(exec, Coefficients::rows(c), x, &Accumulate::<T, true>(out));
 }
 
 /// `sink = A^T P` tile by tile: the rank-B update, one chain over the B rows in order. Returns
-/// the largest magnitude that the sink reports.
-pub(crate) fn update<T: Real, K: Sink<T>>(level: Level, a: Mat<T>, p: Mat<T>, sink: K) -> T {
+/// the largest magnitude that the sink reports, rounded up to 20 bits.
+pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink: &K) -> f64 {
     assert!(a.rows == p.rows && sink.shape() == (a.cols, p.cols));
-    T::dispatch(level, Update { a, p, sink })
+    run(exec, Coefficients::columns(a), p, sink)
 }
 
-struct Update<'a, T, K> {
-    a: Mat<'a, T>,
-    p: Mat<'a, T>,
-    sink: K,
+/// The left operand: row `i` of the output takes its coefficients from row `i` of C (of two
+/// matrices one below the other) or from column `i` of A.
+#[derive(Clone, Copy)]
+struct Coefficients<'a, T> {
+    first: Mat<'a, T>,
+    second: Mat<'a, T>,
+    transposed: bool,
+    rows: usize,
 }
 
-impl<T: Real, K: Sink<T>> Kernel<T> for Update<'_, T, K> {
-    type Output = T;
+impl<'a, T: Real> Coefficients<'a, T> {
+    fn rows(c: Mat<'a, T>) -> Self {
+        let none = Mat::new(&[], 0, c.cols);
+        Coefficients { first: c, second: none, transposed: false, rows: c.rows }
+    }
+
+    fn columns(a: Mat<'a, T>) -> Self {
+        let none = Mat::new(&[], 0, a.cols);
+        Coefficients { first: a, second: none, transposed: true, rows: a.cols }
+    }
+
+    /// The address of the coefficient of output row `r` and row `k` of X, and the step to the
+    /// next `k`.
     #[inline(always)]
-    fn run<S: Block<T>>(mut self) -> T {
-        let mut max = S::zero();
-        // A band of rows for all columns: the sink is streamed once, P stays in cache.
-        for_tiles!(S, self.a.cols, |r, M| {
-            for_strips!(S, self.p.cols, |c, n, N| {
-                let mut column = [self.a.as_ptr(); M];
-                for (i, p) in column.iter_mut().enumerate() {
-                    // SAFETY: column r + i exists; never read if A has no rows.
-                    *p = self.a.as_ptr().wrapping_add(r + i);
-                }
-                // SAFETY: the columns have `rows` coefficients `ld` apart; P has as many rows;
-                // the sink has the tile.
-                unsafe {
-                    let (ld, terms) = (self.a.ld, self.a.rows);
-                    tile::<T, S, K, M, N>(
-                        &column,
-                        ld,
-                        self.p,
-                        terms,
-                        (r, c, n),
-                        &mut self.sink,
-                        &mut max,
-                    );
-                }
-            });
-        });
-        max.to_array().as_ref().iter().fold(T::ZERO, |m, &v| if m < v { v } else { m })
+    fn at(&self, r: usize, k: usize) -> (*const T, usize) {
+        if self.transposed {
+            (self.first.at(k, r), self.first.ld)
+        } else if r < self.first.rows {
+            (self.first.at(r, k), 1)
+        } else {
+            (self.second.at(r - self.first.rows, k), 1)
+        }
     }
 }
 
-/// Adds `sum_k c[i, k] x[k, ..]` to M rows by N blocks of the sink, at row `r`, column `c`; the
-/// last block counts `n` lanes (all blocks are whole when `N > 1`).
+fn run<T: Real, K: Sink<T>>(exec: Exec, c: Coefficients<T>, x: Mat<T>, sink: &K) -> f64 {
+    let (rows, cols) = (c.rows, x.cols);
+    let max = Max(AtomicU32::new(0));
+    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
+    // Many rows of output: bands of them, which share a part of X that fits into cache. Few
+    // rows: strips of columns, each of which reads its part of X once.
+    if rows > x.rows {
+        let width = CACHED / size_of::<T>() / x.rows.max(1) / STRIP_LANES * STRIP_LANES;
+        let width = width.max(STRIP_LANES * 4);
+        exec.split(rows, 12, work, |from, to| {
+            let mut column = 0;
+            while column < cols {
+                let columns = (column, cols.min(column + width));
+                max.raise(T::dispatch(exec.level, Bands { c, x, sink, rows: (from, to), columns }));
+                column = columns.1;
+            }
+        });
+    } else {
+        exec.split(cols, STRIP_LANES, work, |from, to| {
+            max.raise(T::dispatch(exec.level, Strips { c, x, sink, columns: (from, to) }));
+        });
+    }
+    max.get()
+}
+
+/// Columns of a strip of four blocks, of either type.
+const STRIP_LANES: usize = 64;
+
+/// A maximum over threads: the upper half of a double's bits orders as the double does.
+struct Max(AtomicU32);
+
+impl Max {
+    fn raise(&self, x: f64) {
+        let bits = x.to_bits();
+        let up = u32::from(bits & 0xffff_ffff != 0);
+        self.0.fetch_max((bits >> 32) as u32 + up, Ordering::Relaxed);
+    }
+    fn get(&self) -> f64 {
+        f64::from_bits(u64::from(self.0.load(Ordering::Relaxed)) << 32)
+    }
+}
+
+/// `n` in parts of at most `most`, of equal size or one less: calls `body(at, count, size)` for
+/// the larger ones, then for the others.
 #[inline(always)]
-unsafe fn tile<T: Real, S: Block<T>, K: Sink<T>, const M: usize, const N: usize>(
-    coefficients: &[*const T; M],
-    stride: usize,
-    x: Mat<T>,
-    terms: usize,
-    (r, c, n): (usize, usize, usize),
-    sink: &mut K,
-    max: &mut S,
+fn parts(n: usize, most: usize, mut body: impl FnMut(usize, usize, usize)) {
+    let count = n.div_ceil(most).max(1);
+    let (size, larger) = (n / count, n % count);
+    if larger > 0 {
+        body(0, larger, size + 1);
+    }
+    if size > 0 {
+        body(larger * (size + 1), count - larger, size);
+    }
+}
+
+/// Columns `from .. to` in strips of at most `most` blocks: calls `body(c, strips, width, n)` for
+/// strips side by side, `width` blocks each, the last of which has `n` lanes.
+#[inline(always)]
+fn strips<T: Real>(
+    (from, to): (usize, usize),
+    most: usize,
+    mut body: impl FnMut(usize, usize, usize, usize),
 ) {
-    let mut acc = [[S::zero(); N]; M];
-    // SAFETY: by contract.
-    unsafe {
-        for i in 0..M {
-            for j in 0..N {
-                acc[i][j] = sink.start(r + i, c + j * T::LANES, n);
+    let blocks = (to - from).div_ceil(T::LANES);
+    parts(blocks, most, |at, count, width| {
+        let c = from + at * T::LANES;
+        let last = c + (count - 1) * width * T::LANES;
+        let n = usize::min(T::LANES, to - last - (width - 1) * T::LANES);
+        let whole = if n == T::LANES { count } else { count - 1 };
+        if whole > 0 {
+            body(c, whole, width, T::LANES);
+        }
+        if whole < count {
+            body(last, 1, width, n);
+        }
+    });
+}
+
+/// Strips of columns for all rows: a strip of X stays in cache.
+struct Strips<'a, T, K> {
+    c: Coefficients<'a, T>,
+    x: Mat<'a, T>,
+    sink: &'a K,
+    columns: (usize, usize),
+}
+
+impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Block<T>>(self) -> f64 {
+        let mut max = T::Array::default();
+        let all = self.x.rows;
+        let block = if K::RESUMES && all > 1024 { TERMS } else { all };
+        let mut k = 0;
+        loop {
+            let terms = block.min(all - k);
+            let grid = Grid { c: self.c, x: self.x, sink: self.sink, k, terms };
+            strips::<T>(self.columns, S::TILE.1, |c, count, width, n| {
+                for c in (0..count).map(|strip| c + strip * width * T::LANES) {
+                    parts(self.c.rows, K::highest(all).min(S::TILE.0), |r, tiles, height| {
+                        let ahead = r == 0 && block < all;
+                        let part = Part { r, tiles, c, strips: 1, n, ahead };
+                        grid.run::<S>(part, height, width, &mut max);
+                    });
+                }
+            });
+            k += terms;
+            if k == all {
+                return largest::<T>(&max);
             }
         }
-        let base = x.as_ptr().wrapping_add(c);
-        for k in 0..terms {
-            let mut xv = [S::zero(); N];
-            for j in 0..N {
-                xv[j] = S::load_n(base.add(k * x.ld + j * T::LANES), n);
+    }
+}
+
+/// Bands of rows for some columns: the output is streamed once, X stays in cache.
+struct Bands<'a, T, K> {
+    c: Coefficients<'a, T>,
+    x: Mat<'a, T>,
+    sink: &'a K,
+    rows: (usize, usize),
+    columns: (usize, usize),
+}
+
+impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Block<T>>(self) -> f64 {
+        let mut max = T::Array::default();
+        let terms = self.x.rows;
+        let grid = Grid { c: self.c, x: self.x, sink: self.sink, k: 0, terms };
+        let (from, to) = self.rows;
+        let highest = K::highest(terms).min(S::TILE.0);
+        // Small outputs stay in cache anyway: all bands in one call then.
+        let small = (to - from) * self.sink.shape().1 * size_of::<T>() <= SMALL;
+        if small {
+            strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
+                parts(to - from, highest, |at, tiles, height| {
+                    let part = Part { r: from + at, tiles, c, strips, n, ahead: false };
+                    grid.run::<S>(part, height, width, &mut max);
+                });
+            });
+            return largest::<T>(&max);
+        }
+        parts(to - from, highest, |at, tiles, height| {
+            for r in (0..tiles).map(|tile| from + at + tile * height) {
+                strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
+                    let part = Part { r, tiles: 1, c, strips, n, ahead: false };
+                    grid.run::<S>(part, height, width, &mut max);
+                });
             }
+        });
+        largest::<T>(&max)
+    }
+}
+
+fn largest<T: Real>(max: &T::Array) -> f64 {
+    max.as_ref().iter().fold(0.0, |m: f64, v| m.max(v.to_f64()))
+}
+
+/// Rows `k .. k + terms` of X with their coefficients, to be added to the sink.
+struct Grid<'a, T, K> {
+    c: Coefficients<'a, T>,
+    x: Mat<'a, T>,
+    sink: &'a K,
+    k: usize,
+    terms: usize,
+}
+
+/// Equal tiles of the output: `tiles` from row `r` down, `strips` from column `c` to the right.
+#[derive(Clone, Copy)]
+struct Part {
+    r: usize,
+    tiles: usize,
+    c: usize,
+    strips: usize,
+    /// Lanes of the last block of a tile.
+    n: usize,
+    /// Whether the strip to the right, which comes next, is fetched on the way.
+    ahead: bool,
+}
+
+impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
+    /// Runs a part by the function for its tiles of `height` rows by `width` blocks.
+    #[inline(always)]
+    fn run<S: Block<T>>(&self, part: Part, height: usize, width: usize, max: &mut T::Array) {
+        macro_rules! shapes {
+            ($($m:literal: $($n:literal)*;)*) => {
+                match (height, width) {
+                    // What the level has no registers for is not even compiled.
+                    $($(($m, $n) => if const { $m <= S::TILE.0 && $n <= S::TILE.1 } {
+                        S::outline(Tiles::<T, K, $m, $n>(self, part, max))
+                    },)*)*
+                    _ => {}
+                }
+            };
+        }
+        shapes!(1: 1 2 3 4; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4; 6: 1 2 3 4;)
+    }
+}
+
+/// Tiles of M rows by N blocks: a function of its own for each shape, so that all accumulators
+/// find registers.
+struct Tiles<'a, T: Real, K, const M: usize, const N: usize>(
+    &'a Grid<'a, T, K>,
+    Part,
+    &'a mut T::Array,
+);
+
+impl<T: Real, K: Sink<T>, const M: usize, const N: usize> Kernel<T> for Tiles<'_, T, K, M, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Block<T>>(self) {
+        let Tiles(grid, Part { r, tiles, c, strips, n, ahead }, largest) = self;
+        // SAFETY: an array has the lanes of a block.
+        let mut max = unsafe { S::load(largest.as_ref().as_ptr()) };
+        for r in (0..tiles).map(|tile| r + tile * M) {
+            let mut rows = [core::ptr::null(); M];
+            let mut stride = 1;
             for i in 0..M {
-                let f = *coefficients[i].add(k * stride);
-                let f = S::splat(if K::NEGATE { -f } else { f });
-                for j in 0..N {
-                    acc[i][j] = f.fma(xv[j], acc[i][j]);
+                (rows[i], stride) = grid.c.at(r + i, grid.k);
+            }
+            for c in (0..strips).map(|strip| c + strip * N * T::LANES) {
+                // SAFETY: the part lies within the sink and the operands.
+                unsafe {
+                    if n < T::LANES {
+                        grid.tile::<S, M, N>(&rows, stride, (r, c, n), ahead, &mut max);
+                    } else {
+                        grid.tile::<S, M, N>(&rows, stride, (r, c, T::LANES), ahead, &mut max);
+                    }
                 }
             }
         }
-        for i in 0..M {
-            for j in 0..N {
-                sink.finish(r + i, c + j * T::LANES, n, acc[i][j], max);
+        *largest = max.to_array();
+    }
+}
+
+impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
+    /// M rows by N blocks of the sink at row `r`, column `c`; the last block counts `n` lanes.
+    #[inline(always)]
+    unsafe fn tile<S: Block<T>, const M: usize, const N: usize>(
+        &self,
+        rows: &[*const T; M],
+        stride: usize,
+        (r, c, n): (usize, usize, usize),
+        ahead: bool,
+        max: &mut S,
+    ) {
+        let lanes = |j: usize| if j + 1 == N { n } else { T::LANES };
+        let mut acc = [[S::zero(); N]; M];
+        // SAFETY: by contract.
+        unsafe {
+            for i in 0..M {
+                for j in 0..N {
+                    acc[i][j] = self.sink.start(r + i, c + j * T::LANES, lanes(j), self.k == 0);
+                }
+            }
+            let mut at = self.x.at(self.k, c);
+            for k in 0..self.terms {
+                let mut xv = [S::zero(); N];
+                for j in 0..N {
+                    xv[j] = S::load_n(at.wrapping_add(j * T::LANES), lanes(j));
+                    if ahead {
+                        S::prefetch(at.wrapping_add((N + j) * T::LANES));
+                    }
+                }
+                for i in 0..M {
+                    let f = *rows[i].wrapping_add(k * stride);
+                    let f = S::splat(if K::NEGATE { -f } else { f });
+                    for j in 0..N {
+                        acc[i][j] = f.fma(xv[j], acc[i][j]);
+                    }
+                }
+                at = at.wrapping_add(self.x.ld);
+            }
+            // A copy, which may be indexed by a loop while the accumulators stay in registers.
+            let mut done = [[S::zero(); N]; M];
+            for i in 0..M {
+                for j in 0..N {
+                    done[i][j] = acc[i][j];
+                }
+            }
+            for i in 0..M {
+                for j in 0..N {
+                    self.sink.finish(r + i, c + j * T::LANES, lanes(j), done[i][j], max);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The two number types.
 
-use super::{Kernel, Level, portable::Portable};
+use super::{Kernel, Kernels, Level, portable::Portable};
 
 mod sealed {
     pub trait Sealed {}
@@ -9,8 +9,10 @@ mod sealed {
 }
 
 /// `f32` or `f64`. Sealed.
+#[allow(private_bounds)]
 pub trait Real:
     sealed::Sealed
+    + Kernels
     + Copy
     + PartialOrd
     + Default

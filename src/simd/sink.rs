@@ -4,21 +4,35 @@
 use super::matrix::{Mat, MatMut};
 use super::{Block, Real};
 
-/// Where a product's tiles go.
-pub(crate) trait Sink<T: Real> {
+/// Where a product's tiles go. Threads share it: each writes tiles of its own.
+pub(crate) trait Sink<T: Real>: Sync {
     /// Whether coefficients count with the opposite sign.
     const NEGATE: bool = false;
+    /// Whether a chain may be put down by [`Sink::finish`] and taken up again.
+    const RESUMES: bool = false;
+    /// About how many operations on blocks finishing one takes.
+    const COST: usize = 2;
+
     fn shape(&self) -> (usize, usize);
-    /// The value that the chain at row `r`, columns `c .. c + n` starts from.
+
+    /// The most rows of a tile for chains of so many terms.
+    #[inline(always)]
+    fn highest(_terms: usize) -> usize {
+        6
+    }
+
+    /// The value that the chain at row `r`, columns `c .. c + n` starts from, or where it was
+    /// put down unless `first`.
     ///
     /// # Safety
     /// Those elements lie within [`Sink::shape`].
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize) -> S;
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool) -> S;
+
     /// Takes the finished chain; may raise `max` to the magnitudes it wrote.
     ///
     /// # Safety
-    /// As for [`Sink::start`].
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, max: &mut S);
+    /// As for [`Sink::start`], and no other thread has the tile.
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S);
 }
 
 /// Keeps the product; rows from the first part's height on go to the second.
@@ -27,32 +41,37 @@ pub(crate) struct Store<'a, T> {
     second: Option<MatMut<'a, T>>,
 }
 
-impl<'a, T> Store<'a, T> {
+impl<'a, T: Real> Store<'a, T> {
     pub fn one(out: MatMut<'a, T>) -> Self {
         Store { first: out, second: None }
     }
     pub fn two(first: MatMut<'a, T>, second: MatMut<'a, T>) -> Self {
         Store { first, second: Some(second) }
     }
+    #[inline(always)]
+    fn at(&self, r: usize, c: usize) -> *mut T {
+        match &self.second {
+            Some(second) if r >= self.first.rows => second.at(r - self.first.rows, c),
+            _ => self.first.at(r, c),
+        }
+    }
 }
 
 impl<T: Real> Sink<T> for Store<'_, T> {
+    const RESUMES: bool = true;
+
     fn shape(&self) -> (usize, usize) {
         (self.first.rows + self.second.as_ref().map_or(0, |s| s.rows), self.first.cols)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize) -> S {
-        S::zero()
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool) -> S {
+        // SAFETY: within the part by contract.
+        if first { S::zero() } else { unsafe { S::load_n(self.at(r, c), n) } }
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
-        let split = self.first.rows;
-        let (part, r) = match &mut self.second {
-            Some(second) if r >= split => (second, r - split),
-            _ => (&mut self.first, r),
-        };
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
         // SAFETY: within the part by contract.
-        unsafe { acc.store_n(part.as_mut_ptr().add(r * part.ld + c), n) }
+        unsafe { acc.store_n(self.at(r, c), n) }
     }
 }
 
@@ -61,18 +80,20 @@ pub(crate) struct Accumulate<'a, T, const NEGATE: bool>(pub MatMut<'a, T>);
 
 impl<T: Real, const NEGATE: bool> Sink<T> for Accumulate<'_, T, NEGATE> {
     const NEGATE: bool = NEGATE;
+    const RESUMES: bool = true;
+
     fn shape(&self) -> (usize, usize) {
         (self.0.rows, self.0.cols)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize) -> S {
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool) -> S {
         // SAFETY: within the matrix by contract.
         unsafe { S::load_n(self.0.at(r, c), n) }
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
         // SAFETY: within the matrix by contract.
-        unsafe { acc.store_n(self.0.at_mut(r, c), n) }
+        unsafe { acc.store_n(self.0.at(r, c), n) }
     }
 }
 
@@ -89,11 +110,11 @@ impl<T: Real> Sink<T> for Gradient<'_, T> {
         out
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize) -> S {
+    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
         S::zero()
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
         // SAFETY: both matrices have the tile.
         unsafe {
             let g = match &self.base {
@@ -101,7 +122,7 @@ impl<T: Real> Sink<T> for Gradient<'_, T> {
                 None => acc,
             };
             *max = g.abs().max(*max);
-            g.store_n(self.out.at_mut(r, c), n);
+            g.store_n(self.out.at(r, c), n);
         }
     }
 }
@@ -118,107 +139,154 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize) -> S {
+    fn highest(terms: usize) -> usize {
+        few_rows(terms, 1)
+    }
+    #[inline(always)]
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool) -> S {
         // SAFETY: within W, and `rows` has an element for each row.
         unsafe { S::splat(*self.rows.get_unchecked(r)).mul(S::load_n(self.w.at(r, c), n)) }
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
         *max = acc.abs().max(*max);
         // SAFETY: within W by contract.
-        unsafe { acc.store_n(self.w.at_mut(r, c), n) }
+        unsafe { acc.store_n(self.w.at(r, c), n) }
     }
 }
 
-/// `W += rate d` with `d = product + diag(rows) W + factor base`, `d` first put through a rule.
-pub(crate) struct Ascend<'a, T> {
+/// Short chains leave a pass over W bound by memory: tiles of few rows then, for few streams.
+#[inline(always)]
+fn few_rows(terms: usize, short: usize) -> usize {
+    if terms <= short {
+        1
+    } else if terms <= 16 {
+        3
+    } else {
+        6
+    }
+}
+
+/// `W += factor rule(d)` with `d = product + diag(rows) W + share base`.
+pub(crate) struct Ascend<'a, T, R> {
     pub w: MatMut<'a, T>,
     /// The diagonal, one number a row.
     pub rows: &'a [T],
     pub base: Option<(Mat<'a, T>, T)>,
-    pub rate: T,
-    pub rule: Rule<'a, T>,
+    pub factor: T,
+    pub rule: R,
 }
 
-/// What is done with a direction before it is added.
-pub(crate) enum Rule<'a, T> {
-    /// Nothing.
-    Plain,
-    /// Averaged: `m = beta m + (1 - beta) d`, and `m` is added.
-    Momentum { m: MatMut<'a, T>, beta: T },
-    /// Adam, see [`AdamConstants`].
-    Adam { m: MatMut<'a, T>, v: MatMut<'a, T>, constants: AdamConstants<T> },
+/// What an optimiser makes of a direction before it is added.
+pub(crate) trait Rule<T: Real>: Sync {
+    const COST: usize;
+    fn fits(&self, shape: (usize, usize)) -> bool;
+    /// # Safety
+    /// The rule's matrices have row `r` and columns `c .. c + n`, and no other thread those.
+    unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S;
 }
 
-/// The numbers that an Adam step multiplies by.
-#[derive(Clone, Copy)]
-pub(crate) struct AdamConstants<T> {
-    pub beta1: T,
-    pub beta2: T,
-    /// `1 / (1 - beta1^t)` and `1 / (1 - beta2^t)`.
-    pub correction: [T; 2],
+/// The direction itself.
+pub(crate) struct Plain;
+
+impl<T: Real> Rule<T> for Plain {
+    const COST: usize = 4;
+    fn fits(&self, _: (usize, usize)) -> bool {
+        true
+    }
+    #[inline(always)]
+    unsafe fn apply<S: Block<T>>(&self, _: usize, _: usize, _: usize, d: S) -> S {
+        d
+    }
+}
+
+/// An average, `m = beta m + (1 - beta) d`.
+pub(crate) struct Momentum<'a, T> {
+    pub m: MatMut<'a, T>,
+    /// `beta` and `1 - beta`.
+    pub decay: [T; 2],
+}
+
+impl<T: Real> Rule<T> for Momentum<'_, T> {
+    const COST: usize = 8;
+    fn fits(&self, shape: (usize, usize)) -> bool {
+        (self.m.rows, self.m.cols) == shape
+    }
+    #[inline(always)]
+    unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
+        // SAFETY: by contract.
+        unsafe {
+            let m = average(S::load_n(self.m.at(r, c), n), d, self.decay);
+            m.store_n(self.m.at(r, c), n);
+            m
+        }
+    }
+}
+
+/// `m / (sqrt(v) + epsilon)` of averages of `d` and `d^2`. Adam divides both averages by
+/// `1 - beta^t` first; that is, `epsilon` and the factor before the quotient change from step to
+/// step instead.
+pub(crate) struct Adam<'a, T> {
+    pub m: MatMut<'a, T>,
+    pub v: MatMut<'a, T>,
+    /// `beta` and `1 - beta` of either average.
+    pub decay: [[T; 2]; 2],
     pub epsilon: T,
 }
 
-impl<T: Real> Sink<T> for Ascend<'_, T> {
+impl<T: Real> Rule<T> for Adam<'_, T> {
+    const COST: usize = 24;
+    fn fits(&self, shape: (usize, usize)) -> bool {
+        (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
+    }
+    #[inline(always)]
+    unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
+        // SAFETY: by contract.
+        unsafe {
+            let m = average(S::load_n(self.m.at(r, c), n), d, self.decay[0]);
+            let v = average(S::load_n(self.v.at(r, c), n), d.mul(d), self.decay[1]);
+            m.store_n(self.m.at(r, c), n);
+            v.store_n(self.v.at(r, c), n);
+            m.div(v.sqrt().add(S::splat(self.epsilon)))
+        }
+    }
+}
+
+impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
+    const COST: usize = R::COST;
+
     fn shape(&self) -> (usize, usize) {
         let w = (self.w.rows, self.w.cols);
         assert!(self.base.as_ref().is_none_or(|(b, _)| (b.rows, b.cols) == w));
-        match &self.rule {
-            Rule::Plain => {}
-            Rule::Momentum { m, .. } => assert!((m.rows, m.cols) == w),
-            Rule::Adam { m, v, .. } => {
-                assert!((m.rows, m.cols) == w && (v.rows, v.cols) == w);
-            }
-        }
+        assert!(self.rule.fits(w));
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize) -> S {
+    fn highest(terms: usize) -> usize {
+        few_rows(terms, 4)
+    }
+    #[inline(always)]
+    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
         S::zero()
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&mut self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
         // SAFETY: all matrices have W's shape, which has the tile; so has `rows` the row.
         unsafe {
             let w = S::load_n(self.w.at(r, c), n);
             let mut d = S::splat(*self.rows.get_unchecked(r)).fma(w, acc);
-            if let Some((base, factor)) = &self.base {
-                d = S::splat(*factor).fma(S::load_n(base.at(r, c), n), d);
+            if let Some((base, share)) = &self.base {
+                d = S::splat(*share).fma(S::load_n(base.at(r, c), n), d);
             }
-            let d = match &mut self.rule {
-                Rule::Plain => d,
-                Rule::Momentum { m, beta } => {
-                    let m_new = average(S::load_n(m.at(r, c), n), d, *beta);
-                    m_new.store_n(m.at_mut(r, c), n);
-                    m_new
-                }
-                Rule::Adam { m, v, constants } => {
-                    let (m_new, v_new, d) =
-                        adam(S::load_n(m.at(r, c), n), S::load_n(v.at(r, c), n), d, constants);
-                    m_new.store_n(m.at_mut(r, c), n);
-                    v_new.store_n(v.at_mut(r, c), n);
-                    d
-                }
-            };
-            let w = S::splat(self.rate).fma(d, w);
+            let w = S::splat(self.factor).fma(self.rule.apply(r, c, n, d), w);
             *max = w.abs().max(*max);
-            w.store_n(self.w.at_mut(r, c), n);
+            w.store_n(self.w.at(r, c), n);
         }
     }
 }
 
 /// `beta m + (1 - beta) d`.
 #[inline(always)]
-pub(crate) fn average<T: Real, S: Block<T>>(m: S, d: S, beta: T) -> S {
-    S::splat(beta).fma(m, S::splat(T::ONE - beta).mul(d))
-}
-
-/// The new moments and the direction `m^ / (sqrt(v^) + epsilon)`.
-#[inline(always)]
-pub(crate) fn adam<T: Real, S: Block<T>>(m: S, v: S, g: S, k: &AdamConstants<T>) -> (S, S, S) {
-    let m = average(m, g, k.beta1);
-    let v = average(v, g.mul(g), k.beta2);
-    let root = v.mul(S::splat(k.correction[1])).sqrt().add(S::splat(k.epsilon));
-    (m, v, m.mul(S::splat(k.correction[0])).div(root))
+fn average<T: Real, S: Block<T>>(m: S, d: S, [beta, rest]: [T; 2]) -> S {
+    S::splat(beta).fma(m, S::splat(rest).mul(d))
 }

@@ -1,0 +1,51 @@
+//! The seam to threads: the core starts none, it hands independent tasks to the caller's.
+
+/// Something that runs tasks at once: a pool of threads, OpenMP, the tasks of an RTOS.
+///
+/// Steps and evaluations hand it parts of one layer's work, a few microseconds to milliseconds
+/// each, many times a step; how the work is split, and by how many, never changes a bit of the
+/// result.
+pub trait ParallelFor: Sync {
+    /// How many tasks may run at once, at least 1.
+    fn threads(&self) -> usize;
+
+    /// Calls `task(i)` once for each `i` in `0..count`, in any order, on any threads, and
+    /// returns when all calls have returned.
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
+}
+
+/// How kernels run: with which instructions, on whose threads.
+#[derive(Clone, Copy)]
+pub(crate) struct Exec<'a> {
+    pub level: crate::simd::Level,
+    pub team: Option<&'a dyn ParallelFor>,
+}
+
+/// Work below this many fused multiply-adds of a block (some microseconds) stays on one thread.
+const LEAST_WORK: usize = 20_000;
+
+impl Exec<'_> {
+    /// On the calling thread only.
+    pub fn serial(level: crate::simd::Level) -> Exec<'static> {
+        Exec { level, team: None }
+    }
+
+    /// Calls `body(from, to)` for parts of `0..n` that cover it, split at multiples of `grain`.
+    /// `work` is about how many operations on blocks the whole takes.
+    pub fn split(&self, n: usize, grain: usize, work: usize, body: impl Fn(usize, usize) + Sync) {
+        let threads = self.team.map_or(1, |team| team.threads());
+        // A few parts a thread, so that one that is held up does not hold up the others.
+        let most = usize::min(4 * threads, work / (LEAST_WORK / 2));
+        let grains = n.div_ceil(grain);
+        let parts = usize::min(grains, most);
+        match self.team {
+            Some(team) if threads > 1 && parts > 1 => {
+                team.run(parts, &|i| {
+                    let at = |i: usize| usize::min(n, i * grains / parts * grain);
+                    body(at(i), at(i + 1));
+                });
+            }
+            _ => body(0, n),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Products of rows with rows, `out = X Y^T`: both operands are read along their rows, so nothing
+//! is packed or transposed.
+
+use super::matrix::{Mat, MatMut};
+use super::{Block, Kernel, Real};
+use crate::parallel::Exec;
+
+/// Columns that are taken at a time: the tiles' rows stay in the first cache, and the sums of
+/// each such chunk are added in order. Part of the contract of bits.
+const COLUMNS: usize = 1024;
+
+/// Bytes of X that are worked through before the next rows of Y: they stay in the second cache.
+const CACHED: usize = 440 << 10;
+
+/// `out = X Y^T`: `out[i, j] = sum_k x[i, k] y[j, k]`, for each 1024 columns in `T::LANES`
+/// interleaved chains of fused multiply-adds over `k`, summed by halving.
+pub(crate) fn dots<T: Real>(exec: Exec, x: Mat<T>, y: Mat<T>, out: MatMut<T>) {
+    assert!(x.cols == y.cols && out.rows == x.rows && out.cols == y.rows);
+    run(exec, x, y, out, false);
+}
+
+/// `out = X X^T`, of which only the elements on and below the diagonal are promised.
+pub(crate) fn gram<T: Real>(exec: Exec, x: Mat<T>, out: MatMut<T>) {
+    assert!(out.rows == x.rows && out.cols == x.rows);
+    run(exec, x, x, out, true);
+}
+
+fn run<T: Real>(exec: Exec, x: Mat<T>, y: Mat<T>, out: MatMut<T>, lower: bool) {
+    let work = x.rows * y.rows * x.cols.div_ceil(T::LANES);
+    exec.split(y.rows, 16, work, |from, to| {
+        T::dispatch(exec.level, Dots { x, y, out: &out, lower, from, to });
+    });
+}
+
+/// Rows `from .. to` of y.
+struct Dots<'a, T> {
+    x: Mat<'a, T>,
+    y: Mat<'a, T>,
+    out: &'a MatMut<'a, T>,
+    lower: bool,
+    from: usize,
+    to: usize,
+}
+
+impl<T: Real> Kernel<T> for Dots<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Block<T>>(self) {
+        let row_bytes = COLUMNS.min(self.x.cols.max(1)) * size_of::<T>();
+        let bands = self.x.rows.div_ceil(CACHED / row_bytes).max(1);
+        let band = self.x.rows.div_ceil(bands).next_multiple_of(4);
+        let mut i = 0;
+        while i < self.x.rows {
+            let rows = band.min(self.x.rows - i);
+            let mut k = 0;
+            loop {
+                let terms = COLUMNS.min(self.x.cols - k);
+                self.band::<S>((i, rows), (k, terms));
+                k += terms;
+                if k == self.x.cols {
+                    break;
+                }
+            }
+            i += rows;
+        }
+    }
+}
+
+impl<T: Real> Dots<'_, T> {
+    /// Some rows of x, some columns, against all rows of y.
+    #[inline(always)]
+    fn band<S: Block<T>>(&self, (i, rows): (usize, usize), columns: (usize, usize)) {
+        let mut j = self.from;
+        while j < self.to {
+            let n = S::DOT_TILE.1.min(self.to - j);
+            let above = if self.lower { j.saturating_sub(i).min(rows) } else { 0 };
+            let rows = (i + above, rows - above);
+            self.column::<S>(rows, j, n, columns);
+            j += n;
+        }
+    }
+
+    /// Against `width` rows of y, in tiles of equal height or one less.
+    #[inline(always)]
+    fn column<S: Block<T>>(
+        &self,
+        (mut i, rows): (usize, usize),
+        j: usize,
+        width: usize,
+        (k, terms): (usize, usize),
+    ) {
+        let tiles = rows.div_ceil(S::DOT_TILE.0).max(1);
+        let (height, higher) = (rows / tiles, rows % tiles);
+        for (height, tiles) in [(height + 1, higher), (height, tiles - higher)] {
+            if height == 0 || tiles == 0 {
+                continue;
+            }
+            let add = k > 0;
+            let (x, y) = ((self.x.at(i, k), self.x.ld), (self.y.at(j, k), self.y.ld));
+            let out = (self.out.at(i, j), self.out.ld);
+            macro_rules! shapes {
+                ($($m:literal: $($n:literal)*;)*) => {
+                    match (height, width) {
+                        // What the level has no registers for is not even compiled.
+                        $($(($m, $n) => if const { $m <= S::DOT_TILE.0 && $n <= S::DOT_TILE.1 } {
+                            S::outline(Tiles::<T, $m, $n> { tiles, terms, add, x, y, out })
+                        },)*)*
+                        _ => {}
+                    }
+                };
+            }
+            shapes!(1: 1 2 3 4; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4;);
+            i += height * tiles;
+        }
+    }
+}
+
+/// Tiles below each other, of M rows of x and N rows of y: a function of its own for each shape,
+/// so that all accumulators find registers.
+struct Tiles<T, const M: usize, const N: usize> {
+    tiles: usize,
+    terms: usize,
+    /// Whether the sums are added to what stands in `out`.
+    add: bool,
+    x: (*const T, usize),
+    y: (*const T, usize),
+    out: (*mut T, usize),
+}
+
+impl<T: Real, const M: usize, const N: usize> Kernel<T> for Tiles<T, M, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Block<T>>(self) {
+        let ((mut x, ldx), (y, ldy), (mut out, ld)) = (self.x, self.y, self.out);
+        let whole = self.terms - self.terms % T::LANES;
+        for _ in 0..self.tiles {
+            // SAFETY: `Dots` names M rows of x for each tile and N of y with `terms` columns
+            // each, and as many elements of `out`.
+            unsafe {
+                let mut acc = [[S::zero(); N]; M];
+                let mut k = 0;
+                while k < whole {
+                    acc = step(acc, x.add(k), ldx, y.add(k), ldy, T::LANES);
+                    k += T::LANES;
+                }
+                if whole < self.terms {
+                    acc = step(acc, x.add(k), ldx, y.add(k), ldy, self.terms - whole);
+                }
+                for row in acc {
+                    let mut sums = [T::ZERO; N];
+                    if N == 4 {
+                        let four = S::sum4([row[0], row[1 % N], row[2 % N], row[3 % N]]);
+                        sums.copy_from_slice(&four[..N]);
+                    } else {
+                        for b in 0..N {
+                            sums[b] = row[b].sum();
+                        }
+                    }
+                    if self.add {
+                        for b in 0..N {
+                            sums[b] = *out.add(b) + sums[b];
+                        }
+                    }
+                    out.cast::<[T; N]>().write_unaligned(sums);
+                    out = out.wrapping_add(ld);
+                }
+            }
+            x = x.wrapping_add(M * ldx);
+        }
+    }
+}
+
+/// One block along `k`, of which `n` lanes count.
+#[inline(always)]
+unsafe fn step<T: Real, S: Block<T>, const M: usize, const N: usize>(
+    mut acc: [[S; N]; M],
+    x: *const T,
+    ldx: usize,
+    y: *const T,
+    ldy: usize,
+    n: usize,
+) -> [[S; N]; M] {
+    // SAFETY: by contract, `n` lanes of M rows of x and N rows of y are valid.
+    unsafe {
+        let mut yv = [S::zero(); N];
+        for b in 0..N {
+            yv[b] = S::load_n(y.add(b * ldy), n);
+        }
+        for a in 0..M {
+            let xv = S::load_n(x.add(a * ldx), n);
+            for b in 0..N {
+                acc[a][b] = xv.fma(yv[b], acc[a][b]);
+            }
+        }
+    }
+    acc
+}

@@ -1,0 +1,96 @@
+//! The kernels as functions of the number types: compiled once, here, whatever generic code
+//! outside the crate calls them.
+
+use super::matrix::{Mat, MatMut};
+use super::pointwise::Keep;
+use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
+use super::{dots, elementwise, pointwise, product};
+use crate::activation::Curve;
+use crate::activation::newton::{self, Preimage};
+use crate::base_density::Density;
+use crate::parallel::Exec;
+
+/// The kernels for one number type; see the functions of the same names.
+macro_rules! kernels {
+    ($(fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $path:path;)*) => {
+        #[allow(missing_docs)]
+        pub(crate) trait Kernels: Sized {
+            $(fn $name($($arg: $type),*) $(-> $out)?;)*
+        }
+        impl Kernels for f32 {
+            $(fn $name($($arg: $type),*) $(-> $out)? { $path($($arg),*) })*
+        }
+        impl Kernels for f64 {
+            $(fn $name($($arg: $type),*) $(-> $out)? { $path($($arg),*) })*
+        }
+    };
+}
+
+type Part<'a, T> = (Mat<'a, T>, MatMut<'a, T>);
+
+kernels! {
+    fn dots(exec: Exec, x: Mat<Self>, y: Mat<Self>, out: MatMut<Self>) = dots::dots;
+    fn gram(exec: Exec, x: Mat<Self>, out: MatMut<Self>) = dots::gram;
+    fn multiply(exec: Exec, c: Mat<Self>, x: Mat<Self>, out: MatMut<Self>) = product::multiply;
+    fn multiply_both(exec: Exec, first: Part<Self>, second: Part<Self>, x: Mat<Self>)
+        = product::multiply_both;
+    fn subtract_product(exec: Exec, c: Mat<Self>, x: Mat<Self>, out: MatMut<Self>)
+        = product::subtract_product;
+    fn gradient(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Gradient<Self>) -> f64
+        = product::update;
+    fn accumulate(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Accumulate<Self, false>) -> f64
+        = product::update;
+    fn scaled(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Scaled<Self>) -> f64
+        = product::update;
+    fn plain(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Ascend<Self, Plain>) -> f64
+        = product::update;
+    fn momentum(
+        exec: Exec,
+        a: Mat<Self>,
+        p: Mat<Self>,
+        sink: &Ascend<Self, Momentum<Self>>,
+    ) -> f64 = product::update;
+    fn adam(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Ascend<Self, Adam<Self>>) -> f64
+        = product::update;
+    fn chain(exec: Exec, slope: &mut [Self], u: &[Self], ratio: &[Self]) -> bool
+        = elementwise::chain;
+    fn max_abs(exec: Exec, x: &[Self]) -> f64 = elementwise::max_abs;
+    fn load(
+        exec: Exec,
+        x: Mat<Self>,
+        transform: Option<(&[Self], &[Self])>,
+        out: MatMut<Self>,
+    ) -> bool = elementwise::load;
+    fn rescale(
+        exec: Exec,
+        x: MatMut<Self>,
+        rows: Option<&[Self]>,
+        columns: Option<&[Self]>,
+    ) = elementwise::rescale;
+    fn column_products(
+        exec: Exec,
+        x: Mat<Self>,
+        y: Mat<Self>,
+        weights: &[Self],
+        out: &mut [Self],
+    ) = elementwise::column_products;
+    fn row_squares(exec: Exec, x: Mat<Self>, out: &mut [Self]) = elementwise::row_squares;
+    fn activate(
+        exec: Exec,
+        curve: Curve<Self>,
+        u: MatMut<Self>,
+        bias: Option<&[Self]>,
+        keep_y: bool,
+        z: MatMut<Self>,
+        keep: Keep<Self>,
+    ) -> bool = pointwise::activate;
+    fn density(
+        exec: Exec,
+        density: Density,
+        z: Mat<Self>,
+        log_p: &mut [f64],
+        score: Option<MatMut<Self>>,
+    ) = pointwise::density;
+    fn preimages(exec: Exec, curve: Curve<Self>, targets: &mut [Self]) -> Preimage
+        = newton::invert;
+}
