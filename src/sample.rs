@@ -48,7 +48,9 @@ impl<T: Scalar> Session<'_, T> {
         let mut latents = core::mem::take(&mut self.work.p);
         latents[..n].iter_mut().for_each(|z| *z = T::from_f64(draw(random)));
         let outcome = self.inverse(params, with, &latents[..n], rows, x);
-        core::mem::swap(&mut self.work.p, &mut latents);
+        // Zeros between the rows again.
+        latents[..n].fill(T::ZERO);
+        self.work.p = latents;
         outcome
     }
 }
