@@ -17,6 +17,8 @@ mod elementwise;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 mod pointwise;
 mod portable;
 mod product;
