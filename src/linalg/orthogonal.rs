@@ -5,28 +5,67 @@ use crate::simd::ops::{dots, rescale, subtract_product};
 use crate::simd::{Level, Real};
 
 /// Makes the rows of the `n x n` matrix `q` orthonormal, O(4 n^3); Gaussian rows become a
-/// Haar-distributed rotation or reflection. `row` has `n` numbers. False if rows are dependent.
-pub(crate) fn orthonormalize<T: Real>(level: Level, q: &mut [T], n: usize, row: &mut [T]) -> bool {
-    for i in 0..n {
-        let (done, rest) = q.split_at_mut(i * n);
-        let current = &mut rest[..n];
+/// Haar-distributed rotation or reflection. `scratch` has `n` numbers. False if rows are
+/// dependent.
+///
+/// A band of about sqrt(n) rows goes against the rows before it as many at a time, so that the
+/// coefficients fit into the scratch, then against itself a row at a time.
+pub(crate) fn orthonormalize<T: Real>(
+    level: Level,
+    q: &mut [T],
+    n: usize,
+    scratch: &mut [T],
+) -> bool {
+    let height = n.isqrt();
+    for from in (0..n).step_by(height) {
+        let (done, rest) = q.split_at_mut(from * n);
+        let band = &mut rest[..height.min(n - from) * n];
         for _ in 0..2 {
-            if i > 0 {
-                let basis = Mat::new(done, i, n);
-                dots(level, Mat::new(current, 1, n), basis, MatMut::new(&mut row[..i], 1, i));
-                let out = MatMut::new(current, 1, n);
-                subtract_product(level, Mat::new(&row[..i], 1, i), basis, out);
+            for basis in done.chunks(height * n) {
+                project_out(level, basis, band, n, scratch);
             }
-            let mut square = [T::ZERO];
-            let v = Mat::new(current, 1, n);
-            dots(level, v, v, MatMut::new(&mut square, 1, 1));
-            let norm = libm::sqrt(square[0].to_f64());
-            if norm < 1e-100 || !norm.is_finite() {
+            if !orthonormalize_band(level, band, n, scratch) {
                 return false;
             }
-            let scale = [T::from_f64(1.0 / norm)];
-            rescale(level, MatMut::new(current, 1, n), Some(&scale), None);
         }
     }
     true
+}
+
+fn orthonormalize_band<T: Real>(level: Level, band: &mut [T], n: usize, scratch: &mut [T]) -> bool {
+    for i in 0..band.len() / n {
+        let (done, rest) = band.split_at_mut(i * n);
+        let row = &mut rest[..n];
+        for _ in 0..2 {
+            project_out(level, done, row, n, scratch);
+        }
+        let mut square = [T::ZERO];
+        let v = Mat::new(row, 1, n);
+        dots(level, v, v, MatMut::new(&mut square, 1, 1));
+        let norm = libm::sqrt(square[0].to_f64());
+        if norm < 1e-100 || !norm.is_finite() {
+            return false;
+        }
+        let scale = [T::from_f64(1.0 / norm)];
+        rescale(level, MatMut::new(row, 1, n), Some(&scale), None);
+    }
+    true
+}
+
+/// `rows -= (rows basis^T) basis`, all rows of `n` numbers.
+fn project_out<T: Real>(
+    level: Level,
+    basis: &[T],
+    rows: &mut [T],
+    n: usize,
+    coefficients: &mut [T],
+) {
+    let (m, k) = (rows.len() / n, basis.len() / n);
+    if k == 0 {
+        return;
+    }
+    let basis = Mat::new(basis, k, n);
+    let coefficients = &mut coefficients[..m * k];
+    dots(level, Mat::new(rows, m, n), basis, MatMut::new(coefficients, m, k));
+    subtract_product(level, Mat::new(coefficients, m, k), basis, MatMut::new(rows, m, n));
 }
