@@ -298,6 +298,11 @@
 #define RELGRAD_LEVEL_AVX512 3
 
 /**
+ * 64-bit Arm with NEON.
+ */
+#define RELGRAD_LEVEL_NEON 4
+
+/**
  * Haar-distributed orthogonal weights, zero biases.
  */
 #define RELGRAD_INIT_ORTHOGONAL 0

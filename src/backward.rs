@@ -80,7 +80,7 @@ impl<T: Scalar> Session<'_, T> {
             w.lu.copy_from_slice(&params[self.layout.weight(k)]);
             lu::factor(self.exec, w.lu, d, w.panel, w.pivots).ok_or_else(|| singular(k))?;
             let out = &mut w.inverse_transposes[k * d * d..][..d * d];
-            lu::invert(self.exec, w.lu, w.pivots, d, out);
+            lu::invert(self.exec, w.lu, w.pivots, d, w.panel, out);
             transpose_square(out, d);
         }
         Ok(())

@@ -3,12 +3,12 @@
 
 use crate::batch::Batch;
 use crate::linalg::{cholesky, orthogonal};
+use crate::parallel::Exec;
 use crate::random::Random;
 use crate::session::{Scalar, Session};
-use crate::simd::Kernels;
-use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::Accumulate;
+use crate::simd::{Kernels, Real};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{self, HEADER_AGE, Scratch};
 
@@ -129,8 +129,10 @@ impl<T: Scalar> Session<'_, T> {
             Start::Whitened => {
                 self.covariance(&x, mean, s.panel, s.matrix);
                 regularize(s.matrix, d, ridge);
-                let positive = cholesky::factor(self.exec, s.matrix, d);
-                if !(positive && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s))) {
+                let factored = cholesky::factor(self.exec, s.matrix, d, s.panel);
+                if !(factored.is_ok()
+                    && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s)))
+                {
                     return Err(singular_covariance());
                 }
             }
@@ -143,18 +145,16 @@ impl<T: Scalar> Session<'_, T> {
         }
         self.start_orthogonal(params, seed)?;
         let mut log_det = 0.0;
-        let row = &mut s.panel[..d];
-        for w in params[self.layout.weight(0)].chunks_exact_mut(d) {
-            row.iter_mut().zip(w.iter()).for_each(|(r, w)| *r = w.to_f64());
-            match start {
-                // Q L^-1 with C = L L^T: since L^-1 = R C^-1/2 with R orthogonal and Q is Haar
-                // distributed, this is Q C^-1/2 in distribution.
-                Start::Whitened => cholesky::solve_row(self.exec, s.matrix, d, row),
-                Start::Standardized => {
-                    row.iter_mut().zip(deviation.iter()).for_each(|(r, s)| *r /= s);
+        let w = &mut params[self.layout.weight(0)];
+        match start {
+            // Q L^-1 with C = L L^T: since L^-1 = R C^-1/2 with R orthogonal and Q is Haar
+            // distributed, this is Q C^-1/2 in distribution.
+            Start::Whitened => divide_by(self.exec, s.matrix, d, w, s.panel),
+            Start::Standardized => {
+                for (w, s) in w.iter_mut().zip(deviation.iter().cycle()) {
+                    *w = T::from_f64(w.to_f64() / s);
                 }
             }
-            w.iter_mut().zip(row.iter()).for_each(|(w, r)| *w = T::from_f64(*r));
         }
         for (i, deviation) in deviation.iter().enumerate() {
             log_det -= libm::log(match start {
@@ -190,6 +190,23 @@ impl<T: Scalar> Session<'_, T> {
             let rows = Mat::new(&chunk[..rows * d], rows, d);
             f64::accumulate(self.exec, rows, rows, &Accumulate(MatMut::new(out, d, d)));
             from += rows.rows;
+        }
+    }
+}
+
+/// `w = w L^-1` in f64, some rows at a time in `panel`: a solution of `L^T X = w^T`.
+fn divide_by<T: Real>(exec: Exec, l: &[f64], d: usize, w: &mut [T], panel: &mut [f64]) {
+    for rows in w.chunks_mut(CHUNK * d) {
+        let m = rows.len() / d;
+        let columns = &mut panel[..rows.len()];
+        for (r, row) in rows.chunks_exact(d).enumerate() {
+            let column = columns[r..].iter_mut().step_by(m);
+            column.zip(row).for_each(|(c, w)| *c = w.to_f64());
+        }
+        cholesky::solve_transposed(exec, l, d, d, columns, m);
+        for (r, row) in rows.chunks_exact_mut(d).enumerate() {
+            let column = columns[r..].iter().step_by(m);
+            row.iter_mut().zip(column).for_each(|(w, c)| *w = T::from_f64(*c));
         }
     }
 }

@@ -78,7 +78,7 @@ impl<T: Scalar> Session<'_, T> {
         debug_assert!(determinant.is_some());
         let n = rows.min(d);
         let w = &mut self.work;
-        lu::invert(exec, &w.small[..n * n], w.pivots, n, w.small_inverse);
+        lu::invert(exec, &w.small[..n * n], w.pivots, n, w.small_panel, w.small_inverse);
         let core = &mut w.gram[..n * n];
         core.iter_mut().zip(w.small_inverse.iter()).for_each(|(g, v)| *g = T::from_f64(*v));
         let core = Mat::new(core, n, n);

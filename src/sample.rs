@@ -45,7 +45,7 @@ impl<T: Scalar> Session<'_, T> {
             }
         };
         // Latents wait in `p`, which inverting does not use.
-        let mut latents = core::mem::take(&mut self.work.p);
+        let latents = core::mem::take(&mut self.work.p);
         latents[..n].iter_mut().for_each(|z| *z = T::from_f64(draw(random)));
         let outcome = self.inverse(params, with, &latents[..n], rows, x);
         // Zeros between the rows again.

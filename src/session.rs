@@ -235,8 +235,8 @@ impl<'m, T: Scalar> Session<'m, T> {
     ) -> f64 {
         let d = self.config.dim;
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
-        let row = &mut self.work.row[0][..];
-        let error = if known { lu::inverse_error(self.exec, w, inverse, d, row) } else { 0.0 };
+        let rows = &mut self.work.panel[..];
+        let error = if known { lu::inverse_error(self.exec, w, inverse, d, rows) } else { 0.0 };
         for j in 0..d {
             column[..d].fill(0.0);
             column[j] = 1.0;

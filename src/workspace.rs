@@ -5,6 +5,7 @@ use core::mem::{align_of, size_of};
 
 use crate::config::Config;
 use crate::layout::{ALIGNMENT, Parts, Rows};
+use crate::linalg::{cholesky, lu::panel_len};
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value};
 
@@ -240,13 +241,13 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             row: [c.take(d), c.take(d), c.take(d)],
             gram: c.take(n * n),
             small: c.take(n * n),
-            small_panel: c.take(n * crate::linalg::lu::PANEL),
+            small_panel: c.take(panel_len(n)),
             small_inverse: c.take(when(tracked, n * n)),
             pivots: c.take(d.max(n)),
             plan: c.take(PLAN * l),
             inverse_transposes: c.take(parts.inverse_transposes),
             lu: c.take(when(ordinary, d * d)),
-            panel: c.take(when(ordinary || tracked, d * crate::linalg::lu::PANEL.max(b.min(d)))),
+            panel: c.take(when(ordinary || tracked, panel_len(d).max(d * b.min(d)))),
         }
     }
 }
@@ -271,12 +272,12 @@ pub(crate) struct Factors<'m, T> {
 
 impl Scratch {
     pub fn carve_refresh<'m>(c: &mut Carver<'m>, d: usize) -> Dense<'m> {
-        let panel = d * crate::linalg::lu::PANEL;
+        let panel = panel_len(d);
         Dense { matrix: c.take(d * d), panel: c.take(panel), row: c.take(d), pivots: c.take(d) }
     }
 
     pub fn carve_start<'m>(c: &mut Carver<'m>, d: usize) -> Dense<'m> {
-        let panel = d * crate::init::CHUNK;
+        let panel = cholesky::panel_len(d).max(d * crate::init::CHUNK);
         Dense { matrix: c.take(d * d), panel: c.take(panel), row: c.take(2 * d), pivots: c.take(0) }
     }
 
@@ -285,11 +286,7 @@ impl Scratch {
         config: &Config,
     ) -> Factors<'m, T> {
         let (d, l) = (config.dim, config.layers);
-        Factors {
-            lu: c.take(l * d * d),
-            panel: c.take(d * crate::linalg::lu::PANEL),
-            pivots: c.take(l * d),
-        }
+        Factors { lu: c.take(l * d * d), panel: c.take(panel_len(d)), pivots: c.take(l * d) }
     }
 }
 
@@ -301,7 +298,7 @@ pub(crate) fn view_factorization<'m, T: Plain>(
 ) -> (&'m [T], &'m [u64]) {
     let (d, l) = (config.dim, config.layers);
     let before_pivots = measure(|c| {
-        let _ = (c.take::<T>(l * d * d), c.take::<T>(d * crate::linalg::lu::PANEL));
+        let _ = (c.take::<T>(l * d * d), c.take::<T>(panel_len(d)));
     });
     let (base, count) = (memory.as_ptr(), l * d * d);
     assert!(before_pivots + l * d * size_of::<u64>() <= memory.len());

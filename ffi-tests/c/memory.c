@@ -291,7 +291,7 @@ int main(int argc, char **argv) {
     for (uint32_t optimizer = 0; optimizer < 3; optimizer++) {
         too_little(optimizer);
         for (uint32_t i = 0; i < (quick ? 1 : 8 * 4); i++) {
-            for (uint32_t j = 0; j < 3 * 4 * 2 * 4; j++) {
+            for (uint32_t j = 0; j < 3 * 4 * 2 * 5; j++) {
                 relgrad_config config = config_of(dims[i / 4], 2, batches[i % 4], optimizer);
                 config.gradient = j % 3;
                 config.bias = j / 3 % 4;

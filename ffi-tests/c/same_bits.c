@@ -1,5 +1,5 @@
 /* A fixed run, as programs.rs does it in Rust: prints hashes of parameters and last report.
- * same_bits sgd|adam|natural auto|scalar|avx2|avx512 */
+ * same_bits sgd|adam|natural auto|scalar|avx2|avx512|neon */
 #include <inttypes.h>
 
 #include "model.h"
@@ -54,13 +54,13 @@ static uint32_t index_of(const char *name, const char *const *names, uint32_t n)
 
 int main(int argc, char **argv) {
     static const char *const optimizers[] = {"sgd", "adam", "natural"};
-    static const char *const levels[] = {"auto", "scalar", "avx2", "avx512"};
+    static const char *const levels[] = {"auto", "scalar", "avx2", "avx512", "neon"};
     static const double rates[] = {0.02, 0.005, 0.05};
     CHECK(argc == 3, "two arguments");
     uint32_t optimizer = index_of(argv[1], optimizers, 3);
     relgrad_config config = config_of(DIM, LAYERS, BATCH, optimizer);
     config.report_norms = 1;
-    config.level = index_of(argv[2], levels, 4);
+    config.level = index_of(argv[2], levels, 5);
     if (relgrad_config_check(&config, NULL, 0) == RELGRAD_ERR_LEVEL) {
         puts("level not available");
         return 0;

@@ -135,6 +135,8 @@ pub const RELGRAD_LEVEL_SCALAR: u32 = 1;
 pub const RELGRAD_LEVEL_AVX2: u32 = 2;
 /// x86-64 with AVX-512F and DQ.
 pub const RELGRAD_LEVEL_AVX512: u32 = 3;
+/// 64-bit Arm with NEON.
+pub const RELGRAD_LEVEL_NEON: u32 = 4;
 
 /// Haar-distributed orthogonal weights, zero biases.
 pub const RELGRAD_INIT_ORTHOGONAL: u32 = 0;
@@ -457,7 +459,7 @@ impl relgrad_config {
             report_norms: flag(self.report_norms, "config.report_norms")?,
             level: one_of(
                 self.level,
-                &[Level::Auto, Level::Scalar, Level::Avx2, Level::Avx512],
+                &[Level::Auto, Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon],
                 "config.level",
             )?,
         };

@@ -1,5 +1,6 @@
-//! The Gaussian baseline: what a model must beat to be worth its layers. It shares no code with
-//! the starts and the kernels: a yardstick that moved with what it measures would show nothing.
+//! The Gaussian baseline: what a model must beat to be worth its layers. Its mean, covariance
+//! and densities share no code with the starts and the kernels, only the Cholesky factorisation:
+//! a yardstick that moved with what it measures would show nothing.
 
 use core::array;
 use core::f64::consts::TAU;
@@ -7,7 +8,9 @@ use std::vec;
 use std::vec::Vec;
 
 use super::data::Data;
-use crate::Real;
+use crate::linalg::cholesky::{self, NotPositive};
+use crate::parallel::Exec;
+use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value};
 
 /// The Gaussian of maximum likelihood with a full covariance.
@@ -125,40 +128,19 @@ fn add_products(row: &mut [f64], group: &[f64], dim: usize) {
 
 /// Cholesky's factorisation of a lower triangle in place.
 fn factorise(dim: usize, matrix: &mut [f64]) -> Result<()> {
-    for i in 0..dim {
-        let (above, row) = matrix.split_at_mut(i * dim);
-        for (j, other) in above.chunks_exact(dim).enumerate() {
-            row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
-        }
-        // The rounding errors of the pivot are of the order of `dim` times this.
-        let resolution = dim as f64 * f64::EPSILON * row[i];
-        let pivot = row[i] - dot(&row[..i], &row[..i]);
-        if !pivot.is_finite() {
-            let value = Value::At(i as u64, pivot);
-            return Err(Error::new(Status::Diverged, "covariance", value, "must be finite"));
-        }
-        if pivot <= resolution {
+    let mut panel = vec![0.0; cholesky::panel_len(dim)];
+    let exec = Exec::serial(Level::Auto.resolve());
+    let factored = cholesky::factor(exec, matrix, dim, &mut panel);
+    factored.map_err(|NotPositive { index, value }| {
+        let (status, allowed) = if value.is_finite() {
             let allowed = "needs more samples than features and no feature that is constant or \
                            a combination of others, or a ridge";
-            let value = Value::At(i as u64, pivot);
-            return Err(Error::new(Status::Singular, "covariance", value, allowed));
-        }
-        row[i] = pivot.sqrt();
-    }
-    Ok(())
-}
-
-/// A dot product in eight interleaved sums, which the compiler turns into vectors.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0; 8];
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let tail = a_tail.iter().zip(b_tail).map(|(a, b)| a * b);
-    sums.iter().sum::<f64>() + tail.sum::<f64>()
+            (Status::Singular, allowed)
+        } else {
+            (Status::Diverged, "must be finite")
+        };
+        Error::new(status, "covariance", Value::At(index as u64, value), allowed)
+    })
 }
 
 #[cfg(test)]

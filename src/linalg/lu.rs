@@ -1,11 +1,26 @@
-//! LU factorisation with partial pivoting, blocked by rows: `P A = L U`.
+//! LU factorisation with partial pivoting, `P A = L U`, a panel of columns at a time and looking
+//! left: a panel first takes in all columns before it, by one triangular solution and one
+//! product. So nearly all work is in long products on contiguous panels, as it is for systems
+//! and inverses. Triangles and panels are halved until they are narrow.
+//!
+//! Each element of L and U is one chain of fused multiply-adds in the order of the columns, so
+//! equal rows cancel exactly, and no bit depends on the blocks.
 
+use super::transpose;
 use crate::parallel::Exec;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
+use core::ops::Range;
 
-/// Columns that are factored at a time.
-pub(crate) const PANEL: usize = 32;
+/// Columns that are worked on at a time.
+pub(crate) const PANEL: usize = 64;
+/// Where the halving of triangles ends.
+const NARROW: usize = 4;
+
+/// How many numbers of scratch [`factor`] and [`invert`] need for order `n`.
+pub(crate) const fn panel_len(n: usize) -> usize {
+    2 * n * if n < PANEL { n } else { PANEL }
+}
 
 /// The determinant's sign and the logarithm of its magnitude.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,7 +29,7 @@ pub(crate) struct Determinant {
     pub log_abs: f64,
 }
 
-/// Factors the `n x n` matrix `a` in place, O(2/3 n^3). `panel` has `n * PANEL` numbers,
+/// Factors the `n x n` matrix `a` in place, O(2/3 n^3). `panel` has [`panel_len`] numbers,
 /// `pivots` `n`. `None` if a pivot is 0 or not finite.
 pub(crate) fn factor<T: Real>(
     exec: Exec,
@@ -24,72 +39,118 @@ pub(crate) fn factor<T: Real>(
     pivots: &mut [u64],
 ) -> Option<Determinant> {
     let mut determinant = Determinant { negative: false, log_abs: 0.0 };
-    let mut from = 0;
-    while from < n {
+    let (panel, columns) = panel.split_at_mut(panel_len(n) / 2);
+    for from in (0..n).step_by(PANEL) {
         let width = PANEL.min(n - from);
-        let to = from + width;
-        // The panel's columns, contiguous: row i of the panel is row from + i of `a`.
-        let rows = n - from;
-        let panel = &mut panel[..rows * width];
-        for (i, row) in panel.chunks_exact_mut(width).enumerate() {
-            row.copy_from_slice(&a[(from + i) * n + from..][..width]);
+        let (to, rows) = (from + width, n - from);
+        // The columns as the exchanges so far leave them.
+        let panel = &mut panel[..n * width];
+        for (panel, row) in panel.chunks_exact_mut(width).zip(a.chunks_exact(n)) {
+            panel.copy_from_slice(&row[from..to]);
         }
-        for j in 0..width {
-            let best = pivot_row(panel, width, j)?;
-            pivots[from + j] = (from + best) as u64;
-            if best != j {
-                determinant.negative = !determinant.negative;
-                swap_rows(a, n, from + j, from + best);
-                swap_rows(panel, width, j, best);
-            }
-            let pivot = panel[j * width + j];
-            determinant.negative ^= pivot < T::ZERO;
+        for (i, p) in pivots[..from].iter().enumerate() {
+            swap_rows(panel, width, i, *p as usize);
+        }
+        // U above the diagonal block; L U off the rest.
+        let (above, rest) = panel.split_at_mut(from * width);
+        solve_lower(exec, a, n, from, above, width);
+        if from > 0 {
+            let l = Mat::with_ld(&a[from * n..], rows, from, n);
+            let out = MatMut::new(rest, rows, width);
+            T::subtract_product(exec, l, Mat::new(above, from, width), out);
+        }
+        // Transposed, a column is contiguous.
+        let columns = &mut columns[..rows * width];
+        transpose(rest, rows, width, columns);
+        let pivots = &mut pivots[from..to];
+        factor_columns(exec, columns, rows, 0..width, pivots, rest)?;
+        for (j, p) in pivots.iter().enumerate() {
+            let pivot = columns[j * rows + j];
+            determinant.negative ^= (*p as usize != j) ^ (pivot < T::ZERO);
             determinant.log_abs += libm::log(libm::fabs(pivot.to_f64()));
-            let (above, below) = panel.split_at_mut((j + 1) * width);
-            let source = &above[j * width..][j + 1..width];
-            for row in below.chunks_exact_mut(width) {
-                let factor = row[j] / pivot;
-                row[j] = factor;
-                for (x, s) in row[j + 1..].iter_mut().zip(source) {
-                    *x = *x - factor * *s;
-                }
+        }
+        transpose(columns, width, rows, rest);
+        for (panel, row) in panel.chunks_exact(width).zip(a.chunks_exact_mut(n)) {
+            row[from..to].copy_from_slice(panel);
+        }
+        for (i, p) in pivots.iter_mut().enumerate() {
+            let (upper, lower) = (from + i, from + *p as usize);
+            *p = lower as u64;
+            if upper != lower {
+                let (above, below) = a.split_at_mut(lower * n);
+                above[upper * n..][..from].swap_with_slice(&mut below[..from]);
             }
         }
-        for (i, row) in panel.chunks_exact(width).enumerate() {
-            a[(from + i) * n + from..][..width].copy_from_slice(row);
-        }
-        if to < n {
-            // U12 = L11^-1 A12, row by row; A22 -= L21 U12.
-            let (above, below) = a.split_at_mut(to * n);
-            for i in 1..width {
-                let (done, row) = above.split_at_mut((from + i) * n);
-                let l = Mat::new(&panel[i * width..][..i], 1, i);
-                let u = Mat::with_ld(&done[from * n + to..], i, n - to, n);
-                T::subtract_product(exec, l, u, MatMut::new(&mut row[to..n], 1, n - to));
-            }
-            let l = Mat::new(&panel[width * width..], n - to, width);
-            let u = Mat::with_ld(&above[from * n + to..], width, n - to, n);
-            let out = MatMut::with_ld(&mut below[to..], n - to, n - to, n);
-            T::subtract_product(exec, l, u, out);
-        }
-        from = to;
     }
     determinant.log_abs.is_finite().then_some(determinant)
 }
 
-/// The row at or below `j` with the largest magnitude in column `j`.
-fn pivot_row<T: Real>(panel: &[T], width: usize, j: usize) -> Option<usize> {
-    let mut best = (T::ZERO, j);
-    for (i, row) in panel.chunks_exact(width).enumerate().skip(j) {
-        let v = if row[j] < T::ZERO { -row[j] } else { row[j] };
-        if !v.is_finite() {
-            return None;
+/// Factors some of a panel's columns of `rows` numbers, of which the ones before have been taken
+/// in; exchanges rows of the whole panel. `corner` has at least a quarter of the
+/// panel's width squared.
+fn factor_columns<T: Real>(
+    exec: Exec,
+    columns: &mut [T],
+    rows: usize,
+    range: Range<usize>,
+    pivots: &mut [u64],
+    corner: &mut [T],
+) -> Option<()> {
+    let (from, width) = (range.start, range.len());
+    if width == 1 {
+        let best = from + pivot(exec, &columns[from * rows..][from..rows])?;
+        pivots[from] = best as u64;
+        if best != from {
+            columns.chunks_exact_mut(rows).for_each(|column| column.swap(from, best));
         }
-        if best.0 < v {
-            best = (v, i);
-        }
+        let (pivot, rest) = columns[from * rows..][from..rows].split_first_mut()?;
+        rest.iter_mut().for_each(|v| *v = *v / *pivot);
+        return Some(());
     }
-    (best.0 > T::ZERO).then_some(best.1)
+    let (height, width) = (width / 2, width - width / 2);
+    let middle = from + height;
+    factor_columns(exec, columns, rows, from..middle, pivots, corner)?;
+    // U beside the diagonal block, its columns contiguous again.
+    let (left, right) = columns.split_at_mut(middle * rows);
+    let left = &left[from * rows..];
+    let corner = &mut corner[..height * width];
+    let right = &mut right[..width * rows];
+    for (j, column) in right.chunks_exact(rows).enumerate() {
+        let corner = corner[j..].iter_mut().step_by(width);
+        corner.zip(&column[from..]).for_each(|(c, v)| *c = *v);
+    }
+    for k in 1..height {
+        let (done, rest) = corner.split_at_mut(k * width);
+        let l = Mat::new(&left[(k - 1) * rows + from..][k..height], 1, height - k);
+        let out = MatMut::new(rest, height - k, width);
+        let row = Mat::new(&done[(k - 1) * width..], 1, width);
+        T::subtract_transposed(exec, l, row, out);
+    }
+    for (j, column) in right.chunks_exact_mut(rows).enumerate() {
+        let corner = corner[j..].iter().step_by(width);
+        column[from..].iter_mut().zip(corner).for_each(|(v, c)| *v = *c);
+    }
+    // L U off the rest.
+    let u = Mat::new(corner, height, width);
+    let l = Mat::with_ld(&left[middle..], height, rows - middle, rows);
+    let out = MatMut::with_ld(&mut right[middle..], width, rows - middle, rows);
+    T::subtract_transposed(exec, u, l, out);
+    factor_columns(exec, columns, rows, middle..range.end, pivots, corner)
+}
+
+/// About half of `n`, in whole narrow parts.
+fn half(n: usize) -> usize {
+    (n / 2).next_multiple_of(NARROW)
+}
+
+/// Where the first number of the largest magnitude is. `None` if that is 0, or one is not finite.
+fn pivot<T: Real>(exec: Exec, column: &[T]) -> Option<usize> {
+    let largest = T::from_f64(T::max_abs(exec, column));
+    if largest > T::ZERO && largest.is_finite() {
+        column.iter().position(|v| *v == largest || *v == -largest)
+    } else {
+        None
+    }
 }
 
 fn swap_rows<T>(a: &mut [T], ld: usize, i: usize, j: usize) {
@@ -105,6 +166,48 @@ pub(crate) fn is_permutation(pivots: &[u64], n: usize) -> bool {
     pivots.iter().enumerate().all(|(i, p)| (i as u64..n as u64).contains(p))
 }
 
+/// Solves `L X = B` in place for `n x m` X, where L stands below the diagonal of rows of `ld`
+/// numbers and has ones on it.
+fn solve_lower<T: Real>(exec: Exec, l: &[T], ld: usize, n: usize, x: &mut [T], m: usize) {
+    if n <= NARROW {
+        for i in 1..n {
+            let (done, row) = x.split_at_mut(i * m);
+            let out = MatMut::new(&mut row[..m], 1, m);
+            T::subtract_product(exec, Mat::new(&l[i * ld..], 1, i), Mat::new(done, i, m), out);
+        }
+        return;
+    }
+    let h = half(n);
+    let (top, bottom) = x.split_at_mut(h * m);
+    solve_lower(exec, l, ld, h, top, m);
+    let off = Mat::with_ld(&l[h * ld..], n - h, h, ld);
+    T::subtract_product(exec, off, Mat::new(top, h, m), MatMut::new(bottom, n - h, m));
+    solve_lower(exec, &l[h * ld + h..], ld, n - h, bottom, m);
+}
+
+/// As [`solve_lower`] for `U X = B`, where U has a diagonal of its own.
+fn solve_upper<T: Real>(exec: Exec, u: &[T], ld: usize, n: usize, x: &mut [T], m: usize) {
+    if n <= NARROW {
+        for i in (0..n).rev() {
+            let (row, done) = x[i * m..].split_at_mut(m);
+            let after = n - i - 1;
+            if after > 0 {
+                let u = Mat::new(&u[i * ld + i + 1..], 1, after);
+                let out = MatMut::new(row, 1, m);
+                T::subtract_product(exec, u, Mat::new(done, after, m), out);
+            }
+            row.iter_mut().for_each(|v| *v = *v / u[i * ld + i]);
+        }
+        return;
+    }
+    let h = half(n);
+    let (top, bottom) = x.split_at_mut(h * m);
+    solve_upper(exec, &u[h * ld + h..], ld, n - h, bottom, m);
+    let off = Mat::with_ld(&u[h..], h, n - h, ld);
+    T::subtract_product(exec, off, Mat::new(bottom, n - h, m), MatMut::new(top, h, m));
+    solve_upper(exec, u, ld, h, top, m);
+}
+
 /// Solves `A X = B` in place for `x = B` of `n x m`, O(2 n^2 m).
 pub(crate) fn solve<T: Real>(
     exec: Exec,
@@ -117,71 +220,64 @@ pub(crate) fn solve<T: Real>(
     for (i, p) in pivots[..n].iter().enumerate() {
         swap_rows(x, m, i, *p as usize);
     }
-    // L X = B downwards: earlier blocks at once, then row by row within the block.
-    let mut from = 0;
-    while from < n {
-        let to = n.min(from + PANEL);
-        let (done, rest) = x.split_at_mut(from * m);
-        if from > 0 {
-            let l = Mat::with_ld(&lu[from * n..], to - from, from, n);
-            let out = MatMut::new(&mut rest[..(to - from) * m], to - from, m);
-            T::subtract_product(exec, l, Mat::new(done, from, m), out);
+    solve_lower(exec, lu, n, n, x, m);
+    solve_upper(exec, lu, n, n, x, m);
+}
+
+/// `out = A^-1 = U^-1 L^-1 P` from its factorisation, O(4/3 n^3): columns of `L^-1` are zero
+/// above the diagonal. `panel` has [`panel_len`] numbers.
+pub(crate) fn invert<T: Real>(
+    exec: Exec,
+    lu: &[T],
+    pivots: &[u64],
+    n: usize,
+    panel: &mut [T],
+    out: &mut [T],
+) {
+    for from in (0..n).step_by(PANEL) {
+        let width = PANEL.min(n - from);
+        let panel = &mut panel[..n * width];
+        panel.fill(T::ZERO);
+        let lower = &mut panel[from * width..];
+        lower.iter_mut().step_by(width + 1).take(width).for_each(|v| *v = T::ONE);
+        solve_lower(exec, &lu[from * n + from..], n, n - from, lower, width);
+        solve_upper(exec, lu, n, n, panel, width);
+        for (panel, row) in panel.chunks_exact(width).zip(out.chunks_exact_mut(n)) {
+            row[from..from + width].copy_from_slice(panel);
         }
-        for i in from + 1..to {
-            let (done, row) = rest.split_at_mut((i - from) * m);
-            let l = Mat::new(&lu[i * n + from..][..i - from], 1, i - from);
-            let out = MatMut::new(&mut row[..m], 1, m);
-            T::subtract_product(exec, l, Mat::new(done, i - from, m), out);
-        }
-        from = to;
     }
-    // U X = B upwards.
-    let mut to = n;
-    while to > 0 {
-        let from = (to - 1) / PANEL * PANEL;
-        let (block, done) = x.split_at_mut(to * m);
-        if to < n {
-            let u = Mat::with_ld(&lu[from * n + to..], to - from, n - to, n);
-            let out = MatMut::new(&mut block[from * m..], to - from, m);
-            T::subtract_product(exec, u, Mat::new(done, n - to, m), out);
+    for row in out[..n * n].chunks_exact_mut(n) {
+        for (i, p) in pivots[..n].iter().enumerate().rev() {
+            row.swap(i, *p as usize);
         }
-        for i in (from..to).rev() {
-            let (row, done) = block.split_at_mut((i + 1) * m);
-            let row = &mut row[i * m..];
-            if i + 1 < to {
-                let u = Mat::new(&lu[i * n + i + 1..][..to - i - 1], 1, to - i - 1);
-                let out = MatMut::new(row, 1, m);
-                T::subtract_product(exec, u, Mat::new(done, to - i - 1, m), out);
-            }
-            let pivot = lu[i * n + i];
-            row.iter_mut().for_each(|v| *v = *v / pivot);
-        }
-        to = from;
     }
 }
 
-/// `out = A^-1` from its factorisation, O(2 n^3).
-pub(crate) fn invert<T: Real>(exec: Exec, lu: &[T], pivots: &[u64], n: usize, out: &mut [T]) {
-    out[..n * n].fill(T::ZERO);
-    for i in 0..n {
-        out[i * n + i] = T::ONE;
-    }
-    solve(exec, lu, pivots, n, &mut out[..n * n], n);
-}
-
-/// `max |(A B)_ij - I_ij|`, row by row in `row`: how good an inverse is. NaN if one element is.
-pub(crate) fn inverse_error<T: Real>(exec: Exec, a: &[T], b: &[T], n: usize, row: &mut [T]) -> f64 {
+/// `max |(A B)_ij - I_ij|`, as many rows at a time as `rows` holds: how good an inverse is. NaN
+/// if one element is.
+pub(crate) fn inverse_error<T: Real>(
+    exec: Exec,
+    a: &[T],
+    b: &[T],
+    n: usize,
+    rows: &mut [T],
+) -> f64 {
     let mut worst: f64 = 0.0;
-    for i in 0..n {
-        let out = MatMut::new(&mut row[..n], 1, n);
-        T::multiply(exec, Mat::new(&a[i * n..][..n], 1, n), Mat::new(b, n, n), out);
-        for (j, v) in row[..n].iter().enumerate() {
-            let identity = if i == j { 1.0 } else { 0.0 };
-            let error = libm::fabs(v.to_f64() - identity);
-            if error.is_nan() {
-                return error;
+    let band = rows.len() / n;
+    for (from, a) in (0..n).step_by(band).zip(a[..n * n].chunks(band * n)) {
+        let rows = &mut rows[..a.len()];
+        let count = a.len() / n;
+        let out = MatMut::new(rows, count, n);
+        T::multiply(exec, Mat::new(a, count, n), Mat::new(b, n, n), out);
+        for (i, row) in rows.chunks_exact(n).enumerate() {
+            for (j, v) in row.iter().enumerate() {
+                let identity = if from + i == j { 1.0 } else { 0.0 };
+                let error = libm::fabs(v.to_f64() - identity);
+                if error.is_nan() {
+                    return error;
+                }
+                worst = worst.max(error);
             }
-            worst = worst.max(error);
         }
     }
     worst

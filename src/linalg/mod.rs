@@ -6,20 +6,36 @@ pub(crate) mod orthogonal;
 
 use crate::simd::Real;
 
+/// Rows and columns that are transposed at a time: each a few cache lines.
+const TILE: usize = 16;
+
 /// `out = a^T` for `a` of `rows x cols`.
 pub(crate) fn transpose<T: Real>(a: &[T], rows: usize, cols: usize, out: &mut [T]) {
-    for (i, row) in a.chunks_exact(cols).take(rows).enumerate() {
-        for (j, v) in row.iter().enumerate() {
-            out[j * rows + i] = *v;
+    for top in (0..rows).step_by(TILE) {
+        let bottom = rows.min(top + TILE);
+        for left in (0..cols).step_by(TILE) {
+            for j in left..cols.min(left + TILE) {
+                let column = &mut out[j * rows..][top..bottom];
+                for (i, v) in column.iter_mut().enumerate() {
+                    *v = a[(top + i) * cols + j];
+                }
+            }
         }
     }
 }
 
 /// `a = a^T` in place, `n x n`.
 pub(crate) fn transpose_square<T: Real>(a: &mut [T], n: usize) {
-    for i in 0..n {
-        for j in 0..i {
-            a.swap(i * n + j, j * n + i);
+    for top in (0..n).step_by(TILE) {
+        for left in (0..=top).step_by(TILE) {
+            for i in top..n.min(top + TILE) {
+                for j in left..i.min(left + TILE) {
+                    a.swap(i * n + j, j * n + i);
+                }
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,28 +5,61 @@ use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
 
 /// Makes the rows of the `n x n` matrix `q` orthonormal, O(4 n^3); Gaussian rows become a
-/// Haar-distributed rotation or reflection. `row` has `n` numbers. False if rows are dependent.
-pub(crate) fn orthonormalize<T: Real>(exec: Exec, q: &mut [T], n: usize, row: &mut [T]) -> bool {
-    for i in 0..n {
-        let (done, rest) = q.split_at_mut(i * n);
-        let current = &mut rest[..n];
+/// Haar-distributed rotation or reflection. `scratch` has `n` numbers. False if rows are
+/// dependent.
+///
+/// A band of about sqrt(n) rows goes against the rows before it as many at a time, so that the
+/// coefficients fit into the scratch, then against itself a row at a time.
+pub(crate) fn orthonormalize<T: Real>(
+    exec: Exec,
+    q: &mut [T],
+    n: usize,
+    scratch: &mut [T],
+) -> bool {
+    let height = n.isqrt();
+    for from in (0..n).step_by(height) {
+        let (done, rest) = q.split_at_mut(from * n);
+        let band = &mut rest[..height.min(n - from) * n];
         for _ in 0..2 {
-            if i > 0 {
-                let basis = Mat::new(done, i, n);
-                T::dots(exec, Mat::new(current, 1, n), basis, MatMut::new(&mut row[..i], 1, i));
-                let out = MatMut::new(current, 1, n);
-                T::subtract_product(exec, Mat::new(&row[..i], 1, i), basis, out);
+            for basis in done.chunks(height * n) {
+                project_out(exec, basis, band, n, scratch);
             }
-            let mut square = [T::ZERO];
-            let v = Mat::new(current, 1, n);
-            T::dots(exec, v, v, MatMut::new(&mut square, 1, 1));
-            let norm = libm::sqrt(square[0].to_f64());
-            if norm < 1e-100 || !norm.is_finite() {
+            if !orthonormalize_band(exec, band, n, scratch) {
                 return false;
             }
-            let scale = [T::from_f64(1.0 / norm)];
-            T::rescale(exec, MatMut::new(current, 1, n), Some(&scale), None);
         }
     }
     true
+}
+
+fn orthonormalize_band<T: Real>(exec: Exec, band: &mut [T], n: usize, scratch: &mut [T]) -> bool {
+    for i in 0..band.len() / n {
+        let (done, rest) = band.split_at_mut(i * n);
+        let row = &mut rest[..n];
+        for _ in 0..2 {
+            project_out(exec, done, row, n, scratch);
+        }
+        let mut square = [T::ZERO];
+        let v = Mat::new(row, 1, n);
+        T::dots(exec, v, v, MatMut::new(&mut square, 1, 1));
+        let norm = libm::sqrt(square[0].to_f64());
+        if norm < 1e-100 || !norm.is_finite() {
+            return false;
+        }
+        let scale = [T::from_f64(1.0 / norm)];
+        T::rescale(exec, MatMut::new(row, 1, n), Some(&scale), None);
+    }
+    true
+}
+
+/// `rows -= (rows basis^T) basis`, all rows of `n` numbers.
+fn project_out<T: Real>(exec: Exec, basis: &[T], rows: &mut [T], n: usize, coefficients: &mut [T]) {
+    let (m, k) = (rows.len() / n, basis.len() / n);
+    if k == 0 {
+        return;
+    }
+    let basis = Mat::new(basis, k, n);
+    let coefficients = &mut coefficients[..m * k];
+    T::dots(exec, Mat::new(rows, m, n), basis, MatMut::new(coefficients, m, k));
+    T::subtract_product(exec, Mat::new(coefficients, m, k), basis, MatMut::new(rows, m, n));
 }

@@ -36,6 +36,8 @@ kernels! {
         = product::multiply_both;
     fn subtract_product(exec: Exec, c: Mat<Self>, x: Mat<Self>, out: MatMut<Self>)
         = product::subtract_product;
+    fn subtract_transposed(exec: Exec, a: Mat<Self>, x: Mat<Self>, out: MatMut<Self>)
+        = product::subtract_transposed;
     fn gradient(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Gradient<Self>) -> f64
         = product::update;
     fn accumulate(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Accumulate<Self, false>) -> f64

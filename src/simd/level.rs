@@ -15,13 +15,14 @@ pub enum Level {
     Avx2,
     /// x86-64 with AVX-512F and DQ.
     Avx512,
+    /// 64-bit Arm with NEON.
+    Neon,
 }
 
 impl Level {
     /// The levels that can run here, slowest first.
     pub fn available() -> impl Iterator<Item = Level> {
-        let best = best();
-        [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(move |l| *l <= best)
+        [Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon].into_iter().filter(|l| l.runs())
     }
 
     /// A lower-case name.
@@ -31,12 +32,23 @@ impl Level {
             Level::Scalar => "scalar",
             Level::Avx2 => "avx2",
             Level::Avx512 => "avx512",
+            Level::Neon => "neon",
+        }
+    }
+
+    /// Whether the processor has it; `Auto` is no instruction set.
+    fn runs(self) -> bool {
+        match self {
+            Level::Auto => false,
+            Level::Scalar => true,
+            Level::Avx2 => matches!(best(), Level::Avx2 | Level::Avx512),
+            Level::Avx512 | Level::Neon => self == best(),
         }
     }
 
     /// Whether the processor has it.
     pub(crate) fn check(self) -> Result<()> {
-        if self == Level::Auto || self <= best() {
+        if self == Level::Auto || self.runs() {
             return Ok(());
         }
         let have = "must be auto, or an instruction set this processor has";
@@ -45,13 +57,7 @@ impl Level {
 
     /// The level that runs: never `Auto`, never one the processor lacks.
     pub(crate) fn resolve(self) -> Level {
-        if self == Level::Auto || self > best() { best() } else { self }
-    }
-}
-
-impl PartialOrd for Level {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        (*self as u8).partial_cmp(&(*other as u8))
+        if self.runs() { self } else { best() }
     }
 }
 
@@ -63,6 +69,7 @@ fn best() -> Level {
         1 => Level::Scalar,
         2 => Level::Avx2,
         3 => Level::Avx512,
+        4 => Level::Neon,
         _ => {
             let found = detect();
             BEST.store(found as u8, Ordering::Relaxed);
@@ -111,7 +118,9 @@ fn detect() -> Level {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn detect() -> Level {
-    Level::Scalar
+    // Part of 64-bit Arm, but for kernels that keep off the floating-point registers.
+    let neon = cfg!(all(target_arch = "aarch64", target_feature = "neon"));
+    if neon { Level::Neon } else { Level::Scalar }
 }
 
 #[cfg(test)]
@@ -123,6 +132,9 @@ mod tests {
         let resolved = Level::Auto.resolve();
         assert!(Level::available().any(|l| l == resolved));
         assert!(resolved.check().is_ok());
+        let neon = cfg!(all(target_arch = "aarch64", target_feature = "neon"));
+        assert_eq!(neon, resolved == Level::Neon);
+        assert_eq!(neon, Level::Neon.check().is_ok());
         #[cfg(all(target_arch = "x86_64", feature = "std"))]
         {
             let avx2 =

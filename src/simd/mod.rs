@@ -19,6 +19,8 @@ mod entry;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 mod pointwise;
 mod portable;
 mod product;

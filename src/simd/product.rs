@@ -45,6 +45,11 @@ pub(crate) fn subtract_product<T: Real>(exec: Exec, c: Mat<T>, x: Mat<T>, out: M
     run(exec, Coefficients::rows(c), x, &Accumulate::<T, true>(out));
 }
 
+/// `out = out - A^T X`.
+pub(crate) fn subtract_transposed<T: Real>(exec: Exec, a: Mat<T>, x: Mat<T>, out: MatMut<T>) {
+    update(exec, a, x, &Accumulate::<T, true>(out));
+}
+
 /// `sink = A^T P` tile by tile: the rank-B update, one chain over the B rows in order. Returns
 /// the largest magnitude that the sink reports, rounded up to 20 bits.
 pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink: &K) -> f64 {

@@ -105,6 +105,8 @@ macro_rules! real {
                     Level::Avx2 => unsafe {
                         super::avx2::run::<$t, super::avx2::$block, K>(kernel)
                     },
+                    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+                    Level::Neon => super::neon::run::<$t, super::neon::$block, K>(kernel),
                     _ => kernel.run::<Portable<$t>>(),
                 }
             }
