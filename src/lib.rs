@@ -79,6 +79,9 @@ mod names;
 #[cfg(feature = "alloc")]
 mod owned;
 mod parallel;
+#[cfg(feature = "std")]
+#[allow(unsafe_code)]
+mod pool;
 mod random;
 mod relative;
 mod sample;
@@ -104,6 +107,8 @@ pub use layout::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use owned::{Model, Trainer};
 pub use parallel::ParallelFor;
+#[cfg(feature = "std")]
+pub use pool::Pool;
 pub use session::{Refresh, Scalar, Session};
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};

@@ -13,7 +13,8 @@ pub(super) fn values<T: Real, S: Block<T>>(a: T, b: T, y: S) -> Values<S> {
     let d = one.div(one.add(e));
     let bounded = S::splat(T::from_f64(4.0)).mul(a).mul(e).mul(d).mul(d);
     let bend = S::splat(T::from_f64(-2.0)).mul(a).mul(th).mul(bounded);
-    Values { s: b.fma(y, th), slope: bounded.add(b), bend }
+    let slope = bounded.add(b);
+    Values { s: b.fma(y, th), slope, ratio: bend.div(slope) }
 }
 
 /// `s(0) = 0`, slopes from `b` to `a + b`.

@@ -46,7 +46,7 @@ impl<T: Real> Nonlinearity<T> for Curve<T> {
         match *self {
             Curve::SmoothLeakyRelu { a } => smooth_leaky_relu::values(a, y),
             Curve::LeakyTanh { a, b } => leaky_tanh::values(a, b, y),
-            Curve::Identity => Values { s: y, slope: S::splat(T::ONE), bend: S::zero() },
+            Curve::Identity => Values { s: y, slope: S::splat(T::ONE), ratio: S::zero() },
         }
     }
 }
@@ -64,7 +64,7 @@ impl Activation {
             fn run<S: Block<T>>(self) -> (T, T, T) {
                 let v = self.curve.values(S::splat(self.y));
                 let first = |x: S| x.to_array().as_ref()[0];
-                (first(v.s), first(v.slope), first(v.bend))
+                (first(v.s), first(v.slope), first(v.ratio.mul(v.slope)))
             }
         }
         T::dispatch(crate::simd::Level::Auto.resolve(), At { curve: Curve::new(*self), y })

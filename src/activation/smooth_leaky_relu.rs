@@ -3,20 +3,19 @@
 use crate::simd::ops::Values;
 use crate::simd::{Block, Real, math};
 
-/// With `t = e^-|y|` and `q = t / (1 + t)`, both of full relative accuracy in the tails:
-/// `log(1 + e^y) = max(y, 0) + log(1 + t)`, `s' = a + (1 - a) q` below 0 and `1 - (1 - a) q`
-/// above, `s'' = (1 - a) t / (1 + t)^2`.
+/// With `t = e^-|y|` and `n = a + t` below 0, `1 + a t` above, all of full relative accuracy in the
+/// tails: `log(1 + e^y) = max(y, 0) + log(1 + t)`, `s' = n / (1 + t)`,
+/// `s''/s' = (1 - a) t / ((1 + t) n)`; one quotient serves both.
 #[inline(always)]
 pub(super) fn values<T: Real, S: Block<T>>(a: T, y: S) -> Values<S> {
     let (one, zero) = (S::splat(T::ONE), S::zero());
     let (a, rest) = (S::splat(a), S::splat(T::ONE - a));
     let t = math::exp_neg(y.abs().neg());
-    let d = one.div(one.add(t));
-    let q = t.mul(d);
+    let n = S::select_lt(y, zero, a.add(t), a.fma(t, one));
+    let r = one.div(n.mul(one.add(t)));
     let linear = S::select_lt(y, zero, a.mul(y), y);
-    let s = rest.mul(math::log1p_unit(t)).add(linear);
-    let slope = S::select_lt(y, zero, rest.fma(q, a), rest.neg().fma(q, one));
-    Values { s, slope, bend: rest.mul(q).mul(d) }
+    let s = rest.fma(math::log1p_unit(t), linear);
+    Values { s, slope: n.mul(n).mul(r), ratio: rest.mul(t).mul(r) }
 }
 
 /// `s(0) = (1 - a) log 2`, slopes from `a` to 1.

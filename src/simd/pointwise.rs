@@ -1,21 +1,23 @@
 //! Nonlinearities and densities over rows; their formulas come from outside, as functions on
 //! blocks.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use super::elementwise::{Finite, RowSum, for_blocks};
 use super::matrix::{Mat, MatMut};
 use super::{Block, Kernel, Real, math};
 use crate::parallel::Exec;
 
-/// `s(y)`, `s'(y)` and `s''(y)`.
+/// `s(y)`, `s'(y)` and `s''(y) / s'(y)`.
 #[derive(Clone, Copy)]
 pub(crate) struct Values<S> {
     pub s: S,
     pub slope: S,
-    pub bend: S,
+    pub ratio: S,
 }
 
 /// An elementwise function with its derivatives; methods must be `#[inline(always)]`.
-pub(crate) trait Nonlinearity<T: Real>: Copy {
+pub(crate) trait Nonlinearity<T: Real>: Copy + Sync {
     fn values<S: Block<T>>(&self, y: S) -> Values<S>;
 }
 
@@ -59,6 +61,28 @@ pub(crate) enum Keep<'a, T> {
     Derivatives { log_slopes: &'a mut [f64], slope: MatMut<'a, T>, ratio: MatMut<'a, T> },
 }
 
+/// A [`Keep`] that threads can share.
+struct KeepParts<'a, T> {
+    log_slopes: Option<MatMut<'a, f64>>,
+    derivatives: Option<(MatMut<'a, T>, MatMut<'a, T>)>,
+}
+
+impl<'a, T> Keep<'a, T> {
+    fn into_parts(self) -> KeepParts<'a, T> {
+        let column = |l: &'a mut [f64]| {
+            let rows = l.len();
+            Some(MatMut::new(l, rows, 1))
+        };
+        match self {
+            Keep::Values => KeepParts { log_slopes: None, derivatives: None },
+            Keep::LogSlopes(l) => KeepParts { log_slopes: column(l), derivatives: None },
+            Keep::Derivatives { log_slopes, slope, ratio } => {
+                KeepParts { log_slopes: column(log_slopes), derivatives: Some((slope, ratio)) }
+            }
+        }
+    }
+}
+
 /// `z = s(u + b)` row by row; `u` becomes `u + b` if `keep_y`. False if a pre-activation or a
 /// value is not finite.
 pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
@@ -81,58 +105,97 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
                 && (ratio.rows, ratio.cols) == (u.rows, u.cols)
         ),
     }
-    T::dispatch(exec.level, Activate { curve, u, bias, keep_y, z, keep })
+    let n = u.rows;
+    let finite = AtomicBool::new(true);
+    let kernel = Activate { curve, bias, keep_y, u: &u, z: &z, keep: &keep.into_parts() };
+    exec.split(n, 1, n * u.cols.div_ceil(T::LANES) * COST, |from, to| {
+        if !T::dispatch(exec.level, Rows { kernel: &kernel, from, to }) {
+            finite.store(false, Ordering::Relaxed);
+        }
+    });
+    finite.into_inner()
 }
+
+/// About how many operations a block takes.
+const COST: usize = 64;
+
+/// Full blocks of slopes whose product has its logarithm taken at once. Slopes lie between 1e-6
+/// and 2e6, so four of them stay far within the range of numbers.
+const LOG_GROUP: usize = 4;
 
 struct Activate<'a, T, C> {
     curve: C,
-    u: MatMut<'a, T>,
     bias: Option<&'a [T]>,
     keep_y: bool,
-    z: MatMut<'a, T>,
-    keep: Keep<'a, T>,
+    u: &'a MatMut<'a, T>,
+    z: &'a MatMut<'a, T>,
+    keep: &'a KeepParts<'a, T>,
 }
 
-impl<T: Real, C: Nonlinearity<T>> Kernel<T> for Activate<'_, T, C> {
+struct Rows<'a, T, C> {
+    kernel: &'a Activate<'a, T, C>,
+    from: usize,
+    to: usize,
+}
+
+impl<T: Real, C: Nonlinearity<T>> Kernel<T> for Rows<'_, T, C> {
     type Output = bool;
     #[inline(always)]
-    fn run<S: Block<T>>(mut self) -> bool {
+    fn run<S: Block<T>>(self) -> bool {
         let mut finite = Finite::<S>::new();
-        for r in 0..self.u.rows {
-            let mut log_slope = RowSum::new();
-            for_blocks!(T, self.u.cols, |c, n| {
-                // SAFETY: every matrix has row r and columns c..c+n, the bias those elements.
-                unsafe {
-                    let u = S::load_n(self.u.at(r, c), n);
-                    let y = match self.bias {
-                        Some(b) => u.add(S::load_n(b.as_ptr().add(c), n)),
-                        None => u,
-                    };
-                    if self.keep_y {
-                        y.store_n(self.u.at(r, c), n);
-                    }
-                    let v = self.curve.values(y);
-                    finite.see(y);
-                    finite.see(v.s);
-                    v.s.store_n(self.z.at(r, c), n);
-                    match &mut self.keep {
-                        Keep::Values => {}
-                        Keep::LogSlopes(_) => log_slope.add(math::log(v.slope), n),
-                        Keep::Derivatives { slope, ratio, .. } => {
-                            log_slope.add(math::log(v.slope), n);
-                            v.slope.store_n(slope.at(r, c), n);
-                            v.bend.div(v.slope).store_n(ratio.at(r, c), n);
+        for r in self.from..self.to {
+            self.kernel.row(r, &mut finite);
+        }
+        finite.ok()
+    }
+}
+
+impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
+    #[inline(always)]
+    fn row<S: Block<T>>(&self, r: usize, finite: &mut Finite<S>) {
+        let mut sum = RowSum::new();
+        let (mut product, mut factors) = (S::splat(T::ONE), 0);
+        for_blocks!(T, self.u.cols, |c, n| {
+            // SAFETY: every matrix has row r and columns c..c+n, the bias those elements; no other
+            // thread has the row.
+            unsafe {
+                let u = S::load_n(self.u.at(r, c), n);
+                let y = match self.bias {
+                    Some(b) => u.add(S::load_n(b.as_ptr().add(c), n)),
+                    None => u,
+                };
+                if self.keep_y {
+                    y.store_n(self.u.at(r, c), n);
+                }
+                let v = self.curve.values(y);
+                finite.see(y);
+                finite.see(v.s);
+                v.s.store_n(self.z.at(r, c), n);
+                if let Some((slope, ratio)) = &self.keep.derivatives {
+                    v.slope.store_n(slope.at(r, c), n);
+                    v.ratio.store_n(ratio.at(r, c), n);
+                }
+                if self.keep.log_slopes.is_some() {
+                    if n < T::LANES {
+                        sum.add(math::log(v.slope), n);
+                    } else {
+                        product = product.mul(v.slope);
+                        factors += 1;
+                        if factors == LOG_GROUP {
+                            sum.add(math::log(product), n);
+                            (product, factors) = (S::splat(T::ONE), 0);
                         }
                     }
                 }
-            });
-            match &mut self.keep {
-                Keep::Values => {}
-                Keep::LogSlopes(l) => l[r] += log_slope.total(),
-                Keep::Derivatives { log_slopes, .. } => log_slopes[r] += log_slope.total(),
             }
+        });
+        if let Some(log_slopes) = &self.keep.log_slopes {
+            if factors > 0 {
+                sum.add(math::log(product), T::LANES);
+            }
+            // SAFETY: there is one number a row, and no other thread has the row.
+            unsafe { *log_slopes.at(r, 0) += sum.total() };
         }
-        finite.ok()
     }
 }
 
