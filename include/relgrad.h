@@ -107,6 +107,11 @@
 #define RELGRAD_ERR_COMBINATION -27
 
 /**
+ * A number of threads is out of range.
+ */
+#define RELGRAD_ERR_THREADS -28
+
+/**
  * Data hold NaN or infinity.
  */
 #define RELGRAD_ERR_NON_FINITE_DATA -30
@@ -592,6 +597,17 @@ typedef struct {
 } relgrad_refresh_report;
 
 /**
+ * One part of a call's work: to be called with the `task` that came with it and an index.
+ */
+typedef void (*relgrad_task)(void *task, size_t index);
+
+/**
+ * Calls `run(task, i)` once for each i below `count`, in any order, on any threads, and returns
+ * when all calls have returned. `user` is the pointer given to relgrad_set_parallel.
+ */
+typedef void (*relgrad_parallel_for)(void *user, relgrad_task run, void *task, size_t count);
+
+/**
  * What a step saw and did. Likelihoods are means over the batch before the step, in nats.
  */
 typedef struct {
@@ -870,6 +886,16 @@ int32_t relgrad_steps(relgrad_context *context, uint64_t *steps);
 int32_t relgrad_level(relgrad_context *context, uint32_t *level);
 
 /**
+ * Lets the calls on this context run their work by `parallel_for`, as if on `threads` (1 to 64)
+ * threads; NULL for the calling thread alone, as at first. Results are the same bits with any
+ * number of threads.
+ */
+int32_t relgrad_set_parallel(relgrad_context *context,
+                             relgrad_parallel_for parallel_for,
+                             void *user,
+                             uint32_t threads);
+
+/**
  * One ascent step on the mean log-likelihood of a batch: nothing is allocated, and nothing
  * changes unless all of it succeeds. `report` may be NULL.
  */
@@ -1103,6 +1129,14 @@ int32_t relgrad_steps_f64(relgrad_context_f64 *context, uint64_t *steps);
  * As relgrad_level, in double.
  */
 int32_t relgrad_level_f64(relgrad_context_f64 *context, uint32_t *level);
+
+/**
+ * As relgrad_set_parallel.
+ */
+int32_t relgrad_set_parallel_f64(relgrad_context_f64 *context,
+                                 relgrad_parallel_for parallel_for,
+                                 void *user,
+                                 uint32_t threads);
 
 /**
  * As relgrad_step, in double.

@@ -1,5 +1,6 @@
 //! Models that own their memory, for Rust programs.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -8,6 +9,7 @@ use crate::config::{Config, Schedule};
 use crate::init::Start;
 use crate::inverse::{Inverse, Inversion};
 use crate::layout::{Layout, Sizes};
+use crate::parallel::ParallelFor;
 use crate::random::Random;
 use crate::session::{Refresh, Scalar, Session};
 use crate::status::{Error, Result, Status, Value};
@@ -49,6 +51,7 @@ pub struct Model<T> {
     workspace: AlignedBytes,
     /// LU factors for the inverse, while the parameters have not changed.
     factorization: Option<AlignedBytes>,
+    team: Option<Arc<dyn ParallelFor + Send + Sync>>,
 }
 
 impl<T: Scalar> Model<T> {
@@ -102,6 +105,7 @@ impl<T: Scalar> Model<T> {
             state: AlignedBytes::new(sizes.state_bytes),
             workspace: AlignedBytes::new(sizes.workspace_bytes),
             factorization: None,
+            team: None,
         };
         Session::<T>::new(&config, &mut model.state, &mut model.workspace)?;
         Ok(model)
@@ -112,10 +116,21 @@ impl<T: Scalar> Model<T> {
     /// by a refresh.
     pub fn session(&mut self) -> (Session<'_, T>, &mut [T]) {
         self.factorization = None;
-        (
-            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace),
-            &mut self.params,
-        )
+        self.view()
+    }
+
+    /// The session, for calls that leave the parameters as they are.
+    fn view(&mut self) -> (Session<'_, T>, &mut [T]) {
+        let mut session =
+            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
+        session.set_parallel(self.team.as_deref().map(|team| team as &dyn ParallelFor));
+        (session, &mut self.params)
+    }
+
+    /// Lets steps and evaluations run on the threads of `team`, [`Pool`](crate::Pool) for one;
+    /// results stay the same bits.
+    pub fn set_parallel(&mut self, team: Option<Arc<dyn ParallelFor + Send + Sync>>) {
+        self.team = team;
     }
 
     /// The configuration.
@@ -243,13 +258,14 @@ impl<T: Scalar> Model<T> {
         let mut x = vec![T::ZERO; z.len()];
         let mut all = Inversion::default();
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let mut session =
-            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
-        let with = inverse_of(&self.factorization);
+        let factorization = self.factorization.take();
+        let with = inverse_of(&factorization);
+        let (mut session, params) = self.view();
         for (z, x) in z.chunks(chunk).zip(x.chunks_mut(chunk)) {
-            let one = session.inverse(&self.params, &with, z, z.len() / d, x)?;
+            let one = session.inverse(params, &with, z, z.len() / d, x)?;
             all = all.worst(one);
         }
+        self.factorization = factorization;
         Ok((x, all))
     }
 
@@ -262,12 +278,14 @@ impl<T: Scalar> Model<T> {
         let d = self.config.dim;
         let mut random = Random::new(seed, crate::sample::STREAM);
         let mut x = vec![T::ZERO; rows * d];
-        let mut session =
-            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
-        let with = inverse_of(&self.factorization);
-        for x in x.chunks_mut(d * self.config.max_batch) {
-            session.draw(&self.params, &with, &mut random, x.len() / d, x)?;
+        let chunk = d * self.config.max_batch;
+        let factorization = self.factorization.take();
+        let with = inverse_of(&factorization);
+        let (mut session, params) = self.view();
+        for x in x.chunks_mut(chunk) {
+            session.draw(params, &with, &mut random, x.len() / d, x)?;
         }
+        self.factorization = factorization;
         Ok(x)
     }
 
@@ -277,9 +295,8 @@ impl<T: Scalar> Model<T> {
             return Ok(());
         }
         let mut memory = AlignedBytes::new(self.sizes.factorization_bytes);
-        let session =
-            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
-        session.factorize(&self.params, &mut memory)?;
+        let (session, params) = self.view();
+        session.factorize(params, &mut memory)?;
         self.factorization = Some(memory);
         Ok(())
     }

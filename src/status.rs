@@ -61,6 +61,8 @@ statuses! {
     Optimizer = -26, "optimizer parameter out of range";
     /// These settings do not go together.
     Combination = -27, "settings that do not go together";
+    /// A number of threads is out of range.
+    Threads = -28, "thread count out of range";
     /// Data hold NaN or infinity.
     NonFiniteData = -30, "data are not finite";
     /// Parameters hold NaN or infinity.

@@ -26,6 +26,7 @@ static struct {
     {RELGRAD_ERR_RATE, 0},
     {RELGRAD_ERR_OPTIMIZER, 0},
     {RELGRAD_ERR_COMBINATION, 0},
+    {RELGRAD_ERR_THREADS, 0},
     {RELGRAD_ERR_NON_FINITE_DATA, 0},
     {RELGRAD_ERR_NON_FINITE_PARAMETERS, 0},
     {RELGRAD_ERR_SAMPLE_WEIGHT, 0},
@@ -473,6 +474,10 @@ static void callbacks(void) {
                       &now->inversion));
 }
 
+static void no_threads(void *user, relgrad_task run, void *task, size_t count) {
+    (void)user, (void)run, (void)task, (void)count;
+}
+
 /* States and contexts of something else, starts and refreshes that are missing. */
 static void states(void) {
     defaults(RELGRAD_OPTIMIZER_ADAM);
@@ -491,6 +496,8 @@ static void states(void) {
     /* Memory that is no context. */
     memset(w, 0x5a, sizes.workspace_bytes);
     REFUSED(RELGRAD_ERR_STATE, NULL, R(steps)((R(context) *)w, &now->whole));
+    REFUSED(RELGRAD_ERR_THREADS, "threads", R(set_parallel)(context, no_threads, NULL, 0));
+    REFUSED(RELGRAD_ERR_THREADS, "threads", R(set_parallel)(context, no_threads, NULL, 65));
     /* A factorization that is none. */
     REFUSED(RELGRAD_ERR_STATE, "factorization",
             R(inverse)(context, now->params, n, now->factorization, sizes.factorization_bytes,

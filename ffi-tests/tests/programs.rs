@@ -200,6 +200,11 @@ fn train() {
 }
 
 #[test]
+fn threads() {
+    everywhere("threads.c");
+}
+
+#[test]
 fn status() {
     everywhere("status.c");
 }
@@ -309,7 +314,7 @@ fn with_sanitizers() {
         assert!(!outcome.success && outcome.text.contains(report), "{fault}: {}", outcome.text);
     }
     succeeds(&control, &[], 20);
-    for source in ["train.c", "status.c"] {
+    for source in ["train.c", "status.c", "threads.c"] {
         for precision in PRECISIONS {
             let flags = [&SANITIZERS, precision].concat();
             succeeds(build(source, Language::C, &flags), &[], 60);

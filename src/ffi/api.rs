@@ -8,7 +8,9 @@
 
 use core::ffi::c_void;
 
-use super::context::{CBatch, CONTEXT_BYTES, Checked, Context, code, enter, guarded};
+use super::context::{
+    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, MAX_THREADS, code, enter, guarded,
+};
 use super::guard::{self, Region, optional, put_optional};
 use super::types::*;
 use crate::accumulate::Totals;
@@ -16,7 +18,7 @@ use crate::init::Start;
 use crate::inverse::{Inverse, Inversion};
 use crate::layout::Sizes;
 use crate::session::{Scalar, Session};
-use crate::status::{Error, Result};
+use crate::status::{Error, Result, Status, Value};
 
 pub unsafe fn query_sizes<T: Scalar>(
     config: *const relgrad_config,
@@ -153,6 +155,26 @@ pub unsafe fn level<T: Scalar>(ctx: *mut Context<T>, out: *mut u32) -> i32 {
         enter(ctx, |c| {
             c.disjoint([Region::of("level", out, 1)?], &[])?;
             guard::put(out, c.session().level() as u32);
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn set_parallel<T: Scalar>(
+    ctx: *mut Context<T>,
+    function: relgrad_parallel_for,
+    user: *mut c_void,
+    threads: u32,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            let threads = threads as usize;
+            if function.is_some() && !(1..=MAX_THREADS).contains(&threads) {
+                let v = Value::Int(threads as u64);
+                return Err(Error::new(Status::Threads, "threads", v, "must be 1 to 64"));
+            }
+            c.parallel = function.map(|function| CallersThreads { function, user, threads });
             Ok(())
         })
     }

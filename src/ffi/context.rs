@@ -3,13 +3,15 @@
 
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::guard::{self, Region};
-use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config};
+use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config, relgrad_task};
 use crate::base_density::CustomBase;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::layout::Sizes;
+use crate::parallel::ParallelFor;
 use crate::session::{Scalar, Session};
 use crate::status::{Error, Result, Status, Value};
 
@@ -23,6 +25,7 @@ pub(super) struct Context<T> {
     sizes: Sizes,
     state: *mut u8,
     work: *mut u8,
+    pub parallel: Option<CallersThreads>,
     /// Why the last call was refused.
     pub last: Option<Error>,
     numbers: PhantomData<T>,
@@ -123,6 +126,7 @@ impl<T: Scalar> Context<T> {
                 sizes,
                 state,
                 work,
+                parallel: None,
                 last: None,
                 numbers: PhantomData,
             });
@@ -145,7 +149,9 @@ impl<T: Scalar> Context<T> {
                 core::slice::from_raw_parts_mut(self.work, self.sizes.workspace_bytes),
             )
         };
-        Session::view(&self.config, &self.sizes, state, work)
+        let mut session = Session::view(&self.config, &self.sizes, state, work);
+        session.set_parallel(self.parallel.as_ref().map(|team| team as &dyn ParallelFor));
+        session
     }
 
     /// Refuses arguments that share memory with each other, the state or the workspace.
@@ -161,6 +167,72 @@ impl<T: Scalar> Context<T> {
             guard::disjoint(core::slice::from_ref(region), &own)?;
         }
         Ok(())
+    }
+}
+
+/// Threads of the caller's, behind `relgrad_parallel_for`.
+#[derive(Clone, Copy)]
+pub(super) struct CallersThreads {
+    pub function: unsafe extern "C" fn(*mut c_void, relgrad_task, *mut c_void, usize),
+    pub user: *mut c_void,
+    pub threads: usize,
+}
+
+// SAFETY: the context's contract: the function and its pointer may be used from whichever thread
+// uses the context.
+unsafe impl Sync for CallersThreads {}
+
+/// The most threads that the work is split for: four parts each fit into the bits of [`Tasks`].
+pub(super) const MAX_THREADS: usize = 64;
+const WORDS: usize = 4 * MAX_THREADS / 32;
+
+/// What a `relgrad_task` gets: the work, and one bit for each index that was called.
+struct Tasks<'a> {
+    work: &'a (dyn Fn(usize) + Sync),
+    count: usize,
+    called: [AtomicU32; WORDS],
+    panicked: AtomicBool,
+}
+
+impl Tasks<'_> {
+    /// Does part `i` unless it was done.
+    fn call(&self, i: usize) {
+        let bit = 1 << (i % 32);
+        let word = self.called.get(i / 32).filter(|_| i < self.count);
+        if word.is_some_and(|w| w.fetch_or(bit, Ordering::Relaxed) & bit == 0) {
+            (self.work)(i);
+        }
+    }
+}
+
+/// # Safety
+/// `tasks` is the pointer that came with this function.
+unsafe extern "C" fn run_task(tasks: *mut c_void, index: usize) {
+    // SAFETY: by contract; the tasks outlive the call of the caller's function.
+    let tasks = unsafe { &*tasks.cast::<Tasks>() };
+    let result = guarded(|| {
+        tasks.call(index);
+        Ok(())
+    });
+    if result.is_err() {
+        tasks.panicked.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ParallelFor for CallersThreads {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {
+        let called = core::array::from_fn(|_| AtomicU32::new(0));
+        let tasks = Tasks { work, count, called, panicked: AtomicBool::new(false) };
+        let pointer = (&raw const tasks).cast_mut().cast::<c_void>();
+        // SAFETY: the function is the caller's to vouch for.
+        unsafe { (self.function)(self.user, Some(run_task), pointer, count) };
+        // What it left out is done here.
+        (0..count).for_each(|i| tasks.call(i));
+        assert!(!tasks.panicked.into_inner(), "a task panicked");
     }
 }
 

@@ -137,6 +137,20 @@ pub unsafe extern "C" fn relgrad_level(context: *mut relgrad_context, level: *mu
     unsafe { api::level::<f32>(context.cast(), level) }
 }
 
+/// Lets the calls on this context run their work by `parallel_for`, as if on `threads` (1 to 64)
+/// threads; NULL for the calling thread alone, as at first. Results are the same bits with any
+/// number of threads.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_set_parallel(
+    context: *mut relgrad_context,
+    parallel_for: relgrad_parallel_for,
+    user: *mut c_void,
+    threads: u32,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::set_parallel::<f32>(context.cast(), parallel_for, user, threads) }
+}
+
 /// One ascent step on the mean log-likelihood of a batch: nothing is allocated, and nothing
 /// changes unless all of it succeeds. `report` may be NULL.
 #[unsafe(no_mangle)]

@@ -136,6 +136,18 @@ pub unsafe extern "C" fn relgrad_level_f64(
     unsafe { api::level::<f64>(context.cast(), level) }
 }
 
+/// As relgrad_set_parallel.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_set_parallel_f64(
+    context: *mut relgrad_context_f64,
+    parallel_for: relgrad_parallel_for,
+    user: *mut c_void,
+    threads: u32,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::set_parallel::<f64>(context.cast(), parallel_for, user, threads) }
+}
+
 /// As relgrad_step, in double.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_step_f64(

@@ -260,6 +260,7 @@ mod tests {
             (Status::Rate, RELGRAD_ERR_RATE),
             (Status::Optimizer, RELGRAD_ERR_OPTIMIZER),
             (Status::Combination, RELGRAD_ERR_COMBINATION),
+            (Status::Threads, RELGRAD_ERR_THREADS),
             (Status::NonFiniteData, RELGRAD_ERR_NON_FINITE_DATA),
             (Status::NonFiniteParameters, RELGRAD_ERR_NON_FINITE_PARAMETERS),
             (Status::SampleWeight, RELGRAD_ERR_SAMPLE_WEIGHT),

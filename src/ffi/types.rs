@@ -50,6 +50,8 @@ pub const RELGRAD_ERR_RATE: i32 = -25;
 pub const RELGRAD_ERR_OPTIMIZER: i32 = -26;
 /// Settings that do not go together.
 pub const RELGRAD_ERR_COMBINATION: i32 = -27;
+/// A number of threads is out of range.
+pub const RELGRAD_ERR_THREADS: i32 = -28;
 /// Data hold NaN or infinity.
 pub const RELGRAD_ERR_NON_FINITE_DATA: i32 = -30;
 /// Parameters hold NaN or infinity.
@@ -235,6 +237,15 @@ pub struct relgrad_sizes {
     /// A factorization for relgrad_inverse and relgrad_sample, aligned to RELGRAD_ALIGNMENT.
     pub factorization_bytes: usize,
 }
+
+/// One part of a call's work: to be called with the `task` that came with it and an index.
+pub type relgrad_task = Option<unsafe extern "C" fn(task: *mut c_void, index: usize)>;
+
+/// Calls `run(task, i)` once for each i below `count`, in any order, on any threads, and returns
+/// when all calls have returned. `user` is the pointer given to relgrad_set_parallel.
+pub type relgrad_parallel_for = Option<
+    unsafe extern "C" fn(user: *mut c_void, run: relgrad_task, task: *mut c_void, count: usize),
+>;
 
 /// What a step saw and did. Likelihoods are means over the batch before the step, in nats.
 #[repr(C)]

@@ -125,6 +125,67 @@ fn golden_hashes() {
     }
 }
 
+/// Runs tasks as no pool would: the last first, all here.
+struct Backwards {
+    threads: usize,
+    calls: std::sync::atomic::AtomicUsize,
+}
+
+impl ParallelFor for Backwards {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (0..count).rev().for_each(task);
+    }
+}
+
+/// Parameters, state and outputs of a few steps and an evaluation.
+fn on_threads<T: Scalar>(config: Config, team: Option<&dyn ParallelFor>) -> u64 {
+    let mut owned = Owned::<T>::orthogonal(config, 1);
+    let (d, b) = (config.dim, config.max_batch);
+    let x: Vec<T> = Lcg(9).normals(b * d);
+    let (mut s, params, scratch) = owned.session();
+    s.set_parallel(team);
+    for _ in 0..2 {
+        s.step(params, &Batch::new(&x, b), 0.02).unwrap();
+    }
+    s.refresh(params, scratch).unwrap();
+    let (mut z, mut log_p) = (x.clone(), vec![0.0; b]);
+    s.forward(params, &Batch::new(&x, b), &mut z).unwrap();
+    s.log_likelihood(params, &Batch::new(&x, b), &mut log_p).unwrap();
+    let numbers = owned.params.iter().chain(&z).map(|v| v.to_f64()).chain(log_p);
+    let seen: Vec<f64> = numbers.chain(owned.state.iter().map(|b| f64::from(*b))).collect();
+    hash(&seen)
+}
+
+#[test]
+fn any_number_of_threads() {
+    fn check<T: Scalar>() {
+        let pools: Vec<Pool> = [2, 3, 5].map(|n| Pool::new(n).unwrap()).into();
+        for (dim, max_batch) in [(150, 33), (257, 8), (130, 150), (300, 1), (41, 300)] {
+            for optimizer in OPTIMIZERS {
+                for gradient in [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary] {
+                    let config = Config { max_batch, optimizer, gradient, ..Config::new(dim, 2) };
+                    if config.check().is_err() {
+                        continue;
+                    }
+                    let alone = on_threads::<T>(config, None);
+                    let backwards = Backwards { threads: 7, calls: 0.into() };
+                    assert_eq!(on_threads::<T>(config, Some(&backwards)), alone, "{config:?}");
+                    assert!(backwards.calls.into_inner() > 2, "never split: {config:?}");
+                    for pool in &pools {
+                        assert_eq!(on_threads::<T>(config, Some(pool)), alone, "{config:?}");
+                    }
+                }
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
 #[test]
 fn a_row_does_not_depend_on_the_batch_around_it() {
     fn check<T: Scalar>() {
