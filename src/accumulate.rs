@@ -11,6 +11,7 @@ use crate::forward::diverged;
 use crate::session::{Scalar, Session, check_len};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Accumulate, Gradient as GradientSink};
+use crate::small::is_small;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::{Certificate, Report};
 use crate::update::{Direction, Moments, Planned};
@@ -64,7 +65,7 @@ impl<T: Scalar> Session<'_, T> {
         self.check_products(params, batch.rows, 1.0, 0.0)?;
         let d = self.config.dim;
         for k in 0..self.config.layers {
-            self.scale_left(k, batch.rows, 1.0);
+            self.scale_left(params, k, batch.rows, 1.0);
             let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
             let base = match self.config.gradient {
                 Gradient::Ordinary => {
@@ -109,7 +110,7 @@ impl<T: Scalar> Session<'_, T> {
         new_totals.add(weight, terms)?;
         let d = self.config.dim;
         for k in 0..self.config.layers {
-            self.scale_left(k, batch.rows, weight);
+            self.scale_left(params, k, batch.rows, weight);
             let (left, right) = self.products(k, batch.rows);
             let out = MatMut::new(&mut sums[self.layout.weight(k)], d, d);
             T::accumulate(self.exec, left, right, &Accumulate(out));
@@ -292,12 +293,20 @@ impl<T: Scalar> Session<'_, T> {
                 self.rows.row_mut(self.work.c, k, b).copy_from_slice(&pair[d..]);
             }
         }
+        if is_small(&self.config) {
+            self.pack(rows);
+        } else {
+            self.packed = false;
+        }
         let mut certificate = Certificate::default();
         for k in (0..layers).rev() {
             if self.config.report_norms {
                 certificate.add(self.relative_norms(k, rows, |_| 1.0));
             }
             self.precondition(k, rows)?;
+            if self.packed {
+                continue;
+            }
             let w = &mut self.work;
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);
             let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));

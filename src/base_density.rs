@@ -57,11 +57,8 @@ impl<T: Scalar> Session<'_, T> {
     /// From the latents in `work.z`: `work.log_p`, and with `score` the scores in `work.u`.
     pub(crate) fn base_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
         let rows = batch.rows;
-        let density_of = match self.config.base {
-            Base::Normal => Density::Normal,
-            Base::Sech => Density::Sech,
-            Base::Logistic => Density::Logistic,
-            Base::Custom => return self.custom_density(batch),
+        let Some(density_of) = built_in(self.config.base) else {
+            return self.custom_density(batch);
         };
         let z = self.rows.of(self.work.z, 0, rows);
         let out = score.then(|| self.rows.of_mut(self.work.u, 0, rows));
@@ -70,24 +67,49 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     fn custom_density(&mut self, batch: &Batch<T>) -> Result<()> {
-        let Some(base) = batch.base else {
-            let allowed = "a custom base density needs a function";
-            return Err(Error::new(Status::Callback, "base", Value::None, allowed));
-        };
+        let base = batch.custom_base()?;
         let d = self.config.dim;
         let log_p = &mut self.work.row[0][..d];
         for b in 0..batch.rows {
             let z = self.rows.row(self.work.z, 0, b);
             let score = self.rows.row_mut(self.work.u, 0, b);
-            let fine = base.evaluate(b, z, log_p, score)
-                && log_p.iter().chain(score.iter()).all(|v| v.is_finite());
-            if !fine {
-                let allowed = "it must succeed and give finite numbers (value: the batch's row)";
-                let v = Value::Int(b as u64);
-                return Err(Error::new(Status::Callback, "base", v, allowed));
-            }
-            self.work.log_p[b] = log_p.iter().map(|v| v.to_f64()).sum();
+            self.work.log_p[b] = evaluate(base, b, z, log_p, score)?;
         }
         Ok(())
+    }
+}
+
+/// The density of this name, none for the caller's own.
+pub(crate) fn built_in(base: Base) -> Option<Density> {
+    match base {
+        Base::Normal => Some(Density::Normal),
+        Base::Sech => Some(Density::Sech),
+        Base::Logistic => Some(Density::Logistic),
+        Base::Custom => None,
+    }
+}
+
+/// One row's log-density and score by a caller's function.
+pub(crate) fn evaluate<T: Scalar>(
+    base: &dyn CustomBase<T>,
+    b: usize,
+    z: &[T],
+    log_p: &mut [T],
+    score: &mut [T],
+) -> Result<f64> {
+    let fine = base.evaluate(b, z, log_p, score)
+        && log_p.iter().chain(score.iter()).all(|v| v.is_finite());
+    if fine {
+        return Ok(log_p.iter().map(|v| v.to_f64()).sum());
+    }
+    let allowed = "it must succeed and give finite numbers (value: the batch's row)";
+    Err(Error::new(Status::Callback, "base", Value::Int(b as u64), allowed))
+}
+
+impl<'a, T> Batch<'a, T> {
+    /// The caller's density.
+    pub(crate) fn custom_base(&self) -> Result<&'a dyn CustomBase<T>> {
+        let allowed = "a custom base density needs a function";
+        self.base.ok_or_else(|| Error::new(Status::Callback, "base", Value::None, allowed))
     }
 }

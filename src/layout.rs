@@ -6,6 +6,7 @@ use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::session::Scalar;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
+use crate::small::is_small;
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{Scratch, State, Work, measure};
 
@@ -102,8 +103,9 @@ impl Sizes {
         config.check_precision::<T>()?;
         // All products below are of at most four factors, checked once in 128 bits.
         let (d, l, b) = (config.dim as u128, config.layers as u128, config.max_batch as u128);
-        let most =
-            (16 * l + 16) * (d * d + 8 * d) + (16 * l + 64) * b * (d + 32) + b * b.min(d) * 32;
+        let most = (16 * l + 16) * (d * d + 8 * d)
+            + (16 * l + 64) * (b + 16) * (d + 32)
+            + b * b.min(d) * 32;
         if most * 8 > isize::MAX as u128 {
             let allowed = "the sizes it implies with layers and max_batch must fit in memory";
             return Err(Error::new(Status::Dim, "dim", Value::Int(config.dim as u64), allowed));
@@ -140,7 +142,10 @@ impl Rows {
         if ld >= 8 * T::LANES && ld.is_multiple_of(8 * T::LANES) {
             ld += T::LANES;
         }
-        Rows { dim: config.dim, ld, layer: config.max_batch * ld }
+        let rows = config.max_batch * ld;
+        let packed = config.dim * config.max_batch.next_multiple_of(T::LANES);
+        let layer = if is_small(config) { rows.max(packed) } else { rows };
+        Rows { dim: config.dim, ld, layer }
     }
 
     /// The first `n` rows of layer `k`.
@@ -189,8 +194,11 @@ pub(crate) struct Parts {
     pub inputs: usize,
     /// Inverse transposes: the ordinary gradient.
     pub inverse_transposes: usize,
-    /// Order of the small determinants, `min(B, D)`.
+    /// Order of the small determinants, `min(B, D)`, or D for small networks.
     pub small: usize,
+    /// E of every layer, and its moments: small networks.
+    pub products: usize,
+    pub moments: usize,
 }
 
 impl Parts {
@@ -208,7 +216,9 @@ impl Parts {
             inverse: when(config.track_inverse, l * d * d),
             inputs: when(config.gradient != Gradient::Relative, l * Rows::new::<T>(config).layer),
             inverse_transposes: when(ordinary, l * d * d),
-            small: usize::min(b, d),
+            small: if is_small(config) { d } else { usize::min(b, d) },
+            products: when(is_small(config), l * d * d),
+            moments: when(is_small(config), l * 3 * d),
         }
     }
 }

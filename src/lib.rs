@@ -88,6 +88,7 @@ mod sample;
 mod session;
 #[allow(unsafe_code)]
 mod simd;
+mod small;
 mod status;
 mod step;
 mod update;

@@ -24,7 +24,7 @@ impl<T: Scalar> Session<'_, T> {
         let diagonal = &w.diagonal[k * self.config.dim..][..self.config.dim];
         let small = &mut w.small[..n * n];
         let mut determinant = lu::factor(self.exec, small, n, w.small_panel, w.pivots)?;
-        if rows < self.config.dim {
+        if rows < self.config.dim && !self.packed {
             determinant.log_abs += log_abs_product(diagonal);
         }
         Some(determinant)
@@ -33,6 +33,9 @@ impl<T: Scalar> Session<'_, T> {
     /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.u`, or for `B >= D`
     /// with `S + A^T C`; returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
+        if self.packed {
+            return self.small_matrix_packed(k);
+        }
         let d = self.config.dim;
         let (exec, w) = (self.exec, &mut self.work);
         let diagonal = &w.diagonal[k * d..][..d];
@@ -76,7 +79,8 @@ impl<T: Scalar> Session<'_, T> {
         // not vanish: planning refused the step otherwise.
         let determinant = self.small_determinant(k, rows);
         debug_assert!(determinant.is_some());
-        let n = rows.min(d);
+        let whole = rows >= d || self.packed;
+        let n = if whole { d } else { rows };
         let w = &mut self.work;
         lu::invert(exec, &w.small[..n * n], w.pivots, n, w.small_panel, w.small_inverse);
         let core = &mut w.gram[..n * n];
@@ -84,7 +88,7 @@ impl<T: Scalar> Session<'_, T> {
         let core = Mat::new(core, n, n);
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
         let band = lu::PANEL.min(d);
-        if rows < d {
+        if !whole {
             let scaled = self.rows.of(w.u, 0, rows);
             T::multiply(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
             let f = self.rows.of(w.p, k, rows);

@@ -20,6 +20,9 @@ impl<T: Scalar> Session<'_, T> {
         rows: usize,
         g: impl Fn(usize) -> f64,
     ) -> Norms {
+        if self.packed {
+            return self.norms_packed(k, g);
+        }
         let d = self.config.dim;
         let (exec, w) = (self.exec, &mut self.work);
         let left = self.rows.of(w.delta, k, rows);

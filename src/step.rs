@@ -5,6 +5,7 @@ use crate::config::{Gradient, check_rate};
 use crate::forward::{Purpose, diverged};
 use crate::relative::Norms;
 use crate::session::{Scalar, Session};
+use crate::small::is_small;
 use crate::status::Result;
 use crate::update::Planned;
 
@@ -80,8 +81,14 @@ impl<T: Scalar> Session<'_, T> {
         self.check_known()?;
         self.check_batch(batch)?;
         self.load_weights(batch.weights, batch.rows)?;
-        self.pass(params, batch, Purpose::Gradient)?;
-        self.base_density(batch, true)?;
+        let small = is_small(&self.config);
+        if small {
+            self.differentiate_packed(params, batch)?;
+        } else {
+            self.packed = false;
+            self.pass(params, batch, Purpose::Gradient)?;
+            self.base_density(batch, true)?;
+        }
         let w = &self.work;
         let mean = |x: &[f64]| -> f64 {
             x[..batch.rows].iter().zip(w.weights.iter()).map(|(x, w)| x * w.to_f64()).sum()
@@ -94,15 +101,22 @@ impl<T: Scalar> Session<'_, T> {
             self.invert_transposes(params)?;
         }
         let norms = self.config.report_norms;
-        self.backward(params, batch, |session, k, rows| {
+        let mut visit = |session: &mut Self, k: usize, rows: usize| {
             if norms {
                 certificate.add(session.relative_norms(k, rows, |_| 1.0));
             }
-            if precondition {
-                session.precondition(k, rows)?;
-            }
-            Ok(())
-        })?;
+            if precondition { session.precondition(k, rows) } else { Ok(()) }
+        };
+        if !small {
+            self.backward(params, batch, visit)?;
+            return Ok(terms);
+        }
+        for k in (0..self.config.layers).rev() {
+            visit(self, k, batch.rows)?;
+        }
+        if !precondition {
+            self.unpack(params, batch.rows);
+        }
         Ok(terms)
     }
 

@@ -45,8 +45,13 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let (exec, first) = (self.exec, self.steps() == 0);
         let w = &mut self.work;
-        let moment = |x: Mat<T>, batch: &mut [T], old: &[T], new: &mut [T]| {
-            T::column_products(exec, x, x, &w.weights[..rows], batch);
+        let packed = self.packed;
+        let moment = |x: Mat<T>, s: usize, batch: &mut [T], old: &[T], new: &mut [T]| {
+            if packed {
+                batch.copy_from_slice(&w.moments[(3 * k + s) * d..][..d]);
+            } else {
+                T::column_products(exec, x, x, &w.weights[..rows], batch);
+            }
             for ((new, old), batch) in new.iter_mut().zip(old).zip(batch.iter()) {
                 let (old, batch) = (old.to_f64(), batch.to_f64());
                 let average = if first { batch } else { decay * old + (1.0 - decay) * batch };
@@ -56,9 +61,9 @@ impl<T: Scalar> Session<'_, T> {
         let range = k * d..(k + 1) * d;
         let batch = &mut w.row[0][..d];
         let (old_h, new_h) = (&self.state.h[range.clone()], &mut w.h[range.clone()]);
-        moment(self.rows.of(w.delta, k, rows), batch, old_h, new_h);
+        moment(self.rows.of(w.delta, k, rows), 1, batch, old_h, new_h);
         let (old_q, new_q) = (&self.state.q[range.clone()], &mut w.q[range.clone()]);
-        moment(self.rows.of(w.c, k, rows), batch, old_q, new_q);
+        moment(self.rows.of(w.c, k, rows), 2, batch, old_q, new_q);
 
         let vanishes = |x: &[T]| x.iter().all(|v| *v == T::ZERO);
         if vanishes(&w.h[range.clone()]) || vanishes(&w.q[range]) {
@@ -67,6 +72,10 @@ impl<T: Scalar> Session<'_, T> {
             return Err(Error::new(Status::Singular, "batch", v, allowed));
         }
         self.damp_fisher(k, damping);
+        if packed {
+            self.precondition_packed(k);
+            return Ok(());
+        }
         let w = &mut self.work;
         let c = self.rows.of_mut(w.c, k, rows);
         T::rescale(exec, c, None, Some(&w.row[1][..d]));
@@ -99,7 +108,7 @@ impl<T: Scalar> Session<'_, T> {
             return Err(diverged(k));
         }
         planned.trust_scale = planned.trust_scale.min(scale);
-        self.scale_left(k, rows, if structured { rate * scale } else { scale });
+        self.scale_left(params, k, rows, if structured { rate * scale } else { scale });
         self.fill_diagonal(k, if structured { rate * scale } else { scale });
         let mut change = 0.0;
         if self.config.exact_log_det() {
@@ -152,11 +161,14 @@ impl<T: Scalar> Session<'_, T> {
         for (g, (h, q)) in w.diagonal[range.clone()].iter_mut().zip(h.iter().zip(q.iter())) {
             *g = T::from_f64(1.0 / (h.to_f64() * q.to_f64()));
         }
+        let limit = clip * libm::sqrt(d as f64);
+        let has_bias = self.config.has_bias();
+        if self.packed {
+            return self.trust_scale(k, rows, limit);
+        }
         T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(&h[..d]));
 
         // First a bound: n <= sum_b w_b |delta^_b| |c^_b| + |g| + |mean delta^|.
-        let limit = clip * libm::sqrt(d as f64);
-        let has_bias = self.config.has_bias();
         let mut bound = libm::sqrt(square(&w.diagonal[range.clone()]));
         let squares = &mut w.coefficients[..2 * rows];
         let (delta_squares, c_squares) = squares.split_at_mut(rows);
@@ -166,11 +178,15 @@ impl<T: Scalar> Session<'_, T> {
             let c = libm::sqrt(c.to_f64()) + if has_bias { 1.0 } else { 0.0 };
             bound += weight.to_f64() * libm::sqrt(delta.to_f64()) * c;
         }
-        if bound <= limit {
-            return 1.0;
-        }
+        if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) }
+    }
+
+    /// `min(1, limit / n)` with n from the norms themselves.
+    fn trust_scale(&mut self, k: usize, rows: usize, limit: f64) -> f64 {
+        let d = self.config.dim;
+        let has_bias = self.config.has_bias();
         // The diagonal is lent out of the workspace while the norms use the rest of it.
-        let g = core::mem::take(&mut w.diagonal);
+        let g = core::mem::take(&mut self.work.diagonal);
         let norms = self.relative_norms(k, rows, |i| g[k * d + i].to_f64());
         self.work.diagonal = g;
         let n = libm::sqrt(norms.matrix + if has_bias { norms.vector } else { 0.0 });
@@ -182,7 +198,10 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// Multiplies the rows of the left factor by `factor w_b`.
-    pub(crate) fn scale_left(&mut self, k: usize, rows: usize, factor: f64) {
+    pub(crate) fn scale_left(&mut self, params: &[T], k: usize, rows: usize, factor: f64) {
+        if self.packed {
+            return self.scale_packed(params, k, factor);
+        }
         let w = &mut self.work;
         for (f, weight) in w.coefficients[..rows].iter_mut().zip(w.weights.iter()) {
             *f = T::from_f64(factor * weight.to_f64());
@@ -195,6 +214,9 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     fn halve_left(&mut self, k: usize, rows: usize) {
+        if self.packed {
+            return self.halve_packed(k);
+        }
         let half = T::from_f64(0.5);
         let delta = self.rows.flat_mut(self.work.delta, k, rows);
         delta.iter_mut().for_each(|v| *v = *v * half);
@@ -236,8 +258,18 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn bound(&self, params: &[T], k: usize, rows: usize, rate: f64) -> Result<f64> {
         let (dim, exec) = (self.config.dim, self.exec);
         let largest_of = |x| T::max_abs(exec, self.rows.flat(x, k, rows));
-        let [left_max, right_max, bias_max] = self.gradient_factors().in_turn().map(largest_of);
-        let product = rows as f64 * left_max * right_max;
+        let b_max = self.layer_bias(params, k).map_or(0.0, |b| T::max_abs(exec, b));
+        // The largest elements of the product and of the bias's sum.
+        let (product, bias_sum) = if self.packed {
+            let w = &self.work;
+            let left = T::max_abs(exec, &w.products[k * dim * dim..][..dim * dim]);
+            let mean = T::max_abs(exec, &w.moments[3 * k * dim..][..dim]);
+            (dim as f64 * left * self.state.weight_max[k], mean)
+        } else {
+            let [left, right, bias] = self.gradient_factors().in_turn().map(largest_of);
+            let coefficient = 1.0 + dim as f64 * largest_of(self.work.c) * b_max;
+            (rows as f64 * left * right, rows as f64 * bias * coefficient)
+        };
         let diagonal = T::max_abs(exec, &self.work.diagonal[k * dim..][..dim]);
         let own = diagonal * self.state.weight_max[k];
         let base = match self.config.gradient {
@@ -248,11 +280,9 @@ impl<T: Scalar> Session<'_, T> {
         };
         let mut direction = product + own + base;
         let mut largest = self.state.weight_max[k];
-        if let Some(b) = self.layer_bias(params, k) {
-            let b_max = T::max_abs(exec, b);
-            let coefficient = 1.0 + dim as f64 * largest_of(self.work.c) * b_max;
-            // A sum, not a maximum, which would lose a NaN.
-            direction += b_max * diagonal + rows as f64 * bias_max * coefficient;
+        if self.config.has_bias() {
+            // Sums, not maxima, which would lose a NaN.
+            direction += b_max * diagonal + bias_sum;
             largest = largest.max(b_max);
         }
         let mut result = largest + direction;
@@ -306,7 +336,13 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let rate = self.work.plan[k * PLAN + RATE];
         let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
-        self.bias_coefficients(&params[bias.clone()], k, rows);
+        if self.packed {
+            self.work.weight.copy_from_slice(&params[weight.clone()]);
+            self.work.coefficients[0] = T::ONE;
+        } else {
+            self.bias_coefficients(&params[bias.clone()], k, rows);
+        }
+        let packed = self.packed;
         let pace = self.pace();
         let structured = self.is_structured();
         let (exec, config, rows_of) = (self.exec, self.config, self.rows);
@@ -314,7 +350,13 @@ impl<T: Scalar> Session<'_, T> {
         let (w, state) = (&mut self.work, &mut self.state);
         let diagonal = &w.diagonal[k * d..][..d];
         let factors = Factors::of(&config, [w.delta, w.p, w.inputs]);
-        let [left, right, bias_left] = factors.in_turn().map(|x| rows_of.of(x, k, rows));
+        let [left, right, bias_left] = if packed {
+            let products = Mat::new(&w.products[k * d * d..][..d * d], d, d);
+            let mean = Mat::new(&w.moments[3 * k * d..][..d], 1, d);
+            [products, Mat::new(w.weight, d, d), mean]
+        } else {
+            factors.in_turn().map(|x| rows_of.of(x, k, rows))
+        };
         let matrix = MatMut::new(&mut params[weight.clone()], d, d);
         let mut moments = Moments::of(state.first_moment, state.second_moment);
         let max = if structured {
@@ -330,7 +372,7 @@ impl<T: Scalar> Session<'_, T> {
             return;
         }
         // b moves by sum_b f_b left_b; the affine rule adds its own share of b.
-        let f = Mat::new(&w.coefficients[..rows], rows, 1);
+        let f = Mat::new(&w.coefficients[..bias_left.rows], bias_left.rows, 1);
         if structured {
             let b = &mut params[bias];
             if own_bias {

@@ -206,6 +206,10 @@ pub(crate) struct Work<'m, T> {
     pub pivots: &'m mut [u64],
     /// Per layer: the rate used, the change of the log-determinant, a bound on the direction.
     pub plan: &'m mut [f64],
+    /// For small networks: E of every layer, then its moments, and a copy of a weight.
+    pub products: &'m mut [T],
+    pub moments: &'m mut [T],
+    pub weight: &'m mut [T],
     /// For the ordinary gradient: `W_k^-T`, and an LU factorisation with its panel.
     pub inverse_transposes: &'m mut [T],
     pub lu: &'m mut [T],
@@ -220,6 +224,7 @@ impl<'m, T: Real + Plain> Work<'m, T> {
         let (d, l, b) = (config.dim, config.layers, config.max_batch);
         let parts = Parts::of::<T>(config);
         let batch = Rows::new::<T>(config).layer;
+        let lanes = b.next_multiple_of(T::LANES);
         let n = parts.small;
         let when = |yes: bool, n: usize| if yes { n } else { 0 };
         let ordinary = parts.inverse_transposes > 0;
@@ -231,9 +236,9 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             delta: c.take(l * batch),
             p: c.take(l * batch),
             u: c.take(batch),
-            log_p: c.take(b),
-            log_slopes: c.take(b),
-            weights: c.take(b),
+            log_p: c.take(lanes),
+            log_slopes: c.take(lanes),
+            weights: c.take(lanes),
             coefficients: c.take(2 * b),
             diagonal: c.take(l * d),
             h: c.take(parts.fisher),
@@ -245,6 +250,9 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             small_inverse: c.take(when(tracked, n * n)),
             pivots: c.take(d.max(n)),
             plan: c.take(PLAN * l),
+            products: c.take(parts.products),
+            moments: c.take(parts.moments),
+            weight: c.take(when(parts.products > 0, d * d)),
             inverse_transposes: c.take(parts.inverse_transposes),
             lu: c.take(when(ordinary, d * d)),
             panel: c.take(when(ordinary || tracked, panel_len(d).max(d * b.min(d)))),

@@ -33,13 +33,13 @@ fn run<T: Real>(exec: Exec, x: Mat<T>, y: Mat<T>, out: MatMut<T>, lower: bool) {
 }
 
 /// Rows `from .. to` of y.
-struct Dots<'a, T> {
-    x: Mat<'a, T>,
-    y: Mat<'a, T>,
-    out: &'a MatMut<'a, T>,
-    lower: bool,
-    from: usize,
-    to: usize,
+pub(super) struct Dots<'a, T> {
+    pub x: Mat<'a, T>,
+    pub y: Mat<'a, T>,
+    pub out: &'a MatMut<'a, T>,
+    pub lower: bool,
+    pub from: usize,
+    pub to: usize,
 }
 
 impl<T: Real> Kernel<T> for Dots<'_, T> {

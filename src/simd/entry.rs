@@ -4,7 +4,8 @@
 use super::matrix::{Mat, MatMut};
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
-use super::{dots, elementwise, pointwise, product};
+use super::small::{Net, Passes};
+use super::{dots, elementwise, pointwise, product, small};
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
 use crate::base_density::Density;
@@ -93,6 +94,22 @@ kernels! {
         log_p: &mut [f64],
         score: Option<MatMut<Self>>,
     ) = pointwise::density;
+    fn small_forward(
+        exec: Exec,
+        net: &Net<Self>,
+        passes: &mut Passes<Self>,
+        keep_y: bool,
+    ) -> Option<usize> = small::small_forward;
+    fn small_density(
+        exec: Exec,
+        density: Density,
+        dim: usize,
+        passes: &mut Passes<Self>,
+    ) = small::small_density;
+    fn small_backward(exec: Exec, net: &Net<Self>, passes: &mut Passes<Self>) -> Option<usize>
+        = small::small_backward;
+    fn small_sums(exec: Exec, shape: (usize, usize), passes: &mut Passes<Self>)
+        = small::small_sums;
     fn preimages(exec: Exec, curve: Curve<Self>, targets: &mut [Self]) -> Preimage
         = newton::invert;
 }

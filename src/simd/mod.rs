@@ -26,6 +26,7 @@ mod portable;
 mod product;
 mod real;
 mod sink;
+mod small;
 
 pub(crate) use block::{Block, Kernel};
 pub(crate) use entry::Kernels;
@@ -36,4 +37,5 @@ pub(crate) mod ops {
     //! What the kernels take and give; they themselves are methods of [`Kernels`](super::Kernels).
     pub(crate) use super::pointwise::{Keep, LogDensity, Map, Nonlinearity, Values, map};
     pub(crate) use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
+    pub(crate) use super::small::{Net, Passes};
 }

@@ -60,7 +60,7 @@ pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink
 /// The left operand: row `i` of the output takes its coefficients from row `i` of C (of two
 /// matrices one below the other) or from column `i` of A.
 #[derive(Clone, Copy)]
-struct Coefficients<'a, T> {
+pub(super) struct Coefficients<'a, T> {
     first: Mat<'a, T>,
     second: Mat<'a, T>,
     transposed: bool,
@@ -68,12 +68,12 @@ struct Coefficients<'a, T> {
 }
 
 impl<'a, T: Real> Coefficients<'a, T> {
-    fn rows(c: Mat<'a, T>) -> Self {
+    pub fn rows(c: Mat<'a, T>) -> Self {
         let none = Mat::new(&[], 0, c.cols);
         Coefficients { first: c, second: none, transposed: false, rows: c.rows }
     }
 
-    fn columns(a: Mat<'a, T>) -> Self {
+    pub fn columns(a: Mat<'a, T>) -> Self {
         let none = Mat::new(&[], 0, a.cols);
         Coefficients { first: a, second: none, transposed: true, rows: a.cols }
     }
@@ -151,7 +151,7 @@ fn parts(n: usize, most: usize, mut body: impl FnMut(usize, usize, usize)) {
 /// Columns `from .. to` in strips of at most `most` blocks: calls `body(c, strips, width, n)` for
 /// strips side by side, `width` blocks each, the last of which has `n` lanes.
 #[inline(always)]
-fn strips<T: Real>(
+fn for_strips<T: Real>(
     (from, to): (usize, usize),
     most: usize,
     mut body: impl FnMut(usize, usize, usize, usize),
@@ -169,6 +169,12 @@ fn strips<T: Real>(
             body(last, 1, width, n);
         }
     });
+}
+
+/// A product within another kernel.
+#[inline(always)]
+pub(super) fn strips<T: Real, S: Block<T>, K: Sink<T>>(c: Coefficients<T>, x: Mat<T>, sink: &K) {
+    Strips { c, x, sink, columns: (0, x.cols) }.run::<S>();
 }
 
 /// Strips of columns for all rows: a strip of X stays in cache.
@@ -190,7 +196,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
         loop {
             let terms = block.min(all - k);
             let grid = Grid { c: self.c, x: self.x, sink: self.sink, k, terms };
-            strips::<T>(self.columns, S::TILE.1, |c, count, width, n| {
+            for_strips::<T>(self.columns, S::TILE.1, |c, count, width, n| {
                 for c in (0..count).map(|strip| c + strip * width * T::LANES) {
                     parts(self.c.rows, K::highest(all).min(S::TILE.0), |r, tiles, height| {
                         let ahead = r == 0 && block < all;
@@ -228,7 +234,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
         // Small outputs stay in cache anyway: all bands in one call then.
         let small = (to - from) * self.sink.shape().1 * size_of::<T>() <= SMALL;
         if small {
-            strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
+            for_strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
                 parts(to - from, highest, |at, tiles, height| {
                     let part = Part { r: from + at, tiles, c, strips, n, ahead: false };
                     grid.run::<S>(part, height, width, &mut max);
@@ -238,7 +244,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
         }
         parts(to - from, highest, |at, tiles, height| {
             for r in (0..tiles).map(|tile| from + at + tile * height) {
-                strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
+                for_strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
                     let part = Part { r, tiles: 1, c, strips, n, ahead: false };
                     grid.run::<S>(part, height, width, &mut max);
                 });

@@ -1,0 +1,235 @@
+//! Networks of few features, by relative gradients. All of a batch that a step needs is then in
+//! small matrices: with `E = sum_b w_b delta_b c_b^T` and `m = sum_b w_b delta_b`,
+//!
+//! `dW = (E + I) W`, and `db` is `m`, `m + E b + b` or `m + E b` by the bias rules,
+//!
+//! and natural steps divide E and m by the Fisher factors. So `p = W^T c` is not formed, and
+//! batches lie feature by feature, the samples in the vectors' lanes, through all layers.
+//!
+//! A workspace in this form is *packed*; calls that need each sample's factors unpack it.
+
+use crate::base_density::CustomBase;
+use crate::batch::Batch;
+use crate::config::{Bias, Config, Gradient};
+use crate::forward::diverged;
+use crate::relative::Norms;
+use crate::session::{Scalar, Session};
+use crate::simd::matrix::Mat;
+use crate::simd::ops::{Net, Passes};
+use crate::status::Result;
+use crate::workspace::Work;
+
+/// The workspace as it is packed, for `n` samples.
+fn passes<'w, T: Scalar>(w: &'w mut Work<T>, stride: usize, n: usize) -> Passes<'w, T> {
+    Passes {
+        n,
+        stride,
+        z: w.z,
+        u: w.u,
+        c: w.c,
+        delta: w.delta,
+        ratio: w.p,
+        log_p: &mut w.log_p[..n],
+        log_slopes: &mut w.log_slopes[..n],
+        weights: &w.weights[..n],
+        products: w.products,
+        moments: w.moments,
+    }
+}
+
+impl<T: Scalar> Session<'_, T> {
+    /// Samples with those that fill up the last block.
+    fn lanes(rows: usize) -> usize {
+        rows.next_multiple_of(T::LANES)
+    }
+
+    /// Forward and backward through all layers, and the sums; [`Session::differentiate`] for
+    /// small networks.
+    pub(crate) fn differentiate_packed(&mut self, params: &[T], batch: &Batch<T>) -> Result<()> {
+        let x = self.check_batch(batch)?;
+        let (rows, n, exec) = (batch.rows, Self::lanes(batch.rows), self.exec);
+        self.load(params, x)?;
+        self.pack_input(rows);
+        self.work.weights[rows..n].fill(T::ZERO);
+        self.work.log_slopes[..n].fill(0.0);
+        let keep_y = matches!(self.config.bias, Bias::Affine | Bias::Projected);
+        let net = Net {
+            params,
+            dim: self.config.dim,
+            layers: self.config.layers,
+            bias: self.config.has_bias(),
+            curve: self.curve,
+            activated: self.config.layers - usize::from(!self.config.final_activation),
+        };
+        let stride = self.rows.layer;
+        let mut packed = passes(&mut self.work, stride, n);
+        if let Some(k) = T::small_forward(exec, &net, &mut packed, keep_y) {
+            return Err(diverged(k));
+        }
+        match crate::base_density::built_in(self.config.base) {
+            Some(density) => T::small_density(exec, density, net.dim, &mut packed),
+            None => self.custom_density_packed(batch, n)?,
+        }
+        let mut packed = passes(&mut self.work, stride, n);
+        if let Some(k) = T::small_backward(exec, &net, &mut packed) {
+            return Err(diverged(k));
+        }
+        self.sum_packed(rows);
+        Ok(())
+    }
+
+    /// The rows of z feature by feature.
+    fn pack_input(&mut self, rows: usize) {
+        let (d, n) = (self.config.dim, Self::lanes(rows));
+        let w = &mut self.work;
+        for i in 0..d {
+            let feature = &mut w.u[i * n..][..n];
+            for (b, v) in feature[..rows].iter_mut().enumerate() {
+                *v = self.rows.row(w.z, 0, b)[i];
+            }
+            feature[rows..].fill(T::ZERO);
+        }
+        w.z[..d * n].copy_from_slice(&w.u[..d * n]);
+    }
+
+    /// A caller's density, a sample at a time.
+    fn custom_density_packed(&mut self, batch: &Batch<T>, n: usize) -> Result<()> {
+        let base: &dyn CustomBase<T> = batch.custom_base()?;
+        let d = self.config.dim;
+        self.work.u[..d * n].fill(T::ZERO);
+        for b in 0..batch.rows {
+            let w = &mut self.work;
+            let [z, log_p, score] = &mut w.row;
+            (0..d).for_each(|i| z[i] = w.z[i * n + b]);
+            w.log_p[b] = crate::base_density::evaluate(base, b, z, log_p, score)?;
+            (0..d).for_each(|i| w.u[i * n + b] = score[i]);
+        }
+        Ok(())
+    }
+
+    /// From delta and c, packed, and the weights: E and the moments.
+    fn sum_packed(&mut self, rows: usize) {
+        let shape = (self.config.dim, self.config.layers);
+        let mut packed = passes(&mut self.work, self.rows.layer, Self::lanes(rows));
+        T::small_sums(self.exec, shape, &mut packed);
+        self.packed = true;
+    }
+
+    /// Each sample's delta and c as rows again, and `p = W^T c`.
+    pub(crate) fn unpack(&mut self, params: &[T], rows: usize) {
+        let (d, n) = (self.config.dim, Self::lanes(rows));
+        for k in 0..self.config.layers {
+            let w = &mut self.work;
+            for x in [&mut *w.delta, &mut *w.c] {
+                let layer = &mut x[k * self.rows.layer..][..self.rows.layer];
+                w.u[..d * n].copy_from_slice(&layer[..d * n]);
+                layer.fill(T::ZERO);
+                for b in 0..rows {
+                    let row = self.rows.row_mut(layer, 0, b);
+                    row.iter_mut().enumerate().for_each(|(i, v)| *v = w.u[i * n + b]);
+                }
+            }
+            w.u.fill(T::ZERO);
+            w.p[k * self.rows.layer..][..self.rows.layer].fill(T::ZERO);
+            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
+            let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
+            T::multiply(self.exec, c, weight, p);
+        }
+        self.packed = false;
+    }
+
+    /// The rows of delta and c that stand in the workspace, packed and summed.
+    pub(crate) fn pack(&mut self, rows: usize) {
+        let (d, n) = (self.config.dim, Self::lanes(rows));
+        for k in 0..self.config.layers {
+            let w = &mut self.work;
+            for x in [&mut *w.delta, &mut *w.c] {
+                let layer = &mut x[k * self.rows.layer..][..self.rows.layer];
+                for i in 0..d {
+                    let feature = &mut w.u[i * n..][..n];
+                    for (b, v) in feature[..rows].iter_mut().enumerate() {
+                        *v = self.rows.row(layer, 0, b)[i];
+                    }
+                    feature[rows..].fill(T::ZERO);
+                }
+                layer[..d * n].copy_from_slice(&w.u[..d * n]);
+            }
+        }
+        self.work.weights[rows..n].fill(T::ZERO);
+        self.sum_packed(rows);
+    }
+
+    /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ in `work.row`.
+    pub(crate) fn precondition_packed(&mut self, k: usize) {
+        let d = self.config.dim;
+        let w = &mut self.work;
+        let [h, q, _] = &w.row;
+        let products = &mut w.products[k * d * d..][..d * d];
+        for (row, q) in products.chunks_exact_mut(d).zip(q.iter()) {
+            row.iter_mut().zip(h.iter()).for_each(|(e, h)| *e = *e / (*h * *q));
+        }
+        let mean = &mut w.moments[3 * k * d..][..d];
+        mean.iter_mut().zip(h.iter()).for_each(|(m, h)| *m = *m / *h);
+    }
+
+    /// [`Session::relative_norms`] of a packed layer.
+    pub(crate) fn norms_packed(&self, k: usize, g: impl Fn(usize) -> f64) -> Norms {
+        let d = self.config.dim;
+        let w = &self.work;
+        let mut matrix = 0.0;
+        for (j, row) in w.products[k * d * d..][..d * d].chunks_exact(d).enumerate() {
+            for (i, e) in row.iter().enumerate() {
+                let e = e.to_f64() + if i == j { g(i) } else { 0.0 };
+                matrix += e * e;
+            }
+        }
+        let mean = &w.moments[3 * k * d..][..d];
+        Norms { matrix, vector: mean.iter().map(|m| m.to_f64() * m.to_f64()).sum() }
+    }
+
+    /// `factor E` in the place of E, and the bias's direction `factor (m [+ E b])` in that of m.
+    pub(crate) fn scale_packed(&mut self, params: &[T], k: usize, factor: f64) {
+        let d = self.config.dim;
+        let factor = T::from_f64(factor);
+        let w = &mut self.work;
+        let products = &mut w.products[k * d * d..][..d * d];
+        let mean = &mut w.moments[3 * k * d..][..d];
+        products.iter_mut().for_each(|e| *e = *e * factor);
+        mean.iter_mut().for_each(|m| *m = *m * factor);
+        if matches!(self.config.bias, Bias::Affine | Bias::Projected) {
+            let bias = &params[self.layout.bias(k)];
+            for (row, b) in products.chunks_exact(d).zip(bias) {
+                mean.iter_mut().zip(row).for_each(|(m, e)| *m = *m + *e * *b);
+            }
+        }
+    }
+
+    /// Halves what [`Session::scale_packed`] made.
+    pub(crate) fn halve_packed(&mut self, k: usize) {
+        let (d, half) = (self.config.dim, T::from_f64(0.5));
+        let w = &mut self.work;
+        w.products[k * d * d..][..d * d].iter_mut().for_each(|e| *e = *e * half);
+        w.moments[3 * k * d..][..d].iter_mut().for_each(|m| *m = *m * half);
+    }
+
+    /// `S + M` in `work.small`, M being the scaled E.
+    pub(crate) fn small_matrix_packed(&mut self, k: usize) -> usize {
+        let d = self.config.dim;
+        let w = &mut self.work;
+        let (diagonal, m) = (&w.diagonal[k * d..][..d], &w.products[k * d * d..][..d * d]);
+        for (i, row) in w.small[..d * d].chunks_exact_mut(d).enumerate() {
+            row.iter_mut().enumerate().for_each(|(j, s)| *s = m[j * d + i].to_f64());
+            row[i] += diagonal[i].to_f64();
+        }
+        d
+    }
+}
+
+/// Whether a network is small: see the module.
+pub(crate) fn is_small(config: &Config) -> bool {
+    config.gradient == Gradient::Relative && config.dim <= LARGEST
+}
+
+/// The most features of a small network. Tests are built a second time with RELGRAD_NO_SMALL, so
+/// that the general path is taken at every size.
+const LARGEST: usize = if option_env!("RELGRAD_NO_SMALL").is_some() { 0 } else { 16 };
