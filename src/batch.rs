@@ -114,7 +114,7 @@ impl<T: Scalar> Session<'_, T> {
 }
 
 /// The error for data of which some element is not finite (or overflows in the transform).
-fn not_finite<T: Scalar>(x: &Mat<T>) -> Error {
+pub(crate) fn not_finite<T: Scalar>(x: &Mat<T>) -> Error {
     for r in 0..x.rows {
         if let Some(c) = x.row(r).iter().position(|v| !v.is_finite()) {
             let v = Value::At((r * x.ld + c) as u64, x.row(r)[c].to_f64());

@@ -9,7 +9,7 @@
 //! A workspace in this form is *packed*; calls that need each sample's factors unpack it.
 
 use crate::base_density::CustomBase;
-use crate::batch::Batch;
+use crate::batch::{Batch, not_finite};
 use crate::config::{Bias, Config, Gradient};
 use crate::forward::diverged;
 use crate::relative::Norms;
@@ -48,8 +48,6 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn differentiate_packed(&mut self, params: &[T], batch: &Batch<T>) -> Result<()> {
         let x = self.check_batch(batch)?;
         let (rows, n, exec) = (batch.rows, Self::lanes(batch.rows), self.exec);
-        self.load(params, x)?;
-        self.pack_input(rows);
         self.work.weights[rows..n].fill(T::ZERO);
         self.work.log_slopes[..n].fill(0.0);
         let keep_y = matches!(self.config.bias, Bias::Affine | Bias::Projected);
@@ -61,8 +59,11 @@ impl<T: Scalar> Session<'_, T> {
             curve: self.curve,
             activated: self.config.layers - usize::from(!self.config.final_activation),
         };
-        let stride = self.rows.layer;
+        let (stride, transform) = (self.rows.layer, self.transform(params));
         let mut packed = passes(&mut self.work, stride, n);
+        if !T::small_load(exec, x, transform, &mut packed) {
+            return Err(not_finite(&x));
+        }
         if let Some(k) = T::small_forward(exec, &net, &mut packed, keep_y) {
             return Err(diverged(k));
         }
@@ -76,20 +77,6 @@ impl<T: Scalar> Session<'_, T> {
         }
         self.sum_packed(rows);
         Ok(())
-    }
-
-    /// The rows of z feature by feature.
-    fn pack_input(&mut self, rows: usize) {
-        let (d, n) = (self.config.dim, Self::lanes(rows));
-        let w = &mut self.work;
-        for i in 0..d {
-            let feature = &mut w.u[i * n..][..n];
-            for (b, v) in feature[..rows].iter_mut().enumerate() {
-                *v = self.rows.row(w.z, 0, b)[i];
-            }
-            feature[rows..].fill(T::ZERO);
-        }
-        w.z[..d * n].copy_from_slice(&w.u[..d * n]);
     }
 
     /// A caller's density, a sample at a time.

@@ -307,8 +307,9 @@ impl<T: Scalar> Session<'_, T> {
     /// Commits every layer; nothing can fail any more.
     pub(crate) fn commit(&mut self, params: &mut [T], rows: usize) {
         let exact = self.config.exact_log_det();
+        let pace = self.pace();
         for k in 0..self.config.layers {
-            self.commit_layer(params, k, rows);
+            self.commit_layer(params, k, rows, &pace);
             if exact {
                 self.state.log_det[k] += self.work.plan[k * PLAN + LOG_DET_CHANGE];
             }
@@ -332,7 +333,7 @@ impl<T: Scalar> Session<'_, T> {
         }
     }
 
-    fn commit_layer(&mut self, params: &mut [T], k: usize, rows: usize) {
+    fn commit_layer(&mut self, params: &mut [T], k: usize, rows: usize, pace: &Pace<T>) {
         let d = self.config.dim;
         let rate = self.work.plan[k * PLAN + RATE];
         let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
@@ -343,7 +344,6 @@ impl<T: Scalar> Session<'_, T> {
             self.bias_coefficients(&params[bias.clone()], k, rows);
         }
         let packed = self.packed;
-        let pace = self.pace();
         let structured = self.is_structured();
         let (exec, config, rows_of) = (self.exec, self.config, self.rows);
         let own_bias = self.bias_keeps_own();
@@ -365,7 +365,7 @@ impl<T: Scalar> Session<'_, T> {
             let base = (config.gradient == Gradient::Ordinary)
                 .then(|| (Mat::new(&w.inverse_transposes[k * d * d..][..d * d], d, d), T::ONE));
             let direction = Direction { left, right, rows: diagonal, base };
-            direction.ascend(exec, matrix, weight, rate, &pace, &mut moments)
+            direction.ascend(exec, matrix, weight, rate, pace, &mut moments)
         };
         state.weight_max[k] = max;
         if config.bias == Bias::None {
@@ -391,7 +391,7 @@ impl<T: Scalar> Session<'_, T> {
             });
             let matrix = MatMut::new(&mut params[bias.clone()], 1, d);
             let direction = Direction { left: f, right: bias_left, rows: &[T::ZERO], base };
-            direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
+            direction.ascend(exec, matrix, bias, rate, pace, &mut moments);
         }
     }
 

@@ -14,6 +14,8 @@ use core::ops::Range;
 
 /// Columns that are worked on at a time.
 pub(crate) const PANEL: usize = 64;
+/// The largest order that is factored without kernels.
+pub(crate) const PLAIN: usize = 16;
 /// Where the halving of triangles ends.
 const NARROW: usize = 4;
 
@@ -38,6 +40,9 @@ pub(crate) fn factor<T: Real>(
     panel: &mut [T],
     pivots: &mut [u64],
 ) -> Option<Determinant> {
+    if n <= PLAIN {
+        return factor_plainly(a, n, pivots);
+    }
     let mut determinant = Determinant { negative: false, log_abs: 0.0 };
     let (panel, columns) = panel.split_at_mut(panel_len(n) / 2);
     for from in (0..n).step_by(PANEL) {
@@ -83,6 +88,47 @@ pub(crate) fn factor<T: Real>(
         }
     }
     determinant.log_abs.is_finite().then_some(determinant)
+}
+
+/// [`factor`] of a small matrix by the textbook's loops, in two roundings where the larger ones
+/// have one: calls to kernels would take longer than the arithmetic.
+fn factor_plainly<T: Real>(a: &mut [T], n: usize, pivots: &mut [u64]) -> Option<Determinant> {
+    let mut negative = false;
+    let (mut log_abs, mut product) = (0.0, 1.0f64);
+    for j in 0..n {
+        let mut best = (T::ZERO, j);
+        for i in j..n {
+            let v = a[i * n + j];
+            let size = if v < T::ZERO { -v } else { v };
+            if !size.is_finite() {
+                return None;
+            }
+            if best.0 < size {
+                best = (size, i);
+            }
+        }
+        if best.0 == T::ZERO {
+            return None;
+        }
+        pivots[j] = best.1 as u64;
+        swap_rows(a, n, j, best.1);
+        let (above, below) = a.split_at_mut((j + 1) * n);
+        let source = &above[j * n..][..n];
+        let pivot = source[j];
+        negative ^= (best.1 != j) ^ (pivot < T::ZERO);
+        product *= libm::fabs(pivot.to_f64());
+        if !(1e-100..1e100).contains(&product) {
+            (log_abs, product) = (log_abs + libm::log(product), 1.0);
+        }
+        for row in below.chunks_exact_mut(n) {
+            let factor = row[j] / pivot;
+            row[j] = factor;
+            let rest = row[j + 1..].iter_mut().zip(&source[j + 1..]);
+            rest.for_each(|(x, s)| *x = *x - factor * *s);
+        }
+    }
+    let log_abs = log_abs + libm::log(product);
+    log_abs.is_finite().then_some(Determinant { negative, log_abs })
 }
 
 /// Factors some of a panel's columns of `rows` numbers, of which the ones before have been taken

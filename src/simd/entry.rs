@@ -94,6 +94,12 @@ kernels! {
         log_p: &mut [f64],
         score: Option<MatMut<Self>>,
     ) = pointwise::density;
+    fn small_load(
+        exec: Exec,
+        x: Mat<Self>,
+        transform: Option<(&[Self], &[Self])>,
+        passes: &mut Passes<Self>,
+    ) -> bool = small::small_load;
     fn small_forward(
         exec: Exec,
         net: &Net<Self>,

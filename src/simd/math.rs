@@ -109,11 +109,10 @@ pub(crate) fn exp_neg<T: Real, S: Block<T>>(x: S) -> S {
     S::select_lt(x, least, S::zero(), scale.fma(q, scale))
 }
 
-/// `log(1 + f) - k` for the low part, given `s = f / (2 + f)`: with `h = f^2 / 2`,
-/// `log(1 + f) = f - (h - s (h + R(s^2)))`, so the leading term `f` stays exact.
+/// With `s = f / (2 + f)` and `h = f^2 / 2`, `log(1 + f) = f - (h - s (h + R(s^2)))`, so that the
+/// leading term `f` stays exact: h and the last product.
 #[inline(always)]
-fn log1p_tail<T: Real, S: Block<T>>(f: S) -> (S, S) {
-    let s = f.div(f.add(splat(2.0)));
+fn log1p_tail<T: Real, S: Block<T>>(f: S, s: S) -> (S, S) {
     let z = s.mul(s);
     let r = z.mul(polynomial(constants::<T>().log, z));
     let h = f.mul(f).mul(splat(0.5));
@@ -123,7 +122,13 @@ fn log1p_tail<T: Real, S: Block<T>>(f: S) -> (S, S) {
 /// `log(1 + t)` for `0 <= t <= 1`.
 #[inline(always)]
 pub(crate) fn log1p_unit<T: Real, S: Block<T>>(t: S) -> S {
-    let (h, tail) = log1p_tail(t);
+    log1p_unit_given(t, t.div(t.add(splat(2.0))))
+}
+
+/// `log(1 + t)` for `0 <= t <= 1` and `s = t / (2 + t)`, which the caller may have at less cost.
+#[inline(always)]
+pub(crate) fn log1p_unit_given<T: Real, S: Block<T>>(t: S, s: S) -> S {
+    let (h, tail) = log1p_tail(t, s);
     t.sub(h.sub(tail))
 }
 
@@ -133,7 +138,7 @@ pub(crate) fn log<T: Real, S: Block<T>>(x: S) -> S {
     let c = constants::<T>();
     let (m, e) = x.split();
     let f = m.sub(S::splat(T::ONE));
-    let (h, tail) = log1p_tail(f);
+    let (h, tail) = log1p_tail(f, f.div(f.add(splat(2.0))));
     let low = e.fma(splat(c.ln2[1]), tail);
     e.fma(splat(c.ln2[0]), f.sub(h.sub(low)))
 }

@@ -120,8 +120,8 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
 const COST: usize = 64;
 
 /// Full blocks of slopes whose product has its logarithm taken at once. Slopes lie between 1e-6
-/// and 2e6, so four of them stay far within the range of numbers.
-const LOG_GROUP: usize = 4;
+/// and 2e6, so six of them stay normal numbers.
+const LOG_GROUP: usize = 6;
 
 struct Activate<'a, T, C> {
     curve: C,

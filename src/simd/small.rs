@@ -57,8 +57,57 @@ pub(crate) struct Passes<'a, T> {
     pub moments: &'a mut [T],
 }
 
+/// `z = (x - shift) * scale` feature by feature, 0 where samples only fill up. False if an
+/// element of x or of the result is not finite.
+pub(crate) fn small_load<T: Real>(
+    exec: Exec,
+    x: Mat<T>,
+    transform: Option<(&[T], &[T])>,
+    passes: &mut Passes<T>,
+) -> bool {
+    struct Load<'a, 'b, T>(Mat<'a, T>, Option<(&'a [T], &'a [T])>, &'a mut Passes<'b, T>);
+    impl<T: Real> Kernel<T> for Load<'_, '_, T> {
+        type Output = bool;
+        #[inline(always)]
+        fn run<S: Block<T>>(self) -> bool {
+            let Load(x, transform, passes) = self;
+            let n = passes.n;
+            let mut finite = Finite::<S>::new();
+            for from in (0..n).step_by(T::LANES) {
+                let count = T::LANES.min(x.rows - from);
+                for i in 0..x.cols {
+                    let mut lanes = T::Array::default();
+                    for (b, lane) in lanes.as_mut()[..count].iter_mut().enumerate() {
+                        // SAFETY: the matrix has row from + b and column i.
+                        *lane = unsafe { *x.at(from + b, i) };
+                    }
+                    // SAFETY: an array has the lanes of a block.
+                    let mut v = unsafe { S::load(lanes.as_ref().as_ptr()) };
+                    finite.see(v);
+                    if let Some((shift, scale)) = transform {
+                        v = v.sub(S::splat(shift[i])).mul(S::splat(scale[i]));
+                        finite.see(v);
+                        // Whatever fills up starts as 0.
+                        let mut lanes = v.to_array();
+                        lanes.as_mut()[count..].fill(T::ZERO);
+                        // SAFETY: as above.
+                        v = unsafe { S::load(lanes.as_ref().as_ptr()) };
+                    }
+                    let out = &mut passes.z[i * n + from..][..T::LANES];
+                    // SAFETY: `out` has the lanes of a block.
+                    unsafe { v.store(out.as_mut_ptr()) };
+                }
+            }
+            finite.ok()
+        }
+    }
+    assert!(transform.is_none_or(|(a, b)| a.len() == x.cols && b.len() == x.cols));
+    assert!(passes.n == x.rows.next_multiple_of(T::LANES));
+    T::dispatch(exec.level, Load(x, transform, passes))
+}
+
 /// Factors of a product of slopes whose logarithm is taken at once, as in `pointwise`.
-const LOG_GROUP: usize = 4;
+const LOG_GROUP: usize = 6;
 
 /// `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)`; c holds u, or y if `keep_y`. Adds each sample's
 /// `sum log s'` to `log_slopes`. The first layer whose numbers are not finite, if any.
