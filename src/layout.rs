@@ -196,9 +196,10 @@ pub(crate) struct Parts {
     pub inverse_transposes: usize,
     /// Order of the small determinants, `min(B, D)`, or D for small networks.
     pub small: usize,
-    /// E of every layer, and its moments: small networks.
+    /// E of every layer, its moments, and the directions of the parameters: small networks.
     pub products: usize,
     pub moments: usize,
+    pub directions: usize,
 }
 
 impl Parts {
@@ -219,6 +220,7 @@ impl Parts {
             small: if is_small(config) { d } else { usize::min(b, d) },
             products: when(is_small(config), l * d * d),
             moments: when(is_small(config), l * 3 * d),
+            directions: when(is_small(config), network),
         }
     }
 }

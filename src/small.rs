@@ -14,9 +14,10 @@ use crate::config::{Bias, Config, Gradient};
 use crate::forward::diverged;
 use crate::relative::Norms;
 use crate::session::{Scalar, Session};
-use crate::simd::matrix::Mat;
+use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Net, Passes};
 use crate::status::Result;
+use crate::update::{Direction, Moments, Pace, RATE};
 use crate::workspace::Work;
 
 /// The workspace as it is packed, for `n` samples.
@@ -51,14 +52,7 @@ impl<T: Scalar> Session<'_, T> {
         self.work.weights[rows..n].fill(T::ZERO);
         self.work.log_slopes[..n].fill(0.0);
         let keep_y = matches!(self.config.bias, Bias::Affine | Bias::Projected);
-        let net = Net {
-            params,
-            dim: self.config.dim,
-            layers: self.config.layers,
-            bias: self.config.has_bias(),
-            curve: self.curve,
-            activated: self.config.layers - usize::from(!self.config.final_activation),
-        };
+        let net = self.net(params);
         let (stride, transform) = (self.rows.layer, self.transform(params));
         let mut packed = passes(&mut self.work, stride, n);
         if !T::small_load(exec, x, transform, &mut packed) {
@@ -77,6 +71,17 @@ impl<T: Scalar> Session<'_, T> {
         }
         self.sum_packed(rows);
         Ok(())
+    }
+
+    fn net<'p>(&self, params: &'p [T]) -> Net<'p, T> {
+        Net {
+            params,
+            dim: self.config.dim,
+            layers: self.config.layers,
+            bias: self.config.has_bias(),
+            curve: self.curve,
+            activated: self.config.layers - usize::from(!self.config.final_activation),
+        }
     }
 
     /// A caller's density, a sample at a time.
@@ -197,6 +202,59 @@ impl<T: Scalar> Session<'_, T> {
         let w = &mut self.work;
         w.products[k * d * d..][..d * d].iter_mut().for_each(|e| *e = *e * half);
         w.moments[3 * k * d..][..d].iter_mut().for_each(|m| *m = *m * half);
+    }
+
+    /// Moves all parameters: `W' = S W + M W` and the like for structured steps, otherwise along
+    /// `M W + diag W` by the optimiser's rule, in one pass over all layers.
+    pub(crate) fn commit_packed(&mut self, params: &mut [T], pace: &Pace<T>) {
+        let (d, exec) = (self.config.dim, self.exec);
+        let (structured, own_bias) = (self.is_structured(), self.bias_keeps_own());
+        let net = self.net(params);
+        let w = &mut self.work;
+        T::small_directions(exec, &net, w.products, w.moments, w.directions);
+        for k in 0..self.config.layers {
+            let diagonal = &w.diagonal[k * d..][..d];
+            let range = self.layout.weight(k);
+            let old = params[range.clone()].chunks_exact_mut(d);
+            let mut largest = T::ZERO;
+            for ((old, new), s) in old.zip(w.directions[range].chunks_exact_mut(d)).zip(diagonal) {
+                for (old, new) in old.iter_mut().zip(new) {
+                    *new = *s * *old + *new;
+                    if structured {
+                        *old = *new;
+                        let size = if *new < T::ZERO { -*new } else { *new };
+                        largest = if largest < size { size } else { largest };
+                    }
+                }
+            }
+            self.state.weight_max[k] = largest.to_f64();
+            let range = self.layout.bias(k);
+            let old = params[range.clone()].iter_mut();
+            for ((old, new), s) in old.zip(&mut w.directions[range]).zip(diagonal) {
+                let share = match (own_bias, structured) {
+                    (true, _) => *s,
+                    (false, true) => T::ONE,
+                    (false, false) => T::ZERO,
+                };
+                *new = share * *old + *new;
+                if structured {
+                    *old = *new;
+                }
+            }
+        }
+        if structured {
+            return;
+        }
+        let n = self.layout.network_len();
+        let rate = w.plan[RATE];
+        let state = &mut self.state;
+        let mut moments = Moments::of(state.first_moment, state.second_moment);
+        let (none, base) = (Mat::new(&[], 0, 1), Some((Mat::new(w.directions, 1, n), T::ONE)));
+        let right = Mat::new(&[], 0, n);
+        let direction = Direction { left: none, right, rows: &[T::ZERO], base };
+        let matrix = MatMut::new(&mut params[..n], 1, n);
+        let max = direction.ascend(exec, matrix, 0..n, rate, pace, &mut moments);
+        state.weight_max.fill(max);
     }
 
     /// `S + M` in `work.small`, M being the scaled E.

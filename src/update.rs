@@ -14,7 +14,7 @@ use crate::workspace::{HEADER_AGE, HEADER_STEP, PLAN};
 const MAX_HALVINGS: u32 = 20;
 
 /// Indices into a layer's plan.
-const RATE: usize = 0;
+pub(crate) const RATE: usize = 0;
 const LOG_DET_CHANGE: usize = 1;
 const DIRECTION_BOUND: usize = 2;
 
@@ -308,8 +308,13 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn commit(&mut self, params: &mut [T], rows: usize) {
         let exact = self.config.exact_log_det();
         let pace = self.pace();
+        if self.packed {
+            self.commit_packed(params, &pace);
+        }
         for k in 0..self.config.layers {
-            self.commit_layer(params, k, rows, &pace);
+            if !self.packed {
+                self.commit_layer(params, k, rows, &pace);
+            }
             if exact {
                 self.state.log_det[k] += self.work.plan[k * PLAN + LOG_DET_CHANGE];
             }
@@ -337,26 +342,14 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let rate = self.work.plan[k * PLAN + RATE];
         let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
-        if self.packed {
-            self.work.weight.copy_from_slice(&params[weight.clone()]);
-            self.work.coefficients[0] = T::ONE;
-        } else {
-            self.bias_coefficients(&params[bias.clone()], k, rows);
-        }
-        let packed = self.packed;
+        self.bias_coefficients(&params[bias.clone()], k, rows);
         let structured = self.is_structured();
         let (exec, config, rows_of) = (self.exec, self.config, self.rows);
         let own_bias = self.bias_keeps_own();
         let (w, state) = (&mut self.work, &mut self.state);
         let diagonal = &w.diagonal[k * d..][..d];
         let factors = Factors::of(&config, [w.delta, w.p, w.inputs]);
-        let [left, right, bias_left] = if packed {
-            let products = Mat::new(&w.products[k * d * d..][..d * d], d, d);
-            let mean = Mat::new(&w.moments[3 * k * d..][..d], 1, d);
-            [products, Mat::new(w.weight, d, d), mean]
-        } else {
-            factors.in_turn().map(|x| rows_of.of(x, k, rows))
-        };
+        let [left, right, bias_left] = factors.in_turn().map(|x| rows_of.of(x, k, rows));
         let matrix = MatMut::new(&mut params[weight.clone()], d, d);
         let mut moments = Moments::of(state.first_moment, state.second_moment);
         let max = if structured {
@@ -372,7 +365,7 @@ impl<T: Scalar> Session<'_, T> {
             return;
         }
         // b moves by sum_b f_b left_b; the affine rule adds its own share of b.
-        let f = Mat::new(&w.coefficients[..bias_left.rows], bias_left.rows, 1);
+        let f = Mat::new(&w.coefficients[..rows], rows, 1);
         if structured {
             let b = &mut params[bias];
             if own_bias {

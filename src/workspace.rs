@@ -206,10 +206,10 @@ pub(crate) struct Work<'m, T> {
     pub pivots: &'m mut [u64],
     /// Per layer: the rate used, the change of the log-determinant, a bound on the direction.
     pub plan: &'m mut [f64],
-    /// For small networks: E of every layer, then its moments, and a copy of a weight.
+    /// For small networks: E of every layer, its moments, and the directions of all parameters.
     pub products: &'m mut [T],
     pub moments: &'m mut [T],
-    pub weight: &'m mut [T],
+    pub directions: &'m mut [T],
     /// For the ordinary gradient: `W_k^-T`, and an LU factorisation with its panel.
     pub inverse_transposes: &'m mut [T],
     pub lu: &'m mut [T],
@@ -252,7 +252,7 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             plan: c.take(PLAN * l),
             products: c.take(parts.products),
             moments: c.take(parts.moments),
-            weight: c.take(when(parts.products > 0, d * d)),
+            directions: c.take(parts.directions),
             inverse_transposes: c.take(parts.inverse_transposes),
             lu: c.take(when(ordinary, d * d)),
             panel: c.take(when(ordinary || tracked, panel_len(d).max(d * b.min(d)))),

@@ -117,6 +117,10 @@ impl<T: Real> Kernel<T> for Chain<'_, T> {
 
 /// The largest magnitude, infinite if an element is NaN or infinite.
 pub(crate) fn max_abs<T: Real>(exec: Exec, x: &[T]) -> f64 {
+    if x.len() <= T::LANES {
+        let size = |v: &T| if v.is_finite() { libm::fabs(v.to_f64()) } else { f64::INFINITY };
+        return x.iter().map(size).fold(0.0, f64::max);
+    }
     struct MaxAbs<'a, T>(&'a [T]);
     impl<T: Real> Kernel<T> for MaxAbs<'_, T> {
         type Output = f64;

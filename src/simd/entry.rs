@@ -116,6 +116,13 @@ kernels! {
         = small::small_backward;
     fn small_sums(exec: Exec, shape: (usize, usize), passes: &mut Passes<Self>)
         = small::small_sums;
+    fn small_directions(
+        exec: Exec,
+        net: &Net<Self>,
+        products: &[Self],
+        moments: &[Self],
+        out: &mut [Self],
+    ) = small::small_directions;
     fn preimages(exec: Exec, curve: Curve<Self>, targets: &mut [Self]) -> Preimage
         = newton::invert;
 }

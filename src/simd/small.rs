@@ -73,30 +73,27 @@ pub(crate) fn small_load<T: Real>(
             let Load(x, transform, passes) = self;
             let n = passes.n;
             let mut finite = Finite::<S>::new();
-            for from in (0..n).step_by(T::LANES) {
-                let count = T::LANES.min(x.rows - from);
+            let z = &mut passes.z[..x.cols * n];
+            for b in 0..x.rows {
                 for i in 0..x.cols {
-                    let mut lanes = T::Array::default();
-                    for (b, lane) in lanes.as_mut()[..count].iter_mut().enumerate() {
-                        // SAFETY: the matrix has row from + b and column i.
-                        *lane = unsafe { *x.at(from + b, i) };
-                    }
-                    // SAFETY: an array has the lanes of a block.
-                    let mut v = unsafe { S::load(lanes.as_ref().as_ptr()) };
+                    // SAFETY: the matrix has row b and column i.
+                    z[i * n + b] = unsafe { *x.at(b, i) };
+                }
+            }
+            for (i, feature) in z.chunks_exact_mut(n).enumerate() {
+                feature[x.rows..].fill(T::ZERO);
+                for block in feature.chunks_exact_mut(T::LANES) {
+                    // SAFETY: a chunk has the lanes of a block.
+                    let mut v = unsafe { S::load(block.as_ptr()) };
                     finite.see(v);
                     if let Some((shift, scale)) = transform {
                         v = v.sub(S::splat(shift[i])).mul(S::splat(scale[i]));
                         finite.see(v);
-                        // Whatever fills up starts as 0.
-                        let mut lanes = v.to_array();
-                        lanes.as_mut()[count..].fill(T::ZERO);
                         // SAFETY: as above.
-                        v = unsafe { S::load(lanes.as_ref().as_ptr()) };
+                        unsafe { v.store(block.as_mut_ptr()) };
                     }
-                    let out = &mut passes.z[i * n + from..][..T::LANES];
-                    // SAFETY: `out` has the lanes of a block.
-                    unsafe { v.store(out.as_mut_ptr()) };
                 }
+                feature[x.rows..].fill(T::ZERO);
             }
             finite.ok()
         }
@@ -356,4 +353,33 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
             Dots { x, y, out: &out, lower: false, from: 0, to: d }.run::<S>();
         }
     }
+}
+
+/// `M W` of every layer, with M^T in `products`, and the biases' directions from `moments`: laid
+/// out as the parameters.
+pub(crate) fn small_directions<T: Real>(
+    exec: Exec,
+    net: &Net<T>,
+    products: &[T],
+    moments: &[T],
+    out: &mut [T],
+) {
+    struct Directions<'a, T>(&'a Net<'a, T>, &'a [T], &'a [T], &'a mut [T]);
+    impl<T: Real> Kernel<T> for Directions<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            let Directions(net, products, moments, out) = self;
+            let d = net.dim;
+            let layer = d * d + if net.bias { d } else { 0 };
+            for (k, out) in out.chunks_exact_mut(layer).enumerate() {
+                let (weight, bias) = out.split_at_mut(d * d);
+                let m = Coefficients::columns(Mat::new(&products[k * d * d..][..d * d], d, d));
+                let sink = Store::one(MatMut::new(weight, d, d));
+                strips::<T, S, _>(m, net.weight(k), &sink);
+                bias.copy_from_slice(&moments[3 * k * d..][..bias.len()]);
+            }
+        }
+    }
+    T::dispatch(exec.level, Directions(net, products, moments, out))
 }
