@@ -17,6 +17,8 @@ mod elementwise;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
+#[cfg(feature = "measure")]
+pub mod peak;
 mod pointwise;
 mod portable;
 mod product;

@@ -1,0 +1,61 @@
+//! For benches only: the machine's limits, and the products of a step by themselves. Not part
+//! of the API.
+#![allow(missing_docs)]
+
+pub use crate::simd::peak;
+
+use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::ops::{self, AdamConstants, Ascend, Rule, Scaled};
+use crate::simd::{Level, Real};
+
+/// Forward: `out = X Y^T`, X of `rows` and Y of as many rows as fit, each `terms` long.
+pub fn dots<T: Real>(level: Level, rows: usize, terms: usize, x: &[T], y: &[T], out: &mut [T]) {
+    let n = y.len() / terms;
+    let (x, y) = (Mat::new(x, rows, terms), Mat::new(y, n, terms));
+    ops::dots(level.resolve(), x, y, MatMut::new(out, rows, n));
+}
+
+/// One side of the backward pass: `out = C X`, C of `rows` rows, X square of order `dim`.
+pub fn multiply<T: Real>(level: Level, rows: usize, dim: usize, c: &[T], x: &[T], out: &mut [T]) {
+    let (c, x) = (Mat::new(c, rows, dim), Mat::new(x, dim, dim));
+    ops::multiply(level.resolve(), c, x, MatMut::new(out, rows, dim));
+}
+
+/// Both sides with one read of X.
+pub fn multiply_both<T: Real>(
+    level: Level,
+    rows: usize,
+    dim: usize,
+    c: [&[T]; 2],
+    x: &[T],
+    out: [&mut [T]; 2],
+) {
+    let [c0, c1] = c.map(|c| Mat::new(c, rows, dim));
+    let [out0, out1] = out.map(|out| MatMut::new(out, rows, dim));
+    ops::multiply_both(level.resolve(), (c0, out0), (c1, out1), Mat::new(x, dim, dim));
+}
+
+/// `W = diag(scale) W + A^T P`, in place: what SGD and natural steps do.
+pub fn update<T: Real>(level: Level, rows: usize, a: &[T], p: &[T], scale: &[T], w: &mut [T]) {
+    let dim = scale.len();
+    let (a, p) = (Mat::new(a, rows, dim), Mat::new(p, rows, dim));
+    ops::update(level.resolve(), a, p, Scaled { w: MatMut::new(w, dim, dim), rows: scale });
+}
+
+/// The same with Adam's rule: both moments in the same sweep.
+pub fn update_adam<T: Real>(
+    level: Level,
+    rows: usize,
+    a: &[T],
+    p: &[T],
+    scale: &[T],
+    [w, m, v]: [&mut [T]; 3],
+) {
+    let dim = scale.len();
+    let (a, p) = (Mat::new(a, rows, dim), Mat::new(p, rows, dim));
+    let [beta1, beta2, epsilon, rate] = [0.9, 0.999, 1e-8, 1e-6].map(T::from_f64);
+    let constants = AdamConstants { beta1, beta2, correction: [T::ONE; 2], epsilon };
+    let [w, m, v] = [w, m, v].map(|x| MatMut::new(x, dim, dim));
+    let rule = Rule::Adam { m, v, constants };
+    ops::update(level.resolve(), a, p, Ascend { w, rows: scale, base: None, rate, rule });
+}
