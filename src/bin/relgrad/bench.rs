@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use relgrad::{
     Activation, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Scalar, Session, Sizes,
 };
-use rand_core::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 
 use crate::Failure;

@@ -65,11 +65,14 @@ pub struct Floor {
     pub bound: String,
 }
 
-/// Seconds for each repeat of a loop; the best of them is kept, since others only slow it.
-const SPAN: f64 = 0.02;
-const REPEATS: usize = 8;
+/// Seconds for each repeat of a loop; the best of them is kept, since others only slow it. Short,
+/// so that some fall between the turns of others.
+const SPAN: f64 = 0.002;
+const REPEATS: usize = 80;
 /// Bytes to move between two looks at the clock.
-const BETWEEN: usize = 4 << 20;
+const BETWEEN: usize = 1 << 20;
+/// Numbers in a cache line; loops start at one.
+const LINE: usize = 16;
 
 impl Limits {
     /// All limits for each number of threads.
@@ -150,15 +153,26 @@ fn bandwidth(cache: Option<&Cache>, bytes: usize, threads: usize) -> Memory {
     let private = cache.is_some_and(|c| c.private);
     let all = |bytes| if private { bytes * threads } else { bytes };
     let each = all(bytes) / threads / size_of::<f32>();
-    let sweeps = (BETWEEN / bytes).max(1);
-    let moved = (sweeps * each * size_of::<f32>()) as f64;
+    let piece = each.min(BETWEEN / size_of::<f32>());
+    let sweeps = BETWEEN / size_of::<f32>() / piece;
     let gbs = |factor: f64, sweep: fn(&mut [f32])| {
-        let fill = || vec![1.0f32; each];
-        let rate = best_rate(threads, fill, |x| {
-            (0..sweeps).for_each(|_| sweep(black_box(x)));
-            factor * moved
-        });
-        rate / 1e9
+        let rate = best_rate(
+            threads,
+            || {
+                let x = vec![1.0f32; each + LINE];
+                let first = x.as_ptr().align_offset(LINE * size_of::<f32>());
+                (x, first, 0)
+            },
+            |(x, first, at)| {
+                // The next piece of a large working set, or a small one many times.
+                let from = if *at + piece > each { 0 } else { *at };
+                *at = from + piece;
+                let x = &mut x[*first..][from..*at];
+                (0..sweeps).for_each(|_| sweep(black_box(x)));
+                (sweeps * piece * size_of::<f32>()) as f64
+            },
+        );
+        factor * rate / 1e9
     };
     Memory {
         memory: cache.map_or("dram".into(), |c| format!("l{}", c.level)),
