@@ -2,8 +2,11 @@
 //! of the API.
 #![allow(missing_docs)]
 
+use alloc::vec;
+
 pub use crate::simd::peak;
 
+use crate::linalg::lu;
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{self, AdamConstants, Ascend, Rule, Scaled};
 use crate::simd::{Level, Real};
@@ -58,4 +61,15 @@ pub fn update_adam<T: Real>(
     let [w, m, v] = [w, m, v].map(|x| MatMut::new(x, dim, dim));
     let rule = Rule::Adam { m, v, constants };
     ops::update(level.resolve(), a, p, Ascend { w, rows: scale, base: None, rate, rule });
+}
+
+/// The inverse of the matrix `a` of order `n`, whose place its factors take, and
+/// `log|det A|`; `None` if it is singular.
+pub fn invert<T: Real>(level: Level, n: usize, a: &mut [T], out: &mut [T]) -> Option<f64> {
+    let level = level.resolve();
+    let mut panel = vec![T::ZERO; n * lu::PANEL];
+    let mut pivots = vec![0; n];
+    let determinant = lu::factor(level, a, n, &mut panel, &mut pivots)?;
+    lu::invert(level, a, &pivots, n, out);
+    Some(determinant.log_abs)
 }
