@@ -30,6 +30,7 @@ def ratios(results, path):
             for line in here:
                 at = sizes.index(line["cell"][:2]), batches.index(line["cell"][2])
                 grid[at] = line["ratio"].get(variant, np.nan)
+            axis.set_facecolor("0.92")
             # Doublings, so that twice as fast and half as fast are equally far from white.
             axis.imshow(np.log2(grid), cmap="RdYlGn", norm=TwoSlopeNorm(0, -2, 4), aspect="auto")
             for (i, j), ratio in np.ndenumerate(grid):
@@ -63,7 +64,7 @@ def cost(results, path):
     axis.set_ylabel("ms a step, 10 rows, 1 thread")
     axis.set_title(f"Cost against D; exponents fitted from D = {report.FIT_FROM}")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
     save(figure, path)
 
 

@@ -121,4 +121,6 @@ def prepare(variant, D, L, B):
 
 
 if __name__ == "__main__":
+    # So that the library itself is there before memory is looked at.
+    jax.block_until_ready(jnp.ones((2, 2)) @ jnp.ones((2, 2)))
     serve("jax", prepare)

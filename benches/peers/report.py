@@ -87,11 +87,12 @@ FIT_FROM = 256
 
 
 def exponents(line):
-    """The exponent of a curve; and net of cache levels, that is of the time over its limit."""
+    """The exponent of a curve; and net of cache levels: that of the time over its limit, which
+    grows as D^2 but for them (for relative gradients; None for others)."""
     fitted = [(D, r) for D, r in line if D >= FIT_FROM]
-    net = [(D, r["ms_median"] / r["limit_ms"]) for D, r in fitted if r.get("limit_ms")]
-    net = exponent(net)
-    return exponent([(D, r["ms_median"]) for D, r in fitted]), None if net is None else net + 2
+    square = [(D, r) for D, r in fitted if r.get("limit_ms") and r["variant"].startswith("relative")]
+    net = exponent([(D, D ** 2 * r["ms_median"] / r["limit_ms"]) for D, r in square])
+    return exponent([(D, r["ms_median"]) for D, r in fitted]), net
 
 
 def table_of(head, lines):

@@ -37,11 +37,14 @@ class Tables(unittest.TestCase):
         self.assertAlmostEqual(report.exponent([(D, 5 * D ** 2.5) for D in (256, 512, 4096)]), 2.5)
         self.assertIsNone(report.exponent([(1, 1)]))
         # Twice as slow a memory from 1024 on: no power of D.
-        line = [(D, dict(ms_median=slow * D ** 2, limit_ms=slow * D ** 2 / 3))
+        line = [(D, row("relgrad", "relative_adam", slow * D ** 2, limit_ms=slow * D ** 2 / 3))
                 for D, slow in ((64, 9), (256, 1), (512, 1), (1024, 2), (2048, 2))]
         raw, net = report.exponents(line)
         self.assertGreater(raw, 2.3)
         self.assertAlmostEqual(net, 2)
+        for _, r in line:
+            r["variant"] = "ordinary_adam"
+        self.assertEqual(report.exponents(line), (raw, None))
 
     def test_markdown_and_csv_have_every_cell(self):
         rows = [row(peer, variant, 1 + i, B=B) for B in (1, 10)
