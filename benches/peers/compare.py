@@ -11,7 +11,6 @@ import os
 import pathlib
 import platform
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -80,11 +79,12 @@ def our_case(variant, D, L, B):
             "--gradient", gradient, "--optimizer", optimizer.replace("grad", "none")]
 
 
-def best_variants(rival, L, compiled):
+def best_variants(rival, D, L):
     """Of each rival the variants that could be its best."""
-    if rival == "jax":
-        return ["relative_scan_adam"] if L >= 10 else ["relative_adam"]
-    if rival == "torch" and compiled and L < 10:
+    if rival == "jax" and L >= 10:
+        return ["relative_scan_adam"]
+    # Compiled, small products gain; many layers or large products take minutes to compile.
+    if rival == "torch" and L < 10 and D <= 256:
         return ["relative_adam", "relative_compiled_adam"]
     return ["relative_adam"]
 
@@ -119,8 +119,8 @@ def compare(args, cores, limits):
             theirs = []
             for rival in started:
                 # A process holds one step, so a second variant needs a second process.
-                for who, variant in zip((rival, extra), best_variants(rival.name, cell[1], extra)):
-                    theirs.append((who, variant))
+                for who, variant in zip((rival, extra), best_variants(rival.name, *cell[:2])):
+                    theirs += [(who, variant)] if who else []
             rows += time_cell(cell, ["relative_adam", "relative_natural"], theirs, args, threads, cores, limits)
         for rival in [*started, extra]:
             if rival:
@@ -136,7 +136,7 @@ CURVES = [("relgrad", "relative_natural", 8192), ("relgrad", "relative_adam", 81
 
 def cost(args, cores, limits):
     rows, jax = [], Rival("jax", 1, cores)
-    for D in args.curve:
+    for D in args.cost_dims:
         here = [(who, variant) for who, variant, most in CURVES if D <= most]
         ours = [v for who, v in here if who == "relgrad"]
         rows += time_cell((D, 2, 10), ours, [], args, 1, cores, limits)
@@ -148,7 +148,7 @@ def cost(args, cores, limits):
 
 def memory(args, cores):
     """Each in a process of its own, which does nothing else."""
-    D, L, B = args.memory_at, 2, 100
+    D, L, B = args.memory_dim, 2, 100
     rows = []
     for variant in ("relative_natural", "relative_sgd", "relative_adam"):
         rows += relgrad([*our_case(variant, D, L, B), "--budget", "0.01"], 1, cores)
@@ -181,16 +181,19 @@ def arguments():
     p.add_argument("--threads", type=numbers, default=[1, 2])
     p.add_argument("--dims", type=numbers, default=[16, 64, 256, 784, 2048, 5000])
     p.add_argument("--batches", type=numbers, default=[1, 10, 100])
+    p.add_argument("--cost-dims", type=numbers, default=[128, 256, 512, 1024, 2048, 4096, 8192])
+    p.add_argument("--memory-dim", type=int, default=5000)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--budget", type=float, default=0.4, help="seconds a turn")
-    p.add_argument("--compiled", action="store_true", help="time torch.compile too (needs a C++ compiler)")
+    p.add_argument("--compiled", action="store_true",
+                   help="time torch.compile for small networks too (needs a C++ compiler); records do")
     p.add_argument("--out", type=pathlib.Path, default=ROOT / "target/peers/latest")
     args = p.parse_args()
     args.cells = [(2, 100, 100)] + [(D, 2, B) for D in args.dims for B in args.batches]
-    args.curve, args.memory_at = [128, 256, 512, 1024, 2048, 4096, 8192], 5000
+    args.compiled |= args.record
     if args.quick:
         args.cells = [(2, 100, 100), (16, 2, 10), (256, 2, 10), (784, 2, 10), (784, 2, 100)]
-        args.curve, args.memory_at = [64, 128, 256, 512], 1000
+        args.cost_dims, args.memory_dim = [64, 128, 256, 512], 1000
         args.rounds, args.budget = 2, 0.1
     return args
 
@@ -203,6 +206,8 @@ def main():
         if threads > len(cores) or relgrad(probe, threads, cores) is None:
             print(f"{threads} threads: left out, {len(cores)} cores here and what relgrad takes", file=sys.stderr)
             args.threads.remove(threads)
+    if not args.threads:
+        sys.exit("no number of threads is left")
     args.out.mkdir(parents=True, exist_ok=True)
     limits = args.out / "limits.json"
     found = [one for threads in args.threads for one in relgrad(["--roofline"], threads, cores)]
