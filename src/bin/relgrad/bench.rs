@@ -183,11 +183,11 @@ fn time<T: Scalar>(
         other_cpu: samples.other_cpu.map(|c| round(c, 100.0)),
         dtype: dtype::<T>(),
         level: session.level().name(),
-        gflops: round(demand.flops / samples.median / 1e9, 100.0),
+        gflops: round(demand.flops / samples.median / 1e9, 1e4),
         limit_ms: floor.as_ref().map(|f| ms(f.seconds)),
         share: floor.as_ref().map(|f| round(f.seconds / samples.median, 1e4)),
         bound: floor.map(|f| f.bound),
-        params_mib: round(mib(sizes.params_len * size_of::<T>()), 1e3),
+        params_mib: round(mib(sizes.params_len * size_of::<T>()), 1e6),
         rss_base_mib: base.map(|m| round(m, 100.0)),
         rss_peak_mib: rss_peak_mib.map(|m| round(m, 100.0)),
     })
