@@ -49,7 +49,7 @@ def relgrad(arguments, threads, cores):
     if process.returncode:
         if "threads" in errors:
             return None
-        raise RuntimeError(f"{' '.join(command)}: {errors}")
+        raise RuntimeError(f"{' '.join(command)}: exit {process.returncode}: {errors}")
     return [json.loads(line) for line in out.splitlines()]
 
 
