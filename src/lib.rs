@@ -75,6 +75,9 @@ mod layout;
 mod likelihood;
 mod linalg;
 mod log_det;
+#[cfg(feature = "measure")]
+#[doc(hidden)]
+pub mod measure;
 mod names;
 #[cfg(feature = "alloc")]
 mod owned;

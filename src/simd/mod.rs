@@ -21,6 +21,8 @@ pub(crate) mod math;
 pub(crate) mod matrix;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+#[cfg(feature = "measure")]
+pub mod peak;
 mod pointwise;
 mod portable;
 mod product;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use relgrad::{Activation, Base, Bias, Gradient, Start};
+use relgrad::{Activation, Base, Bias, Gradient, Level, Start};
 
 /// Invertible networks by exact maximum likelihood, trained with relative gradients.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ pub enum Command {
     Train(Train),
     /// The log-likelihood of a data file under a model.
     Eval(Eval),
+    /// Time training steps on random data, and what the machine could do.
+    Bench(Bench),
 }
 
 #[derive(Args)]
@@ -95,6 +97,64 @@ pub struct Eval {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Every list stands for all its values; what is timed is their product.
+#[derive(Args)]
+pub struct Bench {
+    /// Features, a comma list.
+    #[arg(long, value_delimiter = ',', required_unless_present = "roofline")]
+    pub dim: Vec<usize>,
+    /// Layers, a comma list.
+    #[arg(long, value_delimiter = ',', default_value = "2")]
+    pub layers: Vec<usize>,
+    /// Rows of a step, a comma list.
+    #[arg(long, value_delimiter = ',', default_value = "10")]
+    pub batch: Vec<usize>,
+    /// Optimizers, a comma list; none times the gradient alone.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "adam")]
+    pub optimizer: Vec<TimedOptimizer>,
+    /// Gradients, a comma list.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "relative")]
+    pub gradient: Vec<GradientName>,
+    /// Precisions, a comma list.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    pub dtype: Vec<Dtype>,
+    /// Threads, a comma list.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    pub threads: Vec<usize>,
+    /// Instruction sets, a comma list: auto, or those of this processor.
+    #[arg(long, value_delimiter = ',', value_parser = level, default_value = "auto")]
+    pub level: Vec<Level>,
+    /// Seconds to spend on a case, and at least five steps.
+    #[arg(long, default_value_t = 0.8)]
+    pub budget: f64,
+    /// Measure the peak of multiply-adds and the bandwidth of each cache level first, by which
+    /// cases are then judged; all there is to do without --dim.
+    #[arg(long)]
+    pub roofline: bool,
+    /// Judge cases by what an earlier --roofline --json printed into this file.
+    #[arg(long, conflicts_with = "roofline")]
+    pub limits: Option<PathBuf>,
+    /// Print one JSON object a line instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn level(name: &str) -> Result<Level, String> {
+    let mut known = std::iter::once(Level::Auto).chain(Level::available());
+    known.find(|l| l.name() == name).ok_or_else(|| {
+        let have: Vec<_> = Level::available().map(Level::name).collect();
+        format!("must be auto or one that this processor has: {}", have.join(", "))
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum TimedOptimizer {
+    Sgd,
+    Adam,
+    Natural,
+    None,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

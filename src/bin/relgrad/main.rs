@@ -1,7 +1,10 @@
-//! The workbench: trains and evaluates models from data files.
+//! The workbench: trains and evaluates models from data files, times training steps.
 
 mod args;
+mod bench;
 mod eval;
+mod process;
+mod roofline;
 mod train;
 
 use clap::Parser;
@@ -14,6 +17,7 @@ fn main() -> ExitCode {
     let outcome = match args::Cli::parse().command {
         args::Command::Train(args) => train::run(&args),
         args::Command::Eval(args) => eval::run(&args),
+        args::Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,306 @@
+//! `relgrad bench`: whole training steps on random data, each beside the time that the
+//! machine's limits allow.
+
+use std::time::Instant;
+
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use relgrad::{
+    Activation, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar, Session,
+    Sizes,
+};
+use serde::Serialize;
+
+use crate::Failure;
+use crate::args::{Bench, Dtype, TimedOptimizer};
+use crate::process::{self, CpuTime};
+use crate::roofline::{Demand, Limits, dtype};
+
+/// Small, so that even a million steps on one batch leave a sound model.
+const RATE: f64 = 1e-6;
+
+/// One combination of the lists.
+#[derive(Clone, Copy)]
+struct Case {
+    config: Config,
+    optimizer: TimedOptimizer,
+    dtype: Dtype,
+    threads: usize,
+}
+
+/// One line of results.
+#[derive(Serialize)]
+struct Row {
+    peer: &'static str,
+    variant: String,
+    #[serde(rename = "D")]
+    dim: usize,
+    #[serde(rename = "L")]
+    layers: usize,
+    batch: usize,
+    threads: usize,
+    ms_median: f64,
+    ms_min: f64,
+    /// Samples that the median is of.
+    n: usize,
+    /// Processors that others kept busy meanwhile.
+    other_cpu: Option<f64>,
+    dtype: &'static str,
+    level: &'static str,
+    gflops: f64,
+    limit_ms: Option<f64>,
+    /// "flops", or the memory whose bandwidth is the limit.
+    bound: Option<String>,
+    /// `limit_ms / ms_median`.
+    share: Option<f64>,
+    params_mib: f64,
+    /// Memory in use before the first case, and the most during this one.
+    rss_base_mib: Option<f64>,
+    rss_peak_mib: Option<f64>,
+}
+
+pub fn run(args: &Bench) -> Result<(), Failure> {
+    if !(args.budget > 0.0 && args.budget.is_finite()) {
+        return Err(format!("budget: {}; must be above 0 seconds", args.budget).into());
+    }
+    let base = process::resident();
+    let cases = cases(args)?;
+    let mut limits = match &args.limits {
+        Some(path) => Limits::read(path)?,
+        None => Limits::default(),
+    };
+    if args.roofline {
+        let levels: Vec<Level> = Level::available().collect();
+        limits = Limits::measure(&args.threads, &levels);
+        limits.print(args.json)?;
+    }
+    if !args.json && !cases.is_empty() {
+        print_head();
+    }
+    for case in &cases {
+        let row = match case.dtype {
+            Dtype::F32 => time::<f32>(case, args.budget, &limits, base)?,
+            Dtype::F64 => time::<f64>(case, args.budget, &limits, base)?,
+        };
+        if args.json { println!("{}", serde_json::to_string(&row)?) } else { print(&row) }
+    }
+    Ok(())
+}
+
+/// The product of all lists, refused as a whole if one case is not possible.
+fn cases(args: &Bench) -> Result<Vec<Case>, Failure> {
+    let activation = Activation::SmoothLeakyRelu { a: 0.01 };
+    let config = Config { activation, ..Config::new(1, 1) };
+    let (optimizer, dtype) = (TimedOptimizer::None, Dtype::F32);
+    let one = vec![Case { config, optimizer, dtype, threads: 1 }];
+    let cases = spread(one, &args.dtype, |c, v| c.dtype = v);
+    let cases = spread(cases, &args.level, |c, v| c.config.level = v);
+    let cases = spread(cases, &args.threads, |c, v| c.threads = v);
+    let cases = spread(cases, &args.layers, |c, v| c.config.layers = v);
+    let cases = spread(cases, &args.dim, |c, v| c.config.dim = v);
+    let cases = spread(cases, &args.batch, |c, v| c.config.max_batch = v);
+    let cases = spread(cases, &args.gradient, |c, v| c.config.gradient = v.into());
+    let cases = spread(cases, &args.optimizer, |c, v| {
+        c.optimizer = v;
+        c.config.optimizer = match v {
+            TimedOptimizer::Adam => Optimizer::ADAM,
+            TimedOptimizer::Natural => Optimizer::NATURAL,
+            TimedOptimizer::Sgd | TimedOptimizer::None => Optimizer::SGD,
+        };
+    });
+    for case in &cases {
+        Sizes::of::<f64>(&case.config)?;
+    }
+    if let Some(none) = args.threads.iter().find(|t| **t == 0) {
+        return Err(format!("threads: {none}; must be at least 1").into());
+    }
+    Ok(cases)
+}
+
+/// Each case once for each value.
+fn spread<V: Copy>(cases: Vec<Case>, values: &[V], set: impl Fn(&mut Case, V)) -> Vec<Case> {
+    let each = |case: Case| {
+        values.iter().map({
+            let set = &set;
+            move |value| {
+                let mut case = case;
+                set(&mut case, *value);
+                case
+            }
+        })
+    };
+    cases.into_iter().flat_map(each).collect()
+}
+
+/// Builds the case's session and times its steps.
+fn time<T: Scalar>(
+    case: &Case,
+    budget: f64,
+    limits: &Limits,
+    base: Option<f64>,
+) -> Result<Row, Failure> {
+    let config = &case.config;
+    let sizes = Sizes::of::<T>(config)?;
+    process::reset_peak();
+    let mut params = vec![T::ZERO; sizes.params_len];
+    let mut state = AlignedBytes::new(sizes.state_bytes);
+    let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
+    let pool = Pool::new(case.threads)?;
+    let mut session = Session::new(config, &mut state, &mut workspace)?;
+    session.set_parallel((case.threads > 1).then_some(&pool));
+    // Unlike orthogonal weights, the identity costs nothing where D^3 is minutes; the first
+    // step makes it dense.
+    session.start_identity(&mut params)?;
+    let x: Vec<T> = random(config.dim * config.max_batch);
+    let batch = Batch::new(&x, config.max_batch);
+    let samples = if case.optimizer == TimedOptimizer::None {
+        let mut gradient = vec![T::ZERO; sizes.gradient_len];
+        measure(budget, || session.gradient(&params, &batch, &mut gradient).map(drop))?
+    } else {
+        measure(budget, || session.step(&mut params, &batch, RATE).map(drop))?
+    };
+    let rss_peak_mib = process::peak_resident();
+    let demand = demand::<T>(case, session.level());
+    let floor = limits.floor(&demand);
+    let ms = |seconds: f64| round(1e3 * seconds, 1e6);
+    Ok(Row {
+        peer: "relgrad",
+        variant: variant(case),
+        dim: config.dim,
+        layers: config.layers,
+        batch: config.max_batch,
+        threads: case.threads,
+        ms_median: ms(samples.median),
+        ms_min: ms(samples.min),
+        n: samples.n,
+        other_cpu: samples.other_cpu.map(|c| round(c, 100.0)),
+        dtype: dtype::<T>(),
+        level: session.level().name(),
+        gflops: round(demand.flops / samples.median / 1e9, 1e4),
+        limit_ms: floor.as_ref().map(|f| ms(f.seconds)),
+        share: floor.as_ref().map(|f| round(f.seconds / samples.median, 1e4)),
+        bound: floor.map(|f| f.bound),
+        params_mib: round(mib(sizes.params_len * size_of::<T>()), 1e6),
+        rss_base_mib: base.map(|m| round(m, 100.0)),
+        rss_peak_mib: rss_peak_mib.map(|m| round(m, 100.0)),
+    })
+}
+
+/// Unit variance, uniform.
+fn random<T: Scalar>(n: usize) -> Vec<T> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+    let unit = |bits: u64| (bits >> 11) as f64 / (1u64 << 53) as f64;
+    let mut next = || (2.0 * unit(random.next_u64()) - 1.0) * 3f64.sqrt();
+    (0..n).map(|_| T::from_f64(next())).collect()
+}
+
+struct Samples {
+    median: f64,
+    min: f64,
+    n: usize,
+    other_cpu: Option<f64>,
+}
+
+/// Seconds of warming up, and that a sample of short steps takes.
+const WARM: f64 = 0.1;
+const SAMPLE: f64 = 20e-6;
+/// However long a step takes.
+const LEAST_SAMPLES: usize = 5;
+
+/// Times `step` until the budget is spent. Short steps are timed several at a time, so that
+/// the clock does not count.
+fn measure(budget: f64, mut step: impl FnMut() -> relgrad::Result<()>) -> Result<Samples, Failure> {
+    let started = Instant::now();
+    let mut warm = 0u32;
+    while warm == 0 || started.elapsed().as_secs_f64() < WARM.min(budget) {
+        step()?;
+        warm += 1;
+    }
+    let once = started.elapsed().as_secs_f64() / f64::from(warm);
+    let steps = (SAMPLE / once).ceil().max(1.0);
+    let mut times = Vec::new();
+    let (cpu, started) = (CpuTime::now(), Instant::now());
+    while times.len() < LEAST_SAMPLES || started.elapsed().as_secs_f64() < budget {
+        let sample = Instant::now();
+        for _ in 0..steps as u64 {
+            step()?;
+        }
+        times.push(sample.elapsed().as_secs_f64() / steps);
+    }
+    let wall = started.elapsed().as_secs_f64();
+    let other_cpu = cpu.and_then(|c| c.others_since(wall));
+    times.sort_by(f64::total_cmp);
+    let (n, half) = (times.len(), times.len() / 2);
+    let median = if n % 2 == 1 { times[half] } else { 0.5 * (times[half - 1] + times[half]) };
+    Ok(Samples { median, min: times[0], n, other_cpu })
+}
+
+/// What the method must compute and move at least, by its products alone. Batches and the
+/// small determinants are left out.
+fn demand<T: Scalar>(case: &Case, level: Level) -> Demand {
+    let config = &case.config;
+    let [d, l, b] = [config.dim, config.layers, config.max_batch].map(|n| n as f64);
+    // Products of 2 B D^2 flops, without W_1^T delta_1 where it is not needed; reads of W by
+    // products.
+    let (products, reads, cubic) = match config.gradient {
+        Gradient::Relative => (4.0 * l - 1.0, 2.0, 0.0),
+        Gradient::Transposed => (4.0 * l, 3.0, 0.0),
+        // Besides, an inverse of each W.
+        Gradient::Ordinary => (3.0 * l - 1.0, 2.0, 2.0 * l * d * d * d),
+    };
+    // W, and the moments with it, read and written; or W read and its gradient written.
+    let (moments, updates) = match case.optimizer {
+        TimedOptimizer::Adam => (2.0, 6.0),
+        TimedOptimizer::Sgd | TimedOptimizer::Natural => (0.0, 2.0),
+        TimedOptimizer::None => (1.0, 2.0),
+    };
+    let matrices = l * d * d * size_of::<T>() as f64;
+    Demand {
+        dtype: dtype::<T>(),
+        level: level.name(),
+        threads: case.threads,
+        flops: products * 2.0 * b * d * d + cubic,
+        working_set: (1.0 + moments) * matrices,
+        read: reads * matrices,
+        update: updates * matrices,
+    }
+}
+
+fn variant(case: &Case) -> String {
+    let gradient = match case.config.gradient {
+        Gradient::Relative => "relative",
+        Gradient::Transposed => "transposed",
+        Gradient::Ordinary => "ordinary",
+    };
+    let optimizer = match case.optimizer {
+        TimedOptimizer::Sgd => "sgd",
+        TimedOptimizer::Adam => "adam",
+        TimedOptimizer::Natural => "natural",
+        TimedOptimizer::None => "grad",
+    };
+    format!("{gradient}_{optimizer}")
+}
+
+fn round(x: f64, steps: f64) -> f64 {
+    (x * steps).round() / steps
+}
+
+fn mib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn print_head() {
+    let [d, l, b, threads, variant] = ["D", "L", "B", "threads", "variant"];
+    print!("{d:>6} {l:>4} {b:>5} {threads:>7}  {variant:<18} {:>5} {:>7}", "dtype", "level");
+    print!(" {:>11} {:>11} {:>8}", "ms median", "ms min", "GFLOP/s");
+    println!(" {:>6} {:>6} {:>10} {:>6}", "limit", "share", "peak MiB", "other");
+}
+
+fn print(row: &Row) {
+    let figure = |x: Option<f64>, digits| x.map_or("-".into(), |x| format!("{x:.digits$}"));
+    print!("{:>6} {:>4} {:>5} {:>7}", row.dim, row.layers, row.batch, row.threads);
+    print!("  {:<18} {:>5} {:>7}", row.variant, row.dtype, row.level);
+    print!(" {:>11.5} {:>11.5} {:>8.2}", row.ms_median, row.ms_min, row.gflops);
+    print!(" {:>6} {:>6}", row.bound.as_deref().unwrap_or("-"), figure(row.share, 2));
+    println!(" {:>10} {:>6}", figure(row.rss_peak_mib, 1), figure(row.other_cpu, 2));
+}

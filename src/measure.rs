@@ -1,0 +1,81 @@
+//! For benches only: the machine's limits, and the products of a step by themselves. Not part
+//! of the API.
+#![allow(missing_docs)]
+
+use alloc::vec;
+
+pub use crate::simd::peak;
+
+use crate::linalg::lu;
+use crate::parallel::Exec;
+use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::ops::{Adam, Ascend, Scaled};
+use crate::simd::{Level, Real};
+
+/// One thread, on this level.
+fn on(level: Level) -> Exec<'static> {
+    Exec::serial(level.resolve())
+}
+
+/// Forward: `out = X Y^T`, X of `rows` and Y of as many rows as fit, each `terms` long.
+pub fn dots<T: Real>(level: Level, rows: usize, terms: usize, x: &[T], y: &[T], out: &mut [T]) {
+    let n = y.len() / terms;
+    let (x, y) = (Mat::new(x, rows, terms), Mat::new(y, n, terms));
+    T::dots(on(level), x, y, MatMut::new(out, rows, n));
+}
+
+/// One side of the backward pass: `out = C X`, C of `rows` rows, X square of order `dim`.
+pub fn multiply<T: Real>(level: Level, rows: usize, dim: usize, c: &[T], x: &[T], out: &mut [T]) {
+    let (c, x) = (Mat::new(c, rows, dim), Mat::new(x, dim, dim));
+    T::multiply(on(level), c, x, MatMut::new(out, rows, dim));
+}
+
+/// Both sides with one read of X.
+pub fn multiply_both<T: Real>(
+    level: Level,
+    rows: usize,
+    dim: usize,
+    c: [&[T]; 2],
+    x: &[T],
+    out: [&mut [T]; 2],
+) {
+    let [c0, c1] = c.map(|c| Mat::new(c, rows, dim));
+    let [out0, out1] = out.map(|out| MatMut::new(out, rows, dim));
+    T::multiply_both(on(level), (c0, out0), (c1, out1), Mat::new(x, dim, dim));
+}
+
+/// `W = diag(scale) W + A^T P`, in place: what SGD and natural steps do.
+pub fn update<T: Real>(level: Level, rows: usize, a: &[T], p: &[T], scale: &[T], w: &mut [T]) {
+    let dim = scale.len();
+    let (a, p) = (Mat::new(a, rows, dim), Mat::new(p, rows, dim));
+    T::scaled(on(level), a, p, &Scaled { w: MatMut::new(w, dim, dim), rows: scale });
+}
+
+/// The same with Adam's rule: both moments in the same sweep.
+pub fn update_adam<T: Real>(
+    level: Level,
+    rows: usize,
+    a: &[T],
+    p: &[T],
+    scale: &[T],
+    [w, m, v]: [&mut [T]; 3],
+) {
+    let dim = scale.len();
+    let (a, p) = (Mat::new(a, rows, dim), Mat::new(p, rows, dim));
+    let decay = [[0.9, 0.1], [0.999, 0.001]].map(|pair| pair.map(T::from_f64));
+    let [w, m, v] = [w, m, v].map(|x| MatMut::new(x, dim, dim));
+    let rule = Adam { m, v, decay, epsilon: T::from_f64(1e-8) };
+    let factor = T::from_f64(1e-6);
+    T::adam(on(level), a, p, &Ascend { w, rows: scale, base: None, factor, rule });
+}
+
+/// The inverse of the matrix `a` of order `n`, whose place its factors take, and
+/// `log|det A|`; `None` if it is singular.
+pub fn invert<T: Real>(level: Level, n: usize, a: &mut [T], out: &mut [T]) -> Option<f64> {
+    let exec = on(level);
+    let mut panel = vec![T::ZERO; lu::panel_len(n)];
+    let mut pivots = vec![0; n];
+    let determinant = lu::factor(exec, a, n, &mut panel, &mut pivots)?;
+    lu::invert(exec, a, &pivots, n, &mut panel, out);
+    Some(determinant.log_abs)
+}
