@@ -14,6 +14,7 @@ mod avx2;
 mod avx512;
 mod block;
 mod elementwise;
+mod eliminate;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
@@ -32,6 +33,7 @@ pub use real::Real;
 pub(crate) mod ops {
     //! The loops, as safe functions on slices.
     pub(crate) use super::elementwise::*;
+    pub(crate) use super::eliminate::*;
     pub(crate) use super::pointwise::*;
     pub(crate) use super::product::*;
     pub(crate) use super::sink::*;
