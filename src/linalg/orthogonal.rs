@@ -4,23 +4,27 @@ use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{dots, rescale, subtract_product};
 use crate::simd::{Level, Real};
 
+/// So many rows are one band.
+const FEW: usize = 64;
+
 /// Makes the rows of the `n x n` matrix `q` orthonormal, O(4 n^3); Gaussian rows become a
 /// Haar-distributed rotation or reflection. `scratch` has `n` numbers. False if rows are
 /// dependent.
 ///
 /// A band of about sqrt(n) rows goes against the rows before it as many at a time, so that the
-/// coefficients fit into the scratch, then against itself a row at a time.
+/// coefficients fit into the scratch, then against itself a row at a time; few rows are one band.
 pub(crate) fn orthonormalize<T: Real>(
     level: Level,
     q: &mut [T],
     n: usize,
     scratch: &mut [T],
 ) -> bool {
-    let height = n.isqrt();
+    let height = if n <= FEW { n } else { n.isqrt() };
     for from in (0..n).step_by(height) {
         let (done, rest) = q.split_at_mut(from * n);
         let band = &mut rest[..height.min(n - from) * n];
-        for _ in 0..2 {
+        // Once is enough for the first, which has nothing before it.
+        for _ in 0..usize::min(2, 1 + from) {
             for basis in done.chunks(height * n) {
                 project_out(level, basis, band, n, scratch);
             }
