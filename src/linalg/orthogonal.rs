@@ -42,16 +42,16 @@ fn orthonormalize_band<T: Real>(level: Level, band: &mut [T], n: usize, scratch:
         let row = &mut rest[..n];
         for _ in 0..2 {
             project_out(level, done, row, n, scratch);
+            let mut square = [T::ZERO];
+            let v = Mat::new(row, 1, n);
+            dots(level, v, v, MatMut::new(&mut square, 1, 1));
+            let norm = libm::sqrt(square[0].to_f64());
+            if norm < 1e-100 || !norm.is_finite() {
+                return false;
+            }
+            let scale = [T::from_f64(1.0 / norm)];
+            rescale(level, MatMut::new(row, 1, n), Some(&scale), None);
         }
-        let mut square = [T::ZERO];
-        let v = Mat::new(row, 1, n);
-        dots(level, v, v, MatMut::new(&mut square, 1, 1));
-        let norm = libm::sqrt(square[0].to_f64());
-        if norm < 1e-100 || !norm.is_finite() {
-            return false;
-        }
-        let scale = [T::from_f64(1.0 / norm)];
-        rescale(level, MatMut::new(row, 1, n), Some(&scale), None);
     }
     true
 }

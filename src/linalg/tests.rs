@@ -199,6 +199,15 @@ fn inverses_and_solutions() {
 }
 
 #[test]
+fn logarithms_of_any_product() {
+    let values = [1e200, -1e180, f64::MIN_POSITIVE, 3.0, 1e-99, 1e-99, 1e-99, -5e-324, f64::MAX];
+    let expected: f64 = values.iter().map(|v| v.abs().ln()).sum();
+    assert!((lu::log_abs_product(values.into_iter()) - expected).abs() < 1e-12);
+    assert_eq!(lu::log_abs_product([2.0, 0.0].into_iter()), f64::NEG_INFINITY);
+    assert!(lu::log_abs_product([2.0, f64::NAN].into_iter()).is_nan());
+}
+
+#[test]
 fn permutations_are_exact() {
     for n in sizes() {
         let p = Noise(n as u64).permutation(n);
