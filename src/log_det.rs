@@ -25,7 +25,7 @@ impl<T: Scalar> Session<'_, T> {
         let small = &mut w.small[..n * n];
         let mut determinant = lu::factor(self.exec, small, n, w.small_panel, w.pivots)?;
         if rows < self.config.dim && !self.packed {
-            determinant.log_abs += log_abs_product(diagonal);
+            determinant.log_abs += lu::log_abs_product(diagonal.iter().map(|s| s.to_f64()));
         }
         Some(determinant)
     }
@@ -111,17 +111,4 @@ impl<T: Scalar> Session<'_, T> {
             }
         }
     }
-}
-
-/// `sum log|s_i|`, with one logarithm for as many factors as fit into the exponent.
-fn log_abs_product<T: Scalar>(s: &[T]) -> f64 {
-    let (mut sum, mut product) = (0.0, 1.0f64);
-    for v in s {
-        product *= libm::fabs(v.to_f64());
-        if !(1e-100..1e100).contains(&product) {
-            sum += libm::log(product);
-            product = 1.0;
-        }
-    }
-    sum + libm::log(product)
 }

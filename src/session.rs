@@ -217,7 +217,7 @@ impl<'m, T: Scalar> Session<'m, T> {
             if self.config.track_inverse {
                 s.matrix.iter_mut().zip(w).for_each(|(m, w)| *m = w.to_f64());
                 lu::factor(self.exec, s.matrix, d, s.panel, s.pivots).ok_or_else(|| singular(k))?;
-                let error = self.refresh_inverse(k, w, s.matrix, s.pivots, s.row, known);
+                let error = self.refresh_inverse(k, w, s.matrix, s.pivots, s.panel, known);
                 refresh.inverse_error = refresh.inverse_error.max(error);
             }
         }
@@ -225,27 +225,33 @@ impl<'m, T: Scalar> Session<'m, T> {
         Ok(refresh)
     }
 
-    /// Replaces layer `k`'s tracked inverse by the one from its factorisation, column by column;
-    /// returns how far the old one was off.
+    /// Replaces layer `k`'s tracked inverse by the one from its factorisation, some columns at
+    /// a time in `panel`; returns how far the old one was off.
     fn refresh_inverse(
         &mut self,
         k: usize,
         w: &[T],
         lu: &[f64],
         pivots: &[u64],
-        column: &mut [f64],
+        panel: &mut [f64],
         known: bool,
     ) -> f64 {
         let d = self.config.dim;
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
         let rows = &mut self.work.panel[..];
         let error = if known { lu::inverse_error(self.exec, w, inverse, d, rows) } else { 0.0 };
-        for j in 0..d {
-            column[..d].fill(0.0);
-            column[j] = 1.0;
-            lu::solve(self.exec, lu, pivots, d, &mut column[..d], 1);
-            for (i, v) in column[..d].iter().enumerate() {
-                inverse[i * d + j] = T::from_f64(*v);
+        for from in (0..d).step_by(lu::PANEL) {
+            let width = lu::PANEL.min(d - from);
+            let columns = &mut panel[..d * width];
+            columns.fill(0.0);
+            columns[from * width..]
+                .iter_mut()
+                .step_by(width + 1)
+                .take(width)
+                .for_each(|v| *v = 1.0);
+            lu::solve(self.exec, lu, pivots, d, columns, width);
+            for (row, values) in inverse.chunks_exact_mut(d).zip(columns.chunks_exact(width)) {
+                row[from..].iter_mut().zip(values).for_each(|(w, v)| *w = T::from_f64(*v));
             }
         }
         error

@@ -16,8 +16,11 @@ use core::ops::Range;
 pub(crate) const PANEL: usize = 64;
 /// The largest order that is factored without kernels.
 pub(crate) const PLAIN: usize = 16;
-/// Where the halving of triangles ends.
-const NARROW: usize = 4;
+/// Rows at which the halving of triangles ends.
+const SHORT: usize = 4;
+/// Columns at which the halving of panels ends; so few numbers in all are not halved either.
+const NARROW: usize = 8;
+const SMALL: usize = 1024;
 
 /// How many numbers of scratch [`factor`] and [`invert`] need for order `n`.
 pub(crate) const fn panel_len(n: usize) -> usize {
@@ -43,7 +46,7 @@ pub(crate) fn factor<T: Real>(
     if n <= PLAIN {
         return factor_plainly(a, n, pivots);
     }
-    let mut determinant = Determinant { negative: false, log_abs: 0.0 };
+    let mut negative = false;
     let (panel, columns) = panel.split_at_mut(panel_len(n) / 2);
     for from in (0..n).step_by(PANEL) {
         let width = PANEL.min(n - from);
@@ -70,9 +73,7 @@ pub(crate) fn factor<T: Real>(
         let pivots = &mut pivots[from..to];
         factor_columns(exec, columns, rows, 0..width, pivots, rest)?;
         for (j, p) in pivots.iter().enumerate() {
-            let pivot = columns[j * rows + j];
-            determinant.negative ^= (*p as usize != j) ^ (pivot < T::ZERO);
-            determinant.log_abs += libm::log(libm::fabs(pivot.to_f64()));
+            negative ^= (*p as usize != j) ^ (columns[j * rows + j] < T::ZERO);
         }
         transpose(columns, width, rows, rest);
         for (panel, row) in panel.chunks_exact(width).zip(a.chunks_exact_mut(n)) {
@@ -87,14 +88,14 @@ pub(crate) fn factor<T: Real>(
             }
         }
     }
-    determinant.log_abs.is_finite().then_some(determinant)
+    let log_abs = log_abs_product(a.iter().step_by(n + 1).take(n).map(|v| v.to_f64()));
+    log_abs.is_finite().then_some(Determinant { negative, log_abs })
 }
 
 /// [`factor`] of a small matrix by the textbook's loops, in two roundings where the larger ones
 /// have one: calls to kernels would take longer than the arithmetic.
 fn factor_plainly<T: Real>(a: &mut [T], n: usize, pivots: &mut [u64]) -> Option<Determinant> {
     let mut negative = false;
-    let (mut log_abs, mut product) = (0.0, 1.0f64);
     for j in 0..n {
         let mut best = (T::ZERO, j);
         for i in j..n {
@@ -116,10 +117,6 @@ fn factor_plainly<T: Real>(a: &mut [T], n: usize, pivots: &mut [u64]) -> Option<
         let source = &above[j * n..][..n];
         let pivot = source[j];
         negative ^= (best.1 != j) ^ (pivot < T::ZERO);
-        product *= libm::fabs(pivot.to_f64());
-        if !(1e-100..1e100).contains(&product) {
-            (log_abs, product) = (log_abs + libm::log(product), 1.0);
-        }
         for row in below.chunks_exact_mut(n) {
             let factor = row[j] / pivot;
             row[j] = factor;
@@ -127,8 +124,26 @@ fn factor_plainly<T: Real>(a: &mut [T], n: usize, pivots: &mut [u64]) -> Option<
             rest.for_each(|(x, s)| *x = *x - factor * *s);
         }
     }
-    let log_abs = log_abs + libm::log(product);
+    let log_abs = log_abs_product(a.iter().step_by(n + 1).take(n).map(|v| v.to_f64()));
     log_abs.is_finite().then_some(Determinant { negative, log_abs })
+}
+
+/// `sum log|v|`, with one logarithm for as many factors as fit into the exponent.
+pub(crate) fn log_abs_product(values: impl Iterator<Item = f64>) -> f64 {
+    let range = 1e-100..1e100;
+    let (mut sum, mut product) = (0.0, 1.0);
+    for v in values.map(libm::fabs) {
+        if range.contains(&v) {
+            product *= v;
+        } else {
+            sum += libm::log(v);
+        }
+        if !range.contains(&product) {
+            sum += libm::log(product);
+            product = 1.0;
+        }
+    }
+    sum + libm::log(product)
 }
 
 /// Factors some of a panel's columns of `rows` numbers, of which the ones before have been taken
@@ -143,15 +158,8 @@ fn factor_columns<T: Real>(
     corner: &mut [T],
 ) -> Option<()> {
     let (from, width) = (range.start, range.len());
-    if width == 1 {
-        let best = from + pivot(exec, &columns[from * rows..][from..rows])?;
-        pivots[from] = best as u64;
-        if best != from {
-            columns.chunks_exact_mut(rows).for_each(|column| column.swap(from, best));
-        }
-        let (pivot, rest) = columns[from * rows..][from..rows].split_first_mut()?;
-        rest.iter_mut().for_each(|v| *v = *v / *pivot);
-        return Some(());
+    if width <= NARROW || width * rows <= SMALL {
+        return T::eliminate(exec, columns, rows, range, pivots).then_some(());
     }
     let (height, width) = (width / 2, width - width / 2);
     let middle = from + height;
@@ -184,19 +192,9 @@ fn factor_columns<T: Real>(
     factor_columns(exec, columns, rows, middle..range.end, pivots, corner)
 }
 
-/// About half of `n`, in whole narrow parts.
+/// About half of `n`, in whole short parts.
 fn half(n: usize) -> usize {
-    (n / 2).next_multiple_of(NARROW)
-}
-
-/// Where the first number of the largest magnitude is. `None` if that is 0, or one is not finite.
-fn pivot<T: Real>(exec: Exec, column: &[T]) -> Option<usize> {
-    let largest = T::from_f64(T::max_abs(exec, column));
-    if largest > T::ZERO && largest.is_finite() {
-        column.iter().position(|v| *v == largest || *v == -largest)
-    } else {
-        None
-    }
+    (n / 2).next_multiple_of(SHORT)
 }
 
 fn swap_rows<T>(a: &mut [T], ld: usize, i: usize, j: usize) {
@@ -215,7 +213,7 @@ pub(crate) fn is_permutation(pivots: &[u64], n: usize) -> bool {
 /// Solves `L X = B` in place for `n x m` X, where L stands below the diagonal of rows of `ld`
 /// numbers and has ones on it.
 fn solve_lower<T: Real>(exec: Exec, l: &[T], ld: usize, n: usize, x: &mut [T], m: usize) {
-    if n <= NARROW {
+    if n <= SHORT {
         for i in 1..n {
             let (done, row) = x.split_at_mut(i * m);
             let out = MatMut::new(&mut row[..m], 1, m);
@@ -233,7 +231,7 @@ fn solve_lower<T: Real>(exec: Exec, l: &[T], ld: usize, n: usize, x: &mut [T], m
 
 /// As [`solve_lower`] for `U X = B`, where U has a diagonal of its own.
 fn solve_upper<T: Real>(exec: Exec, u: &[T], ld: usize, n: usize, x: &mut [T], m: usize) {
-    if n <= NARROW {
+    if n <= SHORT {
         for i in (0..n).rev() {
             let (row, done) = x[i * m..].split_at_mut(m);
             let after = n - i - 1;

@@ -16,9 +16,8 @@ pub(crate) fn transpose<T: Real>(a: &[T], rows: usize, cols: usize, out: &mut [T
         for left in (0..cols).step_by(TILE) {
             for j in left..cols.min(left + TILE) {
                 let column = &mut out[j * rows..][top..bottom];
-                for (i, v) in column.iter_mut().enumerate() {
-                    *v = a[(top + i) * cols + j];
-                }
+                let from = a[top * cols + j..].iter().step_by(cols);
+                column.iter_mut().zip(from).for_each(|(v, a)| *v = *a);
             }
         }
     }

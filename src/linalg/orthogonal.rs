@@ -4,23 +4,27 @@ use crate::parallel::Exec;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
 
+/// So many rows are one band.
+const FEW: usize = 64;
+
 /// Makes the rows of the `n x n` matrix `q` orthonormal, O(4 n^3); Gaussian rows become a
 /// Haar-distributed rotation or reflection. `scratch` has `n` numbers. False if rows are
 /// dependent.
 ///
 /// A band of about sqrt(n) rows goes against the rows before it as many at a time, so that the
-/// coefficients fit into the scratch, then against itself a row at a time.
+/// coefficients fit into the scratch, then against itself a row at a time; few rows are one band.
 pub(crate) fn orthonormalize<T: Real>(
     exec: Exec,
     q: &mut [T],
     n: usize,
     scratch: &mut [T],
 ) -> bool {
-    let height = n.isqrt();
+    let height = if n <= FEW { n } else { n.isqrt() };
     for from in (0..n).step_by(height) {
         let (done, rest) = q.split_at_mut(from * n);
         let band = &mut rest[..height.min(n - from) * n];
-        for _ in 0..2 {
+        // Once is enough for the first, which has nothing before it.
+        for _ in 0..usize::min(2, 1 + from) {
             for basis in done.chunks(height * n) {
                 project_out(exec, basis, band, n, scratch);
             }
@@ -38,16 +42,16 @@ fn orthonormalize_band<T: Real>(exec: Exec, band: &mut [T], n: usize, scratch: &
         let row = &mut rest[..n];
         for _ in 0..2 {
             project_out(exec, done, row, n, scratch);
+            let mut square = [T::ZERO];
+            let v = Mat::new(row, 1, n);
+            T::dots(exec, v, v, MatMut::new(&mut square, 1, 1));
+            let norm = libm::sqrt(square[0].to_f64());
+            if norm < 1e-100 || !norm.is_finite() {
+                return false;
+            }
+            let scale = [T::from_f64(1.0 / norm)];
+            T::rescale(exec, MatMut::new(row, 1, n), Some(&scale), None);
         }
-        let mut square = [T::ZERO];
-        let v = Mat::new(row, 1, n);
-        T::dots(exec, v, v, MatMut::new(&mut square, 1, 1));
-        let norm = libm::sqrt(square[0].to_f64());
-        if norm < 1e-100 || !norm.is_finite() {
-            return false;
-        }
-        let scale = [T::from_f64(1.0 / norm)];
-        T::rescale(exec, MatMut::new(row, 1, n), Some(&scale), None);
     }
     true
 }

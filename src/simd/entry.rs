@@ -5,11 +5,12 @@ use super::matrix::{Mat, MatMut};
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 use super::small::{Net, Passes};
-use super::{dots, elementwise, pointwise, product, small};
+use super::{dots, elementwise, eliminate, pointwise, product, small};
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
 use crate::base_density::Density;
 use crate::parallel::Exec;
+use core::ops::Range;
 
 /// The kernels for one number type; see the functions of the same names.
 macro_rules! kernels {
@@ -123,6 +124,13 @@ kernels! {
         moments: &[Self],
         out: &mut [Self],
     ) = small::small_directions;
+    fn eliminate(
+        exec: Exec,
+        columns: &mut [Self],
+        rows: usize,
+        range: Range<usize>,
+        pivots: &mut [u64],
+    ) -> bool = eliminate::eliminate;
     fn preimages(exec: Exec, curve: Curve<Self>, targets: &mut [Self]) -> Preimage
         = newton::invert;
 }

@@ -15,6 +15,7 @@ mod avx512;
 mod block;
 mod dots;
 mod elementwise;
+mod eliminate;
 mod entry;
 mod level;
 pub(crate) mod math;
