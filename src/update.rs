@@ -248,6 +248,12 @@ impl<T: Scalar> Session<'_, T> {
         Factors::of(&self.config, [w.delta, w.p, w.inputs])
     }
 
+    /// Whether a bias's direction depends on its layer's inputs: W and b move together.
+    fn moves_together(&self) -> bool {
+        self.config.gradient == Gradient::Relative
+            && matches!(self.config.bias, Bias::Affine | Bias::Projected)
+    }
+
     /// Whether the bias's direction has a share of the bias itself: the affine rule.
     pub(crate) fn bias_keeps_own(&self) -> bool {
         self.config.gradient == Gradient::Relative && self.config.bias == Bias::Affine
@@ -266,8 +272,12 @@ impl<T: Scalar> Session<'_, T> {
             let mean = T::max_abs(exec, &w.moments[3 * k * dim..][..dim]);
             (dim as f64 * left * self.state.weight_max[k], mean)
         } else {
-            let [left, right, bias] = self.gradient_factors().in_turn().map(largest_of);
-            let coefficient = 1.0 + dim as f64 * largest_of(self.work.c) * b_max;
+            let [left, right, bias] = self.gradient_factors().in_turn();
+            let same = core::ptr::eq(left, bias);
+            let (left, right) = (largest_of(left), largest_of(right));
+            let bias = if same { left } else { largest_of(bias) };
+            let c = if self.moves_together() { largest_of(self.work.c) } else { 0.0 };
+            let coefficient = 1.0 + dim as f64 * c * b_max;
             (rows as f64 * left * right, rows as f64 * bias * coefficient)
         };
         let diagonal = T::max_abs(exec, &self.work.diagonal[k * dim..][..dim]);
@@ -391,10 +401,9 @@ impl<T: Scalar> Session<'_, T> {
     /// `f_b` into `work.coefficients`: 1, or `1 + c_b . b` where W and b move together.
     pub(crate) fn bias_coefficients(&mut self, bias: &[T], k: usize, rows: usize) {
         let d = self.config.dim;
+        let together = self.moves_together();
         let w = &mut self.work;
         let f = &mut w.coefficients[..rows];
-        let together = self.config.gradient == Gradient::Relative
-            && matches!(self.config.bias, Bias::Affine | Bias::Projected);
         if !together {
             f.fill(T::ONE);
             return;
