@@ -96,6 +96,8 @@ impl<T: Real> Dots<'_, T> {
                 continue;
             }
             let add = k > 0;
+            // Where Y is read from memory, the next rows of it are fetched on the way.
+            let ahead = self.y.rows * self.y.ld * size_of::<T>() > CACHED && i == 0;
             let (x, y) = ((self.x.at(i, k), self.x.ld), (self.y.at(j, k), self.y.ld));
             let out = (self.out.at(i, j), self.out.ld);
             macro_rules! shapes {
@@ -103,7 +105,7 @@ impl<T: Real> Dots<'_, T> {
                     match (height, width) {
                         // What the level has no registers for is not even compiled.
                         $($(($m, $n) => if const { $m <= S::DOT_TILE.0 && $n <= S::DOT_TILE.1 } {
-                            S::outline(Tiles::<T, $m, $n> { tiles, terms, add, x, y, out })
+                            S::outline(Tiles::<T, $m, $n> { tiles, terms, add, ahead, x, y, out })
                         },)*)*
                         _ => {}
                     }
@@ -122,6 +124,8 @@ struct Tiles<T, const M: usize, const N: usize> {
     terms: usize,
     /// Whether the sums are added to what stands in `out`.
     add: bool,
+    /// Whether the rows of y that come next are fetched on the way.
+    ahead: bool,
     x: (*const T, usize),
     y: (*const T, usize),
     out: (*mut T, usize),
@@ -133,13 +137,19 @@ impl<T: Real, const M: usize, const N: usize> Kernel<T> for Tiles<T, M, N> {
     fn run<S: Block<T>>(self) {
         let ((mut x, ldx), (y, ldy), (mut out, ld)) = (self.x, self.y, self.out);
         let whole = self.terms - self.terms % T::LANES;
-        for _ in 0..self.tiles {
+        for tile in 0..self.tiles {
+            let ahead = self.ahead && tile == 0;
             // SAFETY: `Dots` names M rows of x for each tile and N of y with `terms` columns
             // each, and as many elements of `out`.
             unsafe {
                 let mut acc = [[S::zero(); N]; M];
                 let mut k = 0;
                 while k < whole {
+                    if ahead {
+                        for b in 0..N {
+                            S::prefetch(y.wrapping_add((N + b) * ldy + k));
+                        }
+                    }
                     acc = step(acc, x.add(k), ldx, y.add(k), ldy, T::LANES);
                     k += T::LANES;
                 }
