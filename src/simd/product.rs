@@ -13,6 +13,10 @@ use crate::parallel::Exec;
 /// and its pages in the translation buffer.
 const TERMS: usize = 128;
 
+/// For so few rows of output, so few rows of X: they are then read from end to end.
+const FEW: usize = 4;
+const FEW_TERMS: usize = 8;
+
 /// Bytes of X that all bands of rows share: they stay in the second cache.
 const CACHED: usize = 384 << 10;
 
@@ -191,7 +195,8 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
     fn run<S: Block<T>>(self) -> f64 {
         let mut max = T::Array::default();
         let all = self.x.rows;
-        let block = if K::RESUMES && all > 1024 { TERMS } else { all };
+        let few = if self.c.rows <= FEW { FEW_TERMS } else { TERMS };
+        let block = if K::RESUMES && all > 1024 { few } else { all };
         let mut k = 0;
         loop {
             let terms = block.min(all - k);
