@@ -86,6 +86,8 @@ mod session;
 mod simd;
 mod status;
 mod step;
+#[cfg(feature = "alloc")]
+mod trainer;
 mod update;
 #[allow(unsafe_code)]
 mod workspace;
@@ -101,11 +103,13 @@ pub use init::Start;
 pub use inverse::{Inverse, Inversion};
 pub use layout::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
-pub use owned::{Model, Trainer};
+pub use owned::Model;
 pub use session::{Refresh, Scalar, Session};
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};
 pub use step::Report;
+#[cfg(feature = "alloc")]
+pub use trainer::{Position, Snapshot, Stepped, Trainer};
 #[cfg(feature = "alloc")]
 pub use workspace::AlignedBytes;
 
