@@ -109,10 +109,9 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// As there.
     pub fn restore(&mut self, params: &[T], state: &[u8]) -> Result<()> {
-        for (name, is, must) in [
-            ("params", params.len(), self.params.len()),
-            ("state", state.len(), self.state.len()),
-        ] {
+        for (name, is, must) in
+            [("params", params.len(), self.params.len()), ("state", state.len(), self.state.len())]
+        {
             if is != must {
                 let allowed = "must have the length that Sizes says";
                 return Err(Error::new(Status::Length, name, Value::Int(is as u64), allowed));
@@ -170,6 +169,11 @@ impl<T: Scalar> Model<T> {
     /// The optimiser's state: with the parameters, what [`Session::attach`] resumes a run from.
     pub fn state(&self) -> &[u8] {
         &self.state
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&mut self) -> u64 {
+        self.session().0.steps()
     }
 
     /// One step on the rows of `batch`, at most `max_batch`.

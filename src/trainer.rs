@@ -255,9 +255,8 @@ mod tests {
     fn an_interrupted_pass_goes_on_where_it_stopped() {
         let data: Vec<f64> = (0..80).map(|i| (f64::from(i) * 0.618).fract()).collect();
         let config = Config { max_batch: 8, ..Config::new(2, 1) };
-        let new = || {
-            Trainer::new(Model::new(config, 1).unwrap(), Schedule::constant(0.01), 1).unwrap()
-        };
+        let new =
+            || Trainer::new(Model::new(config, 1).unwrap(), Schedule::constant(0.01), 1).unwrap();
         let (mut whole, mut cut) = (new(), new());
         let mean = whole.epoch(&data, |_| true).unwrap();
         let mut left = 3;
