@@ -31,6 +31,9 @@ pub enum Command {
     Score(Score),
     /// What a model is and how well it is conditioned.
     Inspect(Inspect),
+    /// Draw a run, a density, images or latents as PNG.
+    #[command(subcommand)]
+    Plot(Plot),
     /// Make a two-dimensional data set.
     Toy(Toy),
     /// Print a script that completes commands in a shell.
@@ -255,6 +258,73 @@ pub struct Inspect {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Plot {
+    /// Likelihoods over epochs, from logs of `train --log`.
+    Loss {
+        /// Logs; each becomes a curve or, with validation, two.
+        #[arg(required = true)]
+        logs: Vec<PathBuf>,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// For two features: the data, the model's density and its samples.
+    Density {
+        /// The model's file.
+        #[arg(long)]
+        model: PathBuf,
+        /// The data.
+        #[arg(long)]
+        data: PathBuf,
+        #[command(flatten)]
+        format: Format,
+        /// Seed of the samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Rows as grey images: of a data file, or samples of a model.
+    Images {
+        /// The model to sample.
+        #[arg(long, conflicts_with = "data", required_unless_present = "data")]
+        model: Option<PathBuf>,
+        /// The rows to show.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        format: Format,
+        /// Pixels of an image's row [default: the root of the features, if that is whole].
+        #[arg(long)]
+        width: Option<usize>,
+        /// How many images.
+        #[arg(long, default_value_t = 64)]
+        count: usize,
+        /// Seed of the samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Histograms of latents against the density that they should have.
+    Latents {
+        /// The model's file.
+        #[arg(long)]
+        model: PathBuf,
+        /// The data.
+        #[arg(long)]
+        data: PathBuf,
+        #[command(flatten)]
+        format: Format,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 #[derive(Args)]

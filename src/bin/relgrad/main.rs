@@ -6,6 +6,7 @@ mod data;
 mod eval;
 mod inspect;
 mod model;
+mod plot;
 mod progress;
 mod score;
 mod settings;
@@ -48,6 +49,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Sample(args) => convert::sample(&args)?,
         args::Command::Score(args) => score::run(&args)?,
         args::Command::Inspect(args) => inspect::run(&args)?,
+        args::Command::Plot(args) => plot::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
         args::Command::Completions { shell } => {
             let mut command = args::Cli::command();

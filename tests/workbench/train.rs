@@ -1,30 +1,12 @@
-//! The workbench as a user sees it.
+//! `relgrad train` and `eval`.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
-use relgrad::hosted::{ModelFile, write_npy};
+use relgrad::hosted::{ModelFile, Parameters, write_npy};
+use relgrad::{Bias, Config};
+use serde_json::Value as Json;
 
-const DIGITS: [&str; 2] = [
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_train.npy"),
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_test.npy"),
-];
-
-fn relgrad(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_relgrad")).args(args).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// The one line of a refusal.
-fn refusal(args: &[&str]) -> String {
-    let output = relgrad(args);
-    assert!(!output.status.success() && output.stdout.is_empty(), "{args:?} was accepted");
-    String::from_utf8(output.stderr).unwrap()
-}
+use crate::{DIGITS, json, refusal, relgrad, stdout};
 
 /// The number behind `label`, `column` columns to the right.
 fn figure(text: &str, label: &str, column: usize) -> f64 {
@@ -64,7 +46,8 @@ fn trains_on_the_digits_and_evaluates() {
     let eval = relgrad(&["eval", "--model", model, "--data", DIGITS[1], "--json"]);
     let object: serde_json::Value = serde_json::from_str(&stdout(&eval)).unwrap();
     let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["log_det", "mean_log_likelihood", "n", "standard_error"]);
+    let expected = ["bits_per_dimension", "log_det", "mean_log_likelihood", "n", "standard_error"];
+    assert_eq!(keys, expected);
     assert_eq!(object["n"], 297);
     assert!((object["mean_log_likelihood"].as_f64().unwrap() - ours).abs() < 1e-3);
 
@@ -156,9 +139,124 @@ fn refuses_with_the_place_and_what_is_allowed() {
     all(train(DIGITS[0], &both), &["natural"]);
     write_npy(path("two.npy"), 2, &[1.0f32, 2.0, 3.0, 4.5, 0.5, 0.1]).unwrap();
     all(train(DIGITS[0], &["--test", &path("two.npy")]), &["two.npy", "64"]);
+    all(train(DIGITS[0], &["--val", "1.5"]), &["--val 1.5", "(0, 1)"]);
+    all(train(DIGITS[0], &["--patience", "3"]), &["patience", "validation"]);
+    all(train(DIGITS[0], &["--preprocess", "logit:2"]), &["logit:2", "0.5"]);
+    all(train(DIGITS[0], &["--preprocess", "logit:0.1"]), &["row 1", "[0, 1]"]);
+    all(train(DIGITS[0], &["--resume"]), &["m.safetensors.checkpoint"]);
     let nowhere = refusal(&["train", "--data", DIGITS[0], "--out", &path("no/where")]);
     assert!(nowhere.contains("where"), "{nowhere}");
     std::fs::write(path("cut.safetensors"), [1, 2, 3]).unwrap();
     let cut = refusal(&["eval", "--model", &path("cut.safetensors"), "--data", DIGITS[0]]);
     assert!(cut.contains("cut.safetensors"), "{cut}");
+}
+
+/// One step of the program is the golden SGD step: W, b and x from the file, without shuffling,
+/// at a constant rate.
+#[test]
+fn one_step_is_the_golden_step() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden.json");
+    let golden: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+    fn numbers(v: &Json) -> Vec<f64> {
+        v.as_array()
+            .map_or_else(|| vec![v.as_f64().unwrap()], |a| a.iter().flat_map(numbers).collect())
+    }
+    let flat = |w: &Json, b: &Json| -> Vec<f64> {
+        let (w, b) = (w.as_array().unwrap(), b.as_array().unwrap());
+        w.iter().zip(b).flat_map(|(w, b)| [numbers(w), numbers(b)].concat()).collect()
+    };
+    let int = |v: &Json| v.as_u64().unwrap() as usize;
+    let mut tried = 0;
+    for case in golden["cases"].as_array().unwrap() {
+        for (rule, steps) in [("separate", "steps_separate"), ("affine", "steps_affine")] {
+            let (step, dim, rows) = (&case[steps]["sgd_step"], int(&case["D"]), int(&case["B"]));
+            let crosses = step["crosses"].as_array().unwrap().iter().any(|c| c == true);
+            if crosses || case["bias"] != true {
+                continue;
+            }
+            let p: Vec<String> =
+                numbers(&case["activation_params"]).iter().map(f64::to_string).collect();
+            let name = case["activation"].as_str().unwrap();
+            let activation =
+                format!("{name}{}{}", if p.is_empty() { "" } else { ":" }, p.join(","));
+            let start = ModelFile {
+                dim,
+                layers: int(&case["L"]),
+                activation: activation.parse().unwrap(),
+                final_activation: case["final_activation"] == true,
+                base: case["base"].as_str().unwrap().parse().unwrap(),
+                bias: rule.parse::<Bias>().unwrap(),
+                input_transform: Config::new(1, 1).input_transform,
+                parameters: Parameters::F64(flat(&case["W"], &case["b"])),
+                extra: Default::default(),
+                extra_tensors: Default::default(),
+            };
+            start.write(path("start")).unwrap();
+            write_npy(path("x.npy"), dim, &numbers(&case["x"])).unwrap();
+            stdout(&relgrad(&[
+                "train",
+                "--data",
+                &path("x.npy"),
+                "--init",
+                &path("start"),
+                "--no-shuffle",
+                "--bias",
+                rule,
+                "--optimizer",
+                "sgd",
+                "--schedule",
+                "constant",
+                "--warmup",
+                "0",
+                "--lr",
+                "0.01",
+                "--epochs",
+                "1",
+                "--batch",
+                &rows.to_string(),
+                "--dtype",
+                "f64",
+                "--out",
+                &path("end"),
+            ]));
+            let Parameters::F64(got) = ModelFile::read(path("end")).unwrap().parameters else {
+                panic!("not f64");
+            };
+            let want = flat(&step["W"], &step["b"]);
+            let scale = want.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() <= 1e-12 * scale, "{activation} {rule}: {got} {want}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "{tried}");
+}
+
+#[test]
+fn flags_come_from_a_file_too_and_json_is_one_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+    let text = format!(
+        "data = \"{}\"\nval = 0.2\nepochs = 3\noptimizer = \"natural\"\nbatch = 20\n\
+         no_shuffle = true\njson = true\nlog = \"{}\"\n",
+        DIGITS[0],
+        path("log.jsonl")
+    );
+    std::fs::write(path("run.toml"), text).unwrap();
+    let run = ["train", "--config", &path("run.toml"), "--epochs", "4", "--out", &path("m")];
+    let end = json(&run);
+    assert_eq!(end["reason"], "finished");
+    let validation = end["log_likelihood"]["validation"].as_f64().unwrap();
+    let log = std::fs::read_to_string(path("log.jsonl")).unwrap();
+    let lines: Vec<Json> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 5, "four epochs and the end");
+    let seen: Vec<f64> = lines[..4].iter().map(|l| l["validation"].as_f64().unwrap()).collect();
+    let best = seen.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert!((validation - best).abs() < 1e-3, "the model saved is the best one seen");
+    assert_eq!(lines[4], end);
+    std::fs::write(path("run.toml"), "speed = 3\n").unwrap();
+    assert!(refusal(&run).contains("run.toml: speed"));
 }

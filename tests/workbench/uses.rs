@@ -1,0 +1,148 @@
+//! What a trained model is good for.
+
+use relgrad::hosted::Data;
+
+use crate::{json, refusal, relgrad, stdout};
+
+struct Trained {
+    folder: tempfile::TempDir,
+}
+
+impl Trained {
+    /// A small model of the rings.
+    fn new() -> Self {
+        let trained = Trained { folder: tempfile::tempdir().unwrap() };
+        for (name, seed, rows) in
+            [("train", "1", "2000"), ("new", "2", "1000"), ("cal", "3", "999")]
+        {
+            let out = trained.path(&format!("{name}.npy"));
+            stdout(&relgrad(&["toy", "rings", "--rows", rows, "--seed", seed, "--out", &out]));
+        }
+        stdout(&relgrad(&[
+            "train",
+            "--data",
+            &trained.path("train.npy"),
+            "--layers",
+            "8",
+            "--epochs",
+            "10",
+            "--out",
+            &trained.path("m"),
+        ]));
+        trained
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn read(&self, name: &str) -> Data<f64> {
+        Data::read(self.path(name)).unwrap()
+    }
+}
+
+#[test]
+fn encoding_and_decoding_are_inverse() {
+    let t = Trained::new();
+    let (m, data) = (t.path("m"), t.path("new.npy"));
+    for (z, x) in [("z.npy", "x.npy"), ("z.csv", "x.csv")] {
+        stdout(&relgrad(&["encode", "--model", &m, "--data", &data, "--out", &t.path(z)]));
+        let back = ["decode", "--model", &m, "--data", &t.path(z), "--out", &t.path(x), "--json"];
+        assert_eq!(json(&back)["rows"], 1000);
+        let (there, back) = (t.read("new.npy"), t.read(x));
+        let furthest = there
+            .values()
+            .iter()
+            .zip(back.values())
+            .fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+        assert!(furthest < 1e-3 && t.read(z) != there, "{furthest}");
+    }
+    let args = ["encode", "--model", &m, "--data", &data, "--out", &t.path("z.txt")];
+    assert!(refusal(&args).contains("must end with .npy or .csv"));
+}
+
+#[test]
+fn samples_look_like_the_data_and_repeat_with_their_seed() {
+    let t = Trained::new();
+    let draw = |name: &str, rows: &str, seed: &str| {
+        let (m, out) = (t.path("m"), t.path(name));
+        stdout(&relgrad(&["sample", "--model", &m, "--rows", rows, "--seed", seed, "--out", &out]));
+        t.read(name)
+    };
+    let (a, b) = (draw("a.npy", "500", "1"), draw("b.npy", "300", "1"));
+    assert_eq!(&a.values()[..600], b.values());
+    assert_ne!(draw("c.npy", "300", "2"), b);
+    let radius = |d: &Data<f64>| {
+        d.values().chunks(2).map(|p| p[0].hypot(p[1])).sum::<f64>() / d.rows() as f64
+    };
+    assert!((radius(&a) - radius(&t.read("new.npy"))).abs() < 0.25);
+    let eval = ["eval", "--model", &t.path("m"), "--data", &t.path("new.npy"), "--json"];
+    let scores = [&eval[..], &["--scores", &t.path("s.npy")]].concat();
+    let mean = json(&scores)["mean_log_likelihood"].as_f64().unwrap();
+    let s = t.read("s.npy");
+    assert!((s.values().iter().sum::<f64>() / s.rows() as f64 - mean).abs() < 1e-9);
+}
+
+#[test]
+fn anomalies_are_found_at_the_promised_rate_of_false_alarms() {
+    let t = Trained::new();
+    let far = "x,y\n9,9\n-8,3\n0.1,12\n";
+    std::fs::write(t.path("far.csv"), far).unwrap();
+    let score = |data: &str, more: &[&str]| {
+        let (m, data, cal) = (t.path("m"), t.path(data), t.path("cal.npy"));
+        let args = ["score", "--model", &m, "--data", &data, "--calibrate", &cal, "--json"];
+        json(&[&args[..], more].concat())
+    };
+    let out = t.path("scores.csv");
+    assert_eq!(score("far.csv", &["--out", &out])["anomalies"], 3);
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert!(text.starts_with("row,log_likelihood,p_value,anomaly\n1,"), "{text}");
+    assert!(text.lines().skip(1).all(|l| l.ends_with(",0.001,1")), "{text}");
+    // 50 of 1000 expected; four standard deviations, of calibration and of these rows.
+    let alarms = score("new.npy", &["--false-alarm", "0.05"])["anomalies"].as_u64().unwrap();
+    assert!((10..=90).contains(&alarms), "{alarms}");
+    let (m, data) = (t.path("m"), t.path("new.npy"));
+    let refused = |rate: &str| {
+        refusal(&[
+            "score",
+            "--model",
+            &m,
+            "--data",
+            &data,
+            "--calibrate",
+            &data,
+            "--false-alarm",
+            rate,
+        ])
+    };
+    assert!(refused("0.0001").contains("1000") && refused("-1").contains("-1"));
+}
+
+#[test]
+fn inspection_tells_what_a_model_is() {
+    let t = Trained::new();
+    let m = t.path("m");
+    let object = json(&["inspect", "--model", &m, "--data", &t.path("train.npy"), "--json"]);
+    assert_eq!((&object["dim"], object["layers"].as_array().unwrap().len()), (&2.into(), 8));
+    for layer in object["layers"].as_array().unwrap() {
+        assert!(layer["condition"].as_f64().unwrap() >= 1.0);
+    }
+    let on = |name: &str| json(&["eval", "--model", &m, "--data", &t.path(name), "--json"]);
+    let sum: f64 =
+        object["layers"].as_array().unwrap().iter().map(|l| l["log_det"].as_f64().unwrap()).sum();
+    assert!((sum - on("new.npy")["log_det"].as_f64().unwrap()).abs() < 1e-3);
+    // Trained on these data it is near a maximum; elsewhere it is not.
+    std::fs::write(t.path("far.csv"), "1,9\n-8,3\n0.1,12\n4,4\n").unwrap();
+    let other = json(&["inspect", "--model", &m, "--data", &t.path("far.csv"), "--json"]);
+    let norm = |o: &serde_json::Value| o["optimality"]["relative_gradient_norm"].as_f64().unwrap();
+    assert!(norm(&object) < 1.0 && norm(&other) > 10.0, "{} {}", norm(&object), norm(&other));
+    assert!(stdout(&relgrad(&["inspect", "--model", &m])).contains("smooth_leaky_relu:0.3"));
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let text = stdout(&relgrad(&["completions", shell]));
+        assert!(["train", "inspect", "--no-shuffle"].iter().all(|w| text.contains(w)), "{shell}");
+    }
+}
