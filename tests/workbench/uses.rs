@@ -57,7 +57,8 @@ fn encoding_and_decoding_are_inverse() {
             .fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
         assert!(furthest < 1e-3 && t.read(z) != there, "{furthest}");
     }
-    let args = ["encode", "--model", &m, "--data", &data, "--out", &t.path("z.txt")];
+    let out = t.path("z.txt");
+    let args = ["encode", "--model", &m, "--data", &data, "--out", &out];
     assert!(refusal(&args).contains("must end with .npy or .csv"));
 }
 
@@ -76,8 +77,10 @@ fn samples_look_like_the_data_and_repeat_with_their_seed() {
         d.values().chunks(2).map(|p| p[0].hypot(p[1])).sum::<f64>() / d.rows() as f64
     };
     assert!((radius(&a) - radius(&t.read("new.npy"))).abs() < 0.25);
-    let eval = ["eval", "--model", &t.path("m"), "--data", &t.path("new.npy"), "--json"];
-    let scores = [&eval[..], &["--scores", &t.path("s.npy")]].concat();
+    let (m, data) = (t.path("m"), t.path("new.npy"));
+    let eval = ["eval", "--model", &m, "--data", &data, "--json"];
+    let out = t.path("s.npy");
+    let scores = [&eval[..], &["--scores", &out]].concat();
     let mean = json(&scores)["mean_log_likelihood"].as_f64().unwrap();
     let s = t.read("s.npy");
     assert!((s.values().iter().sum::<f64>() / s.rows() as f64 - mean).abs() < 1e-9);

@@ -50,14 +50,14 @@ impl Use for Density<'_> {
 }
 
 /// The least and the greatest value of each feature.
-pub type Window = [(f64, f64); 2];
+type Window = [(f64, f64); 2];
 
-pub fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
+fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
     values.chunks_exact(2).map(|p| (p[0].to_f64(), p[1].to_f64())).collect()
 }
 
 /// What holds nearly all points: outliers must not make the rest small.
-pub fn window(points: &[(f64, f64)]) -> Window {
+fn window(points: &[(f64, f64)]) -> Window {
     [0, 1].map(|axis| {
         let mut values: Vec<f64> =
             points.iter().map(|p| if axis == 0 { p.0 } else { p.1 }).collect();
@@ -69,11 +69,11 @@ pub fn window(points: &[(f64, f64)]) -> Window {
     })
 }
 
-fn panel<'a>(
-    area: &'a Area<'a>,
+fn panel<'a, 'b>(
+    area: &'a Area<'b>,
     title: &str,
     [x, y]: &Window,
-) -> Result<ChartContext<'a, BitMapBackend<'a>, super::Plane>, Failure> {
+) -> Result<ChartContext<'a, BitMapBackend<'b>, super::Plane>, Failure> {
     let mut chart = ChartBuilder::on(area)
         .caption(title, (FONT, 20, &INK))
         .margin(12)
@@ -90,7 +90,7 @@ fn panel<'a>(
     Ok(chart)
 }
 
-pub fn scatter(
+fn scatter(
     area: &Area,
     title: &str,
     window: &Window,
@@ -105,7 +105,7 @@ pub fn scatter(
 }
 
 /// The density at each pixel, from white at 0 to the darkest at the panel's maximum.
-pub fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result<(), Failure> {
+fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result<(), Failure> {
     let chart = panel(area, "density", window)?;
     let plane = chart.plotting_area();
     let (columns, rows) = plane.get_pixel_range();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 use relgrad::Scalar;
-use relgrad::hosted::{ModelFile, in_memory};
+use relgrad::hosted::ModelFile;
 
 use super::{finish, picture};
 use crate::Failure;
