@@ -23,7 +23,8 @@
 //! - Without: [`Sizes`] says what memory a [`Config`] needs, [`Session`] works in it; no call
 //!   allocates, locks or panics.
 //! - From C, C++ and whatever speaks to C: `include/relgrad.h` (feature `capi`).
-//! - With files: `hosted` reads .npy, .csv and IDX, and keeps models as safetensors.
+//! - With files: `hosted` reads .npy, .npz, .csv, IDX and raw numbers, runs trainings with
+//!   checkpoints, and keeps models as safetensors.
 //!
 //! # Same bits everywhere
 //!
@@ -38,7 +39,7 @@
 //! | (none) | the `no_std` core: [`Session`] in the caller's memory |
 //! | `alloc` | `Model`, `Trainer` |
 //! | `std` (default) | hardware FMA for portable code, panics caught at the C ABI's edge |
-//! | `files` (default) | `hosted`: data readers, model files, the Gaussian baseline |
+//! | `files` (default) | `hosted`: data readers, model files, training runs, the Gaussian baseline |
 //! | `cli` | the program `relgrad` |
 //! | `capi` | the C ABI |
 //! | `bare-metal` | `capi` with a panic handler, for static libraries without std |
