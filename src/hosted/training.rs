@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::checkpoint::Checkpoint;
 use super::error::{FileError, FileResult};
-use super::rows::Rows;
+use super::rows::{Rows, in_memory};
 use crate::status::{Error, Status, Value};
 use crate::{Model, Report, Scalar, Snapshot, Trainer};
 
@@ -123,11 +123,13 @@ pub struct Training<T> {
     best: Vec<T>,
     best_value: f64,
     best_epoch: u64,
-    /// The best of what the guard looks at: validation, or what the steps saw.
+    /// The best of what the guard looks at: validation, or some of the training data.
     reference: f64,
     roll_backs: u64,
 }
 
+/// Rows of training data that the guard looks at without validation data.
+const PROBE: usize = 2048;
 /// A run that diverges at every rate is beyond help.
 const MAX_ROLL_BACKS: u64 = 30;
 
@@ -213,6 +215,18 @@ impl<T: Scalar> Training<T> {
             let allowed = "early stopping needs validation data";
             return Err(Error::new(Status::Combination, "patience", Value::None, allowed).into());
         }
+        // Without validation data the guard looks at training data, the same at each epoch's
+        // end: what steps saw on the way there says little of where they led.
+        let probe = match validation {
+            Some(_) => None,
+            None => Some(in_memory(data, PROBE)?),
+        };
+        let measured: &dyn Rows<T> = match (validation, &probe) {
+            (Some(data), _) => data,
+            (None, Some(probe)) => probe,
+            (None, None) => data,
+        };
+        let selects = validation.is_some();
         loop {
             if let Some(end) = self.end() {
                 return Ok(end);
@@ -231,7 +245,7 @@ impl<T: Scalar> Training<T> {
             let (rate, report) = (stepped.rate, &stepped.report);
             let mut flow = observe(Event::Step { step, rate, report });
             if let Some(train) = stepped.pass_mean {
-                if let Some(epoch) = self.end_epoch(train, validation, observe)? {
+                if let Some(epoch) = self.end_epoch(train, measured, selects, observe)? {
                     let ended = observe(Event::Epoch(&epoch));
                     flow = if ended.is_break() { ended } else { flow };
                 }
@@ -258,15 +272,16 @@ impl<T: Scalar> Training<T> {
             .then_some(End::OutOfPatience)
     }
 
-    /// Looks at the epoch just done; `None` if the run had to go back.
+    /// Looks at the epoch just done, by the likelihood of `measured`, which `selects` the best
+    /// model if it is validation data; `None` if the run had to go back.
     fn end_epoch(
         &mut self,
         train: f64,
-        validation: Option<&dyn Rows<T>>,
+        measured: &dyn Rows<T>,
+        selects: bool,
         observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> FileResult<Option<Epoch>> {
-        let model = &mut self.trainer.model;
-        let validation = match validation.map(|v| model.mean_log_likelihood_of(v)).transpose() {
+        let value = match self.trainer.model.mean_log_likelihood_of(measured) {
             Ok(value) => value,
             Err(FileError::Status(e)) if is_divergence(e.status) => {
                 self.roll_back(&e.to_string(), observe)?;
@@ -274,7 +289,6 @@ impl<T: Scalar> Training<T> {
             }
             Err(e) => return Err(e),
         };
-        let value = validation.unwrap_or(train);
         let least = self.reference - self.plan.guard * self.trainer.model.config().dim as f64;
         // NaN too.
         if !(value >= least) {
@@ -287,13 +301,14 @@ impl<T: Scalar> Training<T> {
         }
         self.reference = self.reference.max(value);
         let epoch = self.trainer.position().pass;
-        let is_best = validation.is_some_and(|v| v > self.best_value);
+        let is_best = selects && value > self.best_value;
         if is_best {
             (self.best_value, self.best_epoch) = (value, epoch);
             self.best.copy_from_slice(self.trainer.model.params());
         }
         self.good = self.trainer.snapshot();
         let steps = self.trainer.model.steps();
+        let validation = selects.then_some(value);
         Ok(Some(Epoch { epoch, steps, train, validation, is_best }))
     }
 

@@ -96,6 +96,9 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     if args.resume {
         settings::check_same(&checkpoint, &settings)?;
     }
+    if args.patience.is_some() && args.val.is_none() {
+        return Err("--patience: early stopping needs validation data, --val".into());
+    }
     let sets = Sets::<T>::open(args)?;
     check_writable(&args.out)?;
     let started = Instant::now();

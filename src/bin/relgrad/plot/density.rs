@@ -130,10 +130,20 @@ fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result
     let all = rows.flat_map(|row| columns.clone().map(move |column| (column, row)));
     for ((column, row), log_p) in all.zip(&log_p) {
         let share = (log_p - top).exp().clamp(0.0, 1.0);
-        // The colour map read from its light end.
-        let colour = ViridisRGB.get_color(1.0 - share.sqrt());
-        let colour = if share < 1e-4 { WHITE } else { colour };
+        let colour = shade(share.sqrt());
         area.draw_pixel((column - base.0, row - base.1), &colour)?;
     }
     Ok(())
+}
+
+/// White at 0, light blue, dark blue at 1.
+fn shade(share: f64) -> RGBColor {
+    const STOPS: [[f64; 3]; 3] = [[255.0, 255.0, 255.0], [86.0, 170.0, 225.0], [8.0, 40.0, 96.0]];
+    let place = 2.0 * share.clamp(0.0, 1.0);
+    let (from, part) = if place < 1.0 { (0, place) } else { (1, place - 1.0) };
+    let [r, g, b] = [0, 1, 2].map(|c| {
+        let (low, high) = (STOPS[from][c], STOPS[from + 1][c]);
+        (low + part * (high - low)).round() as u8
+    });
+    RGBColor(r, g, b)
 }

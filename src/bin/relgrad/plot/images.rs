@@ -71,8 +71,8 @@ impl Grid<'_> {
             let (left, top) = (GAP + i % across * cell_w, GAP + i / across * cell_h);
             for (p, value) in image.iter().enumerate() {
                 let (x, y) = (left + p % width * zoom, top + p / width * zoom);
-                let corners =
-                    [(x as i32, y as i32), ((x + zoom) as i32 - 1, (y + zoom) as i32 - 1)];
+                // The far edges are not filled.
+                let corners = [(x as i32, y as i32), ((x + zoom) as i32, (y + zoom) as i32)];
                 area.draw(&Rectangle::new(corners, grey(*value).filled()))?;
             }
         }

@@ -21,16 +21,24 @@ pub fn draw(logs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     let last = points().fold(1.0, |max: f64, p| max.max(p.0));
     // The first epochs of a run are far below the rest and would flatten it.
     let settled = points().filter(|p| last < 8.0 || p.0 > 1.0).map(|p| p.1);
+    let range = range_of(settled);
+    let height = range.end - range.start;
     let area = picture(out, (900, 560))?;
     let mut chart = ChartBuilder::on(&area)
         .margin(18)
         .x_label_area_size(46)
         .y_label_area_size(84)
-        .build_cartesian_2d(0.0..last * 1.01, range_of(settled))?;
+        .build_cartesian_2d(0.0..last * 1.01, range)?;
     chart
         .configure_mesh()
         .x_desc("epoch")
         .y_desc("log-likelihood, nats")
+        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
+        .y_label_formatter(&|nats| {
+            // As many digits as the axis needs.
+            let digits = (2.0 - height.log10().floor()).clamp(0.0, 6.0);
+            format!("{nats:.0$}", digits as usize)
+        })
         .label_style((FONT, 17, &INK))
         .axis_desc_style((FONT, 19, &INK))
         .light_line_style(TRANSPARENT)
