@@ -119,8 +119,8 @@ fn table(
     format: &Format,
 ) -> FileResult<Option<Table>> {
     match (extension(name).as_str(), head) {
-        ("f32", _) => return Table::raw(path, length, 4, format.dim).map(Some),
-        ("f64", _) => return Table::raw(path, length, 8, format.dim).map(Some),
+        ("f32", _) => Table::raw(path, length, 4, format.dim).map(Some),
+        ("f64", _) => Table::raw(path, length, 8, format.dim).map(Some),
         (_, [0x93, b'N', b'U', b'M', b'P', b'Y', ..]) => Table::npy(path, head).map(Some),
         (_, [b'P', b'K', 3 | 5, ..]) => Ok(None),
         (_, [0, 0, _, _, ..]) => Table::idx(path, head).map(Some),

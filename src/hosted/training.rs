@@ -139,8 +139,7 @@ impl<T: Scalar> Training<T> {
     /// # Errors
     /// A guard out of range.
     pub fn new(trainer: Trainer<T>, plan: Plan) -> crate::Result<Self> {
-        // NaN too.
-        if !(plan.guard > 0.0) {
+        if plan.guard.is_nan() || plan.guard <= 0.0 {
             let (value, allowed) = (Value::Real(plan.guard), "must be above 0");
             return Err(Error::new(Status::Rate, "guard", value, allowed));
         }
@@ -290,8 +289,7 @@ impl<T: Scalar> Training<T> {
             Err(e) => return Err(e),
         };
         let least = self.reference - self.plan.guard * self.trainer.model.config().dim as f64;
-        // NaN too.
-        if !(value >= least) {
+        if value.is_nan() || value < least {
             let reason = std::format!(
                 "log-likelihood {value:.3} is far below the best, {:.3}",
                 self.reference

@@ -88,7 +88,9 @@ fn bad_files_are_refused_with_the_place() {
     // The header says two rows of two, the file has three numbers.
     let idx = [&[0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2][..], &[1, 2, 3]].concat();
     let nan = [1.0f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let cases: [(&str, Vec<u8>, &[&str], &[&str]); 12] = [
+    /// A file's name, its bytes, more flags, and what the refusal says.
+    type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], &'a [&'a str]);
+    let cases: [Case; 12] = [
         ("cut.npz", cut.into(), &[], &["not a valid npz"]),
         ("lying.npz", lying.clone(), &[], &["x.npy", "bytes long"]),
         ("lying.npz", lying, &["--stream"], &["x.npy", "bytes long"]),

@@ -118,7 +118,7 @@ fn inspection_tells_what_a_model_is() {
     let t = Trained::new();
     let m = t.path("m");
     let object = json(&["inspect", "--model", &m, "--data", &t.path("train.npy"), "--json"]);
-    assert_eq!((&object["dim"], object["layers"].as_array().unwrap().len()), (&2.into(), 8));
+    assert_eq!((&object["dim"], object["layers"].as_array().unwrap().len()), (&2.into(), 4));
     for layer in object["layers"].as_array().unwrap() {
         assert!(layer["condition"].as_f64().unwrap() >= 1.0);
     }
@@ -140,4 +140,44 @@ fn completions_name_the_commands() {
         let text = stdout(&relgrad(&["completions", shell]));
         assert!(["train", "inspect", "no-shuffle"].iter().all(|w| text.contains(w)), "{shell}");
     }
+}
+
+/// Width and height of a PNG.
+fn size(path: &str) -> (u32, u32) {
+    let bytes = std::fs::read(path).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes[12..16] == *b"IHDR", "{path}");
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    (number(16), number(20))
+}
+
+#[test]
+fn pictures_are_drawn() {
+    let t = Trained::new();
+    let (m, data, log) = (t.path("m"), t.path("train.npy"), t.path("log.jsonl"));
+    let out = t.path("p.png");
+    let plot = |args: &[&str]| {
+        let _ = std::fs::remove_file(&out);
+        stdout(&relgrad(&[&["plot"], args, &["--out", &out]].concat()));
+        (size(&out), std::fs::read(&out).unwrap())
+    };
+    let other = t.path("n");
+    let train = ["train", "--data", &data, "--val", "0.1", "--epochs", "3", "--out", &other];
+    stdout(&relgrad(&[&train[..], &["--log", &log]].concat()));
+    assert_eq!(plot(&["loss", &log]).0, (900, 560));
+    let (area, first) = plot(&["density", "--model", &m, "--data", &data]);
+    assert_eq!(area, (1260, 420));
+    // Another model is another picture.
+    assert!(plot(&["density", "--model", &other, "--data", &data]).1 != first);
+    assert_eq!(plot(&["latents", "--model", &m, "--data", &data]).0, (600, 240));
+    // 16 images of 8 x 8, each pixel 12 wide, 4 between them.
+    let digits = crate::DIGITS[0];
+    assert_eq!(plot(&["images", "--data", digits, "--count", "16"]).0, (404, 404));
+    assert_eq!(plot(&["images", "--model", &m, "--width", "2", "--count", "4"]).0, (60, 36));
+
+    let refused =
+        |args: &[&str], out: &str| refusal(&[&["plot"], args, &["--out", &t.path(out)]].concat());
+    assert!(refused(&["images", "--data", digits, "--width", "7"], "p.png").contains("--width 7"));
+    assert!(refused(&["loss", &log], "p.jpg").contains("must end with .png"));
+    std::fs::write(t.path("empty"), "").unwrap();
+    assert!(refused(&["loss", &t.path("empty")], "p.png").contains("holds no epoch"));
 }
