@@ -23,7 +23,8 @@
 //! - Without: [`Sizes`] says what memory a [`Config`] needs, [`Session`] works in it; no call
 //!   allocates, locks or panics.
 //! - From C, C++ and whatever speaks to C: `include/relgrad.h` (feature `capi`).
-//! - With files: `hosted` reads .npy, .csv and IDX, and keeps models as safetensors.
+//! - With files: `hosted` reads .npy, .npz, .csv, IDX and raw numbers, runs trainings with
+//!   checkpoints, and keeps models as safetensors.
 //!
 //! # Same bits everywhere
 //!
@@ -38,7 +39,7 @@
 //! | (none) | the `no_std` core: [`Session`] in the caller's memory |
 //! | `alloc` | `Model`, `Trainer` |
 //! | `std` (default) | hardware FMA for portable code, panics caught at the C ABI's edge |
-//! | `files` (default) | `hosted`: data readers, model files, the Gaussian baseline |
+//! | `files` (default) | `hosted`: data readers, model files, training runs, the Gaussian baseline |
 //! | `cli` | the program `relgrad` |
 //! | `capi` | the C ABI |
 //! | `bare-metal` | `capi` with a panic handler, for static libraries without std |
@@ -94,6 +95,8 @@ mod simd;
 mod small;
 mod status;
 mod step;
+#[cfg(feature = "alloc")]
+mod trainer;
 mod update;
 #[allow(unsafe_code)]
 mod workspace;
@@ -109,7 +112,7 @@ pub use init::Start;
 pub use inverse::{Inverse, Inversion};
 pub use layout::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
-pub use owned::{Model, Trainer};
+pub use owned::Model;
 pub use parallel::ParallelFor;
 #[cfg(feature = "std")]
 pub use pool::Pool;
@@ -117,6 +120,8 @@ pub use session::{Refresh, Scalar, Session};
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};
 pub use step::Report;
+#[cfg(feature = "alloc")]
+pub use trainer::{Position, Snapshot, Stepped, Trainer};
 #[cfg(feature = "alloc")]
 pub use workspace::AlignedBytes;
 

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::batch::Batch;
-use crate::config::{Config, Schedule};
+use crate::config::Config;
 use crate::init::Start;
 use crate::inverse::{Inverse, Inversion};
 use crate::layout::{Layout, Sizes};
@@ -96,6 +96,39 @@ impl<T: Scalar> Model<T> {
         Ok(model)
     }
 
+    /// Takes up parameters and the optimiser's state of another model of this configuration:
+    /// its training goes on as if it had not stopped.
+    ///
+    /// # Errors
+    /// Lengths, and those of [`Session::attach`].
+    pub fn from_parts(config: Config, params: &[T], state: &[u8]) -> Result<Self> {
+        let mut model = Self::blank(config)?;
+        model.restore(params, state)?;
+        Ok(model)
+    }
+
+    /// [`Model::from_parts`] in this model's memory; nothing changes on failure.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore(&mut self, params: &[T], state: &[u8]) -> Result<()> {
+        for (name, is, must) in
+            [("params", params.len(), self.params.len()), ("state", state.len(), self.state.len())]
+        {
+            if is != must {
+                let allowed = "must have the length that Sizes says";
+                return Err(Error::new(Status::Length, name, Value::Int(is as u64), allowed));
+            }
+        }
+        let mut bytes = AlignedBytes::new(state.len());
+        bytes.copy_from_slice(state);
+        Session::<T>::attach(&self.config, &mut bytes, &mut self.workspace)?;
+        self.state = bytes;
+        self.params.copy_from_slice(params);
+        self.factorization = None;
+        Ok(())
+    }
+
     fn blank(config: Config) -> Result<Self> {
         let sizes = Sizes::of::<T>(&config)?;
         let mut model = Model {
@@ -151,6 +184,11 @@ impl<T: Scalar> Model<T> {
     /// The optimiser's state: with the parameters, what [`Session::attach`] resumes a run from.
     pub fn state(&self) -> &[u8] {
         &self.state
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&mut self) -> u64 {
+        self.session().0.steps()
     }
 
     /// One step on the rows of `batch`, at most `max_batch`.
@@ -302,7 +340,7 @@ impl<T: Scalar> Model<T> {
     }
 
     /// Whole rows in `x`, at least one.
-    fn rows(&self, x: &[T]) -> Result<usize> {
+    pub(crate) fn rows(&self, x: &[T]) -> Result<usize> {
         let d = self.config.dim;
         if x.is_empty() || !x.len().is_multiple_of(d) {
             let v = Value::Int(x.len() as u64);
@@ -315,80 +353,4 @@ impl<T: Scalar> Model<T> {
 
 fn inverse_of(factorization: &Option<AlignedBytes>) -> Inverse<'_> {
     factorization.as_ref().map_or(Inverse::Tracked, |f| Inverse::Factorization(f))
-}
-
-/// A model in training: batches in random order, a rate that follows a schedule.
-///
-/// ```
-/// # use relgrad::{Config, Decay, Model, Optimizer, Schedule, Trainer};
-/// # let data: Vec<f32> = (0..200).map(|i| (i as f32 * 0.618).fract()).collect();
-/// let config = Config { optimizer: Optimizer::NATURAL, max_batch: 10, ..Config::new(2, 2) };
-/// let steps = Trainer::<f32>::steps_of(&data, &config, 3);
-/// let decay = Decay::Cosine { total: steps };
-/// let schedule = Schedule { rate: 0.03, warmup: 10, decay };
-/// let mut trainer = Trainer::new(Model::new(config, 1)?, schedule, 1)?;
-/// for _ in 0..3 {
-///     let mean = trainer.epoch(&data, |_| true)?;
-///     assert!(mean.is_finite());
-/// }
-/// # Ok::<(), relgrad::Error>(())
-/// ```
-pub struct Trainer<T> {
-    /// The model as trained so far.
-    pub model: Model<T>,
-    schedule: Schedule,
-    random: Random,
-    order: Vec<usize>,
-    batch: Vec<T>,
-}
-
-/// The random stream of shuffling.
-const SHUFFLE_STREAM: u32 = 2;
-
-impl<T: Scalar> Trainer<T> {
-    /// Trains `model`, batches of `max_batch` rows drawn in an order that `seed` fixes.
-    ///
-    /// # Errors
-    /// Those of [`Schedule::check`].
-    pub fn new(model: Model<T>, schedule: Schedule, seed: u64) -> Result<Self> {
-        schedule.check()?;
-        let random = Random::new(seed, SHUFFLE_STREAM);
-        let batch = vec![T::ZERO; model.config.dim * model.config.max_batch];
-        Ok(Trainer { model, schedule, random, order: Vec::new(), batch })
-    }
-
-    /// The steps of so many epochs over `data`, for schedules.
-    pub fn steps_of(data: &[T], config: &Config, epochs: u64) -> u64 {
-        (data.len() / config.dim.max(1)).div_ceil(config.max_batch.max(1)) as u64 * epochs
-    }
-
-    /// One pass over the rows of `data` in random order; `progress` sees each step's report and
-    /// returns whether to go on. Returns the mean log-likelihood that the steps saw.
-    ///
-    /// # Errors
-    /// Those of [`Session::step`]; the model is as the last good step left it.
-    pub fn epoch(&mut self, data: &[T], mut progress: impl FnMut(&Report) -> bool) -> Result<f64> {
-        let d = self.model.config.dim;
-        let rows = self.model.rows(data)?;
-        self.batch.resize(d * self.model.config.max_batch, T::ZERO);
-        self.order.clear();
-        self.order.extend(0..rows);
-        self.random.shuffle(&mut self.order);
-        let (mut sum, mut seen) = (0.0, 0);
-        let (mut session, params) = self.model.session();
-        for rows in self.order.chunks(session.config().max_batch) {
-            let batch = &mut self.batch[..rows.len() * d];
-            for (to, row) in batch.chunks_exact_mut(d).zip(rows) {
-                to.copy_from_slice(&data[row * d..][..d]);
-            }
-            let rate = self.schedule.at(session.steps());
-            let report = session.step(params, &Batch::new(batch, rows.len()), rate)?;
-            sum += report.mean_log_likelihood * rows.len() as f64;
-            seen += rows.len();
-            if !progress(&report) {
-                break;
-            }
-        }
-        Ok(sum / seen as f64)
-    }
 }

@@ -15,6 +15,14 @@ impl Random {
         Random(rng)
     }
 
+    /// The `n`-th of many streams that belong to `stream`, found without going through the
+    /// others: for what must be drawn again at any point of a run.
+    #[cfg(feature = "alloc")]
+    pub fn nth(seed: u64, stream: u32, n: u64) -> Self {
+        let key = Random::new(seed, stream).0.next_u64();
+        Random::new(key ^ n, stream)
+    }
+
     /// Uniform on (0, 1), never an end.
     pub fn uniform(&mut self) -> f64 {
         // 52 bits, so that the half is exact: neither 0 nor 1/2 nor 1 can come out.

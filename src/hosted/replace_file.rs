@@ -1,26 +1,39 @@
 //! How files are written: whole or not at all.
 
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Makes `bytes` the content of `path` in one step: written beside it, synchronised, renamed.
+/// Makes `bytes` the content of `path` in one step: written beside it, synchronised, renamed. A
+/// kill leaves the old file or the new one, and at most one unfinished file beside it, which the
+/// next call replaces.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private unless told otherwise; this one becomes an ordinary file.
+    let mut name = OsString::from(path);
+    name.push(".new");
+    let new = Path::new(&name);
+    let write = || {
+        let mut file = File::create(new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(new, path)
+    };
+    write().inspect_err(|_| {
+        // The error is what matters; what is left of the file does not.
+        let _ = fs::remove_file(new);
+    })?;
+    // The new name must last too.
     #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
+    if let Some(folder) = path.parent() {
+        let here = folder.as_os_str().is_empty();
+        File::open(if here { Path::new(".") } else { folder })?.sync_all()?;
+    }
     Ok(())
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -1,11 +1,14 @@
 //! Models to and from model files.
 
+use std::borrow::ToOwned;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::string::ToString;
 use std::vec::Vec;
 
-use super::error::FileResult;
+use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
+use super::preprocess::Preprocess;
 use crate::{Config, Model, Scalar};
 
 impl Parameters {
@@ -25,7 +28,46 @@ impl Parameters {
     }
 }
 
+/// The metadata key of a model's preprocessing.
+const PREPROCESS: &str = "preprocess";
+
 impl ModelFile {
+    /// The file of a model: its parameters, not the optimiser's state.
+    pub fn of<T: Scalar>(model: &Model<T>) -> Self {
+        let c = model.config();
+        ModelFile {
+            dim: c.dim,
+            layers: c.layers,
+            activation: c.activation,
+            final_activation: c.final_activation,
+            base: c.base,
+            bias: c.bias,
+            input_transform: c.input_transform,
+            parameters: Parameters::of(model.params()),
+            extra: BTreeMap::new(),
+            extra_tensors: BTreeMap::new(),
+        }
+    }
+
+    /// Says in the file how data are prepared for the model.
+    pub fn with_preprocess(mut self, preprocess: Preprocess) -> Self {
+        if preprocess != Preprocess::None {
+            self.extra.insert(PREPROCESS.to_owned(), preprocess.to_string());
+        }
+        self
+    }
+
+    /// How data are prepared for the model.
+    ///
+    /// # Errors
+    /// If the file says something unknown.
+    pub fn preprocess(&self) -> FileResult<Preprocess> {
+        let Some(text) = self.extra.get(PREPROCESS) else { return Ok(Preprocess::None) };
+        text.parse().map_err(|e: crate::Error| {
+            FileError::field(Path::new("model"), PREPROCESS, text.as_str(), e.allowed)
+        })
+    }
+
     /// The file's model as a configuration; all else as in [`Config::new`].
     pub fn config(&self) -> Config {
         Config {
@@ -45,20 +87,7 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// Those of [`ModelFile::write`].
     pub fn save(&self, path: impl AsRef<Path>) -> FileResult<()> {
-        let c = self.config();
-        let file = ModelFile {
-            dim: c.dim,
-            layers: c.layers,
-            activation: c.activation,
-            final_activation: c.final_activation,
-            base: c.base,
-            bias: c.bias,
-            input_transform: c.input_transform,
-            parameters: Parameters::of(self.params()),
-            extra: BTreeMap::new(),
-            extra_tensors: BTreeMap::new(),
-        };
-        file.write(path)
+        ModelFile::of(self).write(path)
     }
 
     /// Reads a model's file, with the defaults of [`Config::new`] for all that is not in it.

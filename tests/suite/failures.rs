@@ -239,7 +239,7 @@ fn starts_from_data() {
     let mut scratch = AlignedBytes::new(Sizes::of::<f32>(&own).unwrap().start_bytes);
     let mut check = |config, expected, x: &[f32], ridge| {
         let rows = x.len() / D;
-        for start in [Start::Whitened, Start::Standardized] {
+        for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
             refused(&mut trained::<f32>(config), expected, |s, p, _, _| {
                 s.start_from_data(p, &Batch::new(x, rows), start, 1, ridge, &mut scratch)
             });
@@ -269,7 +269,7 @@ fn starts_from_data() {
     // In f64, a variance beyond the range of numbers.
     let huge: Vec<f64> = x.iter().map(|x| f64::from(*x) * 1e200).collect();
     let mut scratch = AlignedBytes::new(Sizes::of::<f64>(&own).unwrap().start_bytes);
-    for start in [Start::Whitened, Start::Standardized] {
+    for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
         refused(&mut trained::<f64>(own), (Status::Singular, "x"), |s, p, _, _| {
             s.start_from_data(p, &Batch::new(&huge, 20), start, 1, 0.0, &mut scratch)
         });

@@ -3,8 +3,6 @@
 mod common;
 
 mod bits;
-#[cfg(feature = "cli")]
-mod cli;
 #[cfg(feature = "files")]
 mod digits;
 mod failures;

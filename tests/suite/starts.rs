@@ -127,6 +127,20 @@ fn standardized_features_are_rotated_only() {
     assert_log_dets(&mut owned);
 }
 
+/// `W_1 = diag(1 / std)`, everything else the identity.
+#[test]
+fn aligned_units_are_the_features() {
+    let mut owned = from_data(Start::Aligned, 1, 0.0);
+    let covariance = second_moments(&centred(&owned));
+    let w = owned.weight(0);
+    let scaled: Vec<f64> =
+        w.iter().enumerate().map(|(i, w)| w * covariance[i % D * (D + 1)].sqrt()).collect();
+    assert_identity(&scaled, 1e-12);
+    (1..3).for_each(|k| assert_identity(&owned.weight(k), 1e-300));
+    assert_log_dets(&mut owned);
+    assert_eq!(owned.params, from_data(Start::Aligned, 2, 0.0).params);
+}
+
 /// A ridge of 1 adds the mean variance to every variance: `W (C + v I) W^T = I`.
 #[test]
 fn a_ridge_is_relative_to_the_mean_variance() {

@@ -1,14 +1,16 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use relgrad::hosted::Preprocess;
 use relgrad::{Activation, Base, Bias, Gradient, Level, Start};
 
 /// Invertible networks by exact maximum likelihood, trained with relative gradients.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(version, about, args_override_self = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -17,21 +19,54 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Train a model on a data file.
-    Train(Train),
+    Train(Box<Train>),
     /// The log-likelihood of a data file under a model.
     Eval(Eval),
     /// Time training steps on random data, and what the machine could do.
     Bench(Bench),
+    /// Data to latents.
+    Encode(Convert),
+    /// Latents to data.
+    Decode(Convert),
+    /// Draw samples.
+    Sample(Sample),
+    /// Mark anomalies: rows less likely than a threshold set by a rate of false alarms.
+    Score(Score),
+    /// What a model is and how well it is conditioned.
+    Inspect(Inspect),
+    /// Draw a run, a density, images or latents as PNG.
+    #[command(subcommand)]
+    Plot(Plot),
+    /// Make a two-dimensional data set.
+    Toy(Toy),
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Args)]
+#[command(args_override_self = true)]
 pub struct Train {
-    /// Training data: .npy (rows, features), .csv, .tsv or IDX.
+    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), or raw numbers (.f32, .f64).
     #[arg(long)]
     pub data: PathBuf,
-    /// Data to report on at the end; never trained on.
+    #[command(flatten)]
+    pub format: Format,
+    /// Validation data: a file, or a fraction of the training data (its last rows).
+    #[arg(long)]
+    pub val: Option<Validation>,
+    /// Data to report on at the end; never trained on, never used to select.
     #[arg(long)]
     pub test: Option<PathBuf>,
+    /// none, dequantize:LEVELS, logit:LAMBDA or logit:LAMBDA,LEVELS (MNIST: logit:1e-6,256);
+    /// kept in the model's file and undone on samples.
+    #[arg(long, default_value_t = Preprocess::None)]
+    pub preprocess: Preprocess,
+    /// Draw the noise of dequantisation anew in each epoch.
+    #[arg(long)]
+    pub redraw: bool,
     /// Layers of the network.
     #[arg(long, default_value_t = 2)]
     pub layers: usize,
@@ -62,38 +97,140 @@ pub struct Train {
     /// What the rate does afterwards.
     #[arg(long, value_enum, default_value_t = ScheduleName::Cosine)]
     pub schedule: ScheduleName,
+    /// Momentum of sgd and natural.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub momentum: f64,
     /// Damping of the natural optimizer.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     pub damping: f64,
+    /// Trust region of the natural optimizer: relative steps of at most CLIP * sqrt(D).
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub clip: f64,
     /// Rows of a step.
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
     /// Passes over the data.
     #[arg(long, default_value_t = 60)]
     pub epochs: u64,
-    /// Seed of the start and of the order of rows.
+    /// Stop after so many epochs without a better validation likelihood.
+    #[arg(long)]
+    pub patience: Option<u64>,
+    /// Nats a feature that the likelihood may fall below its best before the run goes back an
+    /// epoch and on at half the rate.
+    #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
+    pub guard: f64,
+    /// Seed of the start, of the order of rows and of dequantisation.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Take rows in the order of the file.
+    #[arg(long)]
+    pub no_shuffle: bool,
+    /// Threads [default: all that the machine runs at once]; results do not depend on them.
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
     /// Precision.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub dtype: Dtype,
-    /// whitened, standardized, orthogonal, or a model file to start from (whose architecture
-    /// then holds).
+    /// whitened, standardized, aligned, orthogonal, or a model file to start from (whose
+    /// architecture then holds).
     #[arg(long, default_value = "whitened")]
     pub init: Init,
-    /// Where the model goes.
+    /// Where the model goes: the best on validation, or the last without validation data.
     #[arg(long)]
     pub out: PathBuf,
+    /// One JSON object a line: epochs, going back, the end.
+    #[arg(long)]
+    pub log: Option<PathBuf>,
+    /// Folder of the checkpoint [default: OUT.checkpoint, written when interrupted only].
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// Write the checkpoint after so many steps too, not only after epochs.
+    #[arg(long)]
+    pub checkpoint_steps: Option<u64>,
+    /// Go on from the checkpoint; all other flags may then be left out but --checkpoint or
+    /// --out.
+    #[arg(long)]
+    pub resume: bool,
+    /// TOML file whose keys are these flags; flags on the command line win.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object at the end and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a data file does not say itself.
+#[derive(Args, Clone)]
+pub struct Format {
+    /// Features of raw data files.
+    #[arg(long)]
+    pub dim: Option<usize>,
+    /// The array of an .npz file, if it holds several.
+    #[arg(long)]
+    pub array: Option<String>,
+    /// Read rows from the file as they are needed instead of holding them all; taken for
+    /// granted above 4 GiB. Not for text and compressed files.
+    #[arg(long)]
+    pub stream: bool,
+}
+
+/// A model and data for it.
+#[derive(Args)]
+pub struct On {
+    /// The model's file.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Data as for `train`; a model's preprocessing is applied.
+    #[arg(long)]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub format: Format,
+    /// Seed of dequantisation, for models that have it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
 pub struct Eval {
+    #[command(flatten)]
+    pub on: On,
+    /// Write each row's log-likelihood: .npy or .csv.
+    #[arg(long)]
+    pub scores: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Convert {
+    #[command(flatten)]
+    pub on: On,
+    /// Where rows go: .npy or .csv.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Leave (or expect) data as the network sees them, preprocessed.
+    #[arg(long)]
+    pub prepared: bool,
+}
+
+#[derive(Args)]
+pub struct Sample {
     /// The model's file.
     #[arg(long)]
     pub model: PathBuf,
-    /// Data: .npy (rows, features), .csv, .tsv or IDX.
+    /// How many samples.
+    #[arg(long, default_value_t = 100)]
+    pub rows: usize,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where they go: .npy or .csv.
     #[arg(long)]
-    pub data: PathBuf,
+    pub out: PathBuf,
+    /// Leave samples as the network sees data, preprocessed.
+    #[arg(long)]
+    pub prepared: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -141,6 +278,36 @@ pub struct Bench {
     pub json: bool,
 }
 
+#[derive(Args)]
+pub struct Score {
+    #[command(flatten)]
+    pub on: On,
+    /// Ordinary data that training has not seen, which set the threshold.
+    #[arg(long)]
+    pub calibrate: PathBuf,
+    /// Share of ordinary rows that may be taken for anomalies.
+    #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
+    pub false_alarm: f64,
+    /// Write row, log-likelihood, p-value and 0 or 1 for each row: .csv or .npy.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    /// The model's file.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Data to judge optimality and the share of straddling units on.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub format: Format,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 fn level(name: &str) -> Result<Level, String> {
     let mut known = std::iter::once(Level::Auto).chain(Level::available());
     known.find(|l| l.name() == name).ok_or_else(|| {
@@ -155,6 +322,118 @@ pub enum TimedOptimizer {
     Adam,
     Natural,
     None,
+}
+
+#[derive(Subcommand)]
+pub enum Plot {
+    /// Likelihoods over epochs, from logs of `train --log`.
+    Loss {
+        /// Logs; each becomes a curve or, with validation, two.
+        #[arg(required = true)]
+        logs: Vec<PathBuf>,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// For two features: the data, the model's density and its samples.
+    Density {
+        /// The model's file.
+        #[arg(long)]
+        model: PathBuf,
+        /// The data.
+        #[arg(long)]
+        data: PathBuf,
+        #[command(flatten)]
+        format: Format,
+        /// Seed of the samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Rows as grey images: of a data file, or samples of a model.
+    Images {
+        /// The model to sample.
+        #[arg(long, conflicts_with = "data", required_unless_present = "data")]
+        model: Option<PathBuf>,
+        /// The rows to show.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        format: Format,
+        /// Pixels of an image's row [default: the root of the features, if that is whole].
+        #[arg(long)]
+        width: Option<usize>,
+        /// How many images.
+        #[arg(long, default_value_t = 64)]
+        count: usize,
+        /// Seed of the samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Histograms of latents against the density that they should have.
+    Latents {
+        /// The model's file.
+        #[arg(long)]
+        model: PathBuf,
+        /// The data.
+        #[arg(long)]
+        data: PathBuf,
+        #[command(flatten)]
+        format: Format,
+        /// The picture.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub struct Toy {
+    /// Which set.
+    #[arg(value_enum)]
+    pub name: ToyName,
+    /// Samples.
+    #[arg(long, default_value_t = 10000)]
+    pub rows: usize,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where they go: .npy or .csv.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The two-dimensional sets.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum ToyName {
+    /// Eight Gaussians on a circle.
+    Mixture,
+    Moons,
+    Sine,
+    Spirals,
+    Checkerboard,
+    Rings,
+}
+
+impl From<ToyName> for relgrad::hosted::Toy {
+    fn from(name: ToyName) -> Self {
+        use relgrad::hosted::Toy;
+        match name {
+            ToyName::Mixture => Toy::Mixture,
+            ToyName::Moons => Toy::Moons,
+            ToyName::Sine => Toy::Sine,
+            ToyName::Spirals => Toy::Spirals,
+            ToyName::Checkerboard => Toy::Checkerboard,
+            ToyName::Rings => Toy::Rings,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -193,6 +472,20 @@ pub enum Dtype {
     F64,
 }
 
+/// A share of the training data, or a file.
+#[derive(Clone)]
+pub enum Validation {
+    Fraction(f64),
+    File(PathBuf),
+}
+
+impl FromStr for Validation {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Validation::File(text.into()), Validation::Fraction))
+    }
+}
+
 #[derive(Clone)]
 pub enum Init {
     Data(Start),
@@ -206,6 +499,7 @@ impl FromStr for Init {
         Ok(match text {
             "whitened" => Init::Data(Start::Whitened),
             "standardized" => Init::Data(Start::Standardized),
+            "aligned" => Init::Data(Start::Aligned),
             "orthogonal" => Init::Orthogonal,
             path => Init::File(path.into()),
         })

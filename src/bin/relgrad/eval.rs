@@ -1,66 +1,59 @@
 //! `relgrad eval`.
 
-use std::path::Path;
-
-use relgrad::hosted::{Data, FileError, ModelFile, Parameters};
-use relgrad::{Model, Real, Scalar};
+use relgrad::Scalar;
+use relgrad::hosted::{ModelFile, for_each_chunk};
 
 use crate::Failure;
 use crate::args::Eval;
+use crate::data::{mean_and_error, prepared, write};
+use crate::model::{self, Opened};
 
 pub fn run(args: &Eval) -> Result<(), Failure> {
-    let file = ModelFile::read(&args.model)?;
-    match file.parameters {
-        Parameters::F32(_) => eval::<f32>(args, &file),
-        Parameters::F64(_) => eval::<f64>(args, &file),
-    }
+    model::open(&args.on.model, args)
 }
 
-fn eval<T: Scalar>(args: &Eval, file: &ModelFile) -> Result<(), Failure> {
-    let data = Data::<T>::read(&args.data)?;
-    check_dim(file.dim, &data, &args.data, "the model")?;
-    let mut model = Model::<T>::from_params(file.config(), file.parameters.to_vec())?;
-    let (mean, error) = mean_and_error(&model.log_likelihood(data.values())?);
-    let log_det = model.log_det()?;
-    if args.json {
-        let object = serde_json::json!({
-            "n": data.rows(),
-            "mean_log_likelihood": mean,
-            "standard_error": error,
-            "log_det": log_det,
-        });
-        println!("{object}");
-        return Ok(());
-    }
-    println!("rows                 {}", data.rows());
-    println!("mean log-likelihood  {mean:.4} +- {error:.4} nats");
-    println!("log-determinant      {log_det:.4}");
-    Ok(())
-}
+/// Rows evaluated at a time.
+const CHUNK: usize = 1024;
 
-/// Refuses data of another number of features than `whose`.
-pub fn check_dim<T: Real>(
-    dim: usize,
-    data: &Data<T>,
-    path: &Path,
-    whose: &str,
-) -> Result<(), Failure> {
-    if data.dim() == dim {
-        return Ok(());
+impl model::Use for &Eval {
+    fn with<T: Scalar + 'static>(
+        self,
+        file: ModelFile,
+        mut opened: Opened<T>,
+    ) -> Result<(), Failure> {
+        let on = &self.on;
+        let preprocess = opened.preprocess;
+        let features = Some((file.dim, "the model"));
+        let data = prepared::<T>(&on.data, &on.format, preprocess, on.seed, features)?;
+        let (mut log_p, mut slope) = (Vec::new(), 0.0);
+        for_each_chunk(&data, CHUNK, |x| {
+            log_p.extend(opened.model.log_likelihood(x)?);
+            slope += preprocess.log_slope(x);
+            Ok(())
+        })?;
+        let (mean, error) = mean_and_error(&log_p);
+        // In the data's own units, which is what bits are counted in.
+        let own = mean + slope / log_p.len() as f64;
+        let bits = -own / (file.dim as f64 * std::f64::consts::LN_2);
+        let log_det = opened.model.log_det()?;
+        if let Some(path) = &self.scores {
+            write(path, 1, &log_p)?;
+        }
+        if on.json {
+            let object = serde_json::json!({
+                "n": log_p.len(),
+                "mean_log_likelihood": mean,
+                "standard_error": error,
+                "bits_per_dimension": bits,
+                "log_det": log_det,
+            });
+            println!("{object}");
+            return Ok(());
+        }
+        println!("rows                 {}", log_p.len());
+        println!("mean log-likelihood  {mean:.4} +- {error:.4} nats");
+        println!("bits per dimension   {bits:.4} (in the data's own units)");
+        println!("log-determinant      {log_det:.4}");
+        Ok(())
     }
-    Err(FileError::Field {
-        path: path.into(),
-        field: "features".into(),
-        value: data.dim().to_string(),
-        allowed: format!("must be {dim}, as in {whose}"),
-    }
-    .into())
-}
-
-/// The mean and its standard error.
-pub fn mean_and_error(x: &[f64]) -> (f64, f64) {
-    let n = x.len() as f64;
-    let mean = x.iter().sum::<f64>() / n;
-    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    (mean, (variance / n).sqrt())
 }

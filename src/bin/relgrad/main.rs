@@ -1,29 +1,64 @@
-//! The workbench: trains and evaluates models from data files, times training steps.
+//! The workbench: trains models from data files, uses them, and times steps.
 
 mod args;
 mod bench;
+mod convert;
+mod data;
 mod eval;
+mod inspect;
+mod model;
+mod plot;
 mod process;
+mod progress;
 mod roofline;
+mod score;
+mod settings;
 mod train;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 /// Anything that ends a command.
 type Failure = Box<dyn std::error::Error>;
 
+/// How a command ends that does not fail.
+pub enum Outcome {
+    Done,
+    /// Interrupted, everything saved.
+    Interrupted,
+}
+
+/// The exit code of a program ended by SIGINT.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
-    let outcome = match args::Cli::parse().command {
-        args::Command::Train(args) => train::run(&args),
-        args::Command::Eval(args) => eval::run(&args),
-        args::Command::Bench(args) => bench::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> Result<Outcome, Failure> {
+    let words = settings::expand(std::env::args_os().collect())?;
+    match args::Cli::parse_from(&words).command {
+        args::Command::Train(args) => return train::run(&args, &words),
+        args::Command::Eval(args) => eval::run(&args)?,
+        args::Command::Bench(args) => bench::run(&args)?,
+        args::Command::Encode(args) => convert::encode(&args)?,
+        args::Command::Decode(args) => convert::decode(&args)?,
+        args::Command::Sample(args) => convert::sample(&args)?,
+        args::Command::Score(args) => score::run(&args)?,
+        args::Command::Inspect(args) => inspect::run(&args)?,
+        args::Command::Plot(args) => plot::run(&args)?,
+        args::Command::Toy(args) => convert::toy(&args)?,
+        args::Command::Completions { shell } => {
+            let mut command = args::Cli::command();
+            clap_complete::generate(shell, &mut command, "relgrad", &mut std::io::stdout());
+        }
+    }
+    Ok(Outcome::Done)
 }

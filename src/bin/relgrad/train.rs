@@ -1,66 +1,188 @@
 //! `relgrad train`.
 
-use std::fmt::Write;
-use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use relgrad::hosted::{Data, GaussianBaseline, ModelFile};
+use relgrad::hosted::{
+    Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training, in_memory,
+};
 use relgrad::{Config, Decay, Model, Optimizer, Scalar, Schedule, Trainer};
+use serde_json::json;
 
-use crate::Failure;
-use crate::args::{Dtype, Init, OptimizerName, ScheduleName, Train};
-use crate::eval::{check_dim, mean_and_error};
+use crate::args::{Dtype, Init, OptimizerName, ScheduleName, Train, Validation};
+use crate::data::{check_dim, mean_and_error, prepared, raw};
+use crate::progress::Progress;
+use crate::settings::{self, CHECKPOINT};
+use crate::{Failure, Outcome};
 
-pub fn run(args: &Train) -> Result<(), Failure> {
+pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
+    let settings = settings::of_the_run(words)?;
     match args.dtype {
-        Dtype::F32 => train::<f32>(args),
-        Dtype::F64 => train::<f64>(args),
+        Dtype::F32 => train::<f32>(args, settings),
+        Dtype::F64 => train::<f64>(args, settings),
     }
 }
 
 /// Added to every variance, relative to the mean variance, so that constant features do no harm.
 const RIDGE: f64 = 1e-6;
+/// Numbers of the training data that a start and the Gaussian look at: 2 GiB of f32.
+const LOOK: usize = 1 << 29;
 
-fn train<T: Scalar>(args: &Train) -> Result<(), Failure> {
-    let data = Data::<T>::read(&args.data)?;
-    let test = args.test.as_ref().map(Data::<T>::read).transpose()?;
-    if let (Some(test), Some(path)) = (&test, &args.test) {
-        check_dim(data.dim(), test, path, "the training data")?;
+/// The data of a run.
+struct Sets<T> {
+    data: Box<dyn Rows<T>>,
+    val: Option<Box<dyn Rows<T>>>,
+    test: Option<Box<dyn Rows<T>>>,
+}
+
+/// Seeds of noise for data that are not trained on.
+const HELD_OUT: [u64; 2] = [1, 2];
+
+impl<T: Scalar> Sets<T> {
+    fn open(args: &Train) -> Result<Self, Failure> {
+        args.preprocess.check()?;
+        let prepare = |rows, redraw| {
+            Box::new(Prepared::new(rows, args.preprocess, args.seed, redraw)) as Box<dyn Rows<T>>
+        };
+        let file: Rc<dyn Rows<T>> = raw::<T>(&args.data, &args.format)?.into();
+        let dim = file.dim();
+        let held_out = |path: &Path, seed: u64| {
+            let features = Some((dim, "the training data"));
+            let seed = args.seed ^ (seed << 32);
+            let set = prepared::<T>(path, &args.format, args.preprocess, seed, features)?;
+            Ok::<_, Failure>(Box::new(set) as Box<dyn Rows<T>>)
+        };
+        let (data, val) = match &args.val {
+            None => (prepare(file, args.redraw), None),
+            Some(Validation::File(path)) => {
+                (prepare(file, args.redraw), Some(held_out(path, HELD_OUT[0])?))
+            }
+            Some(Validation::Fraction(share)) => {
+                let rows = file.rows();
+                let last = (rows as f64 * share).round() as usize;
+                // NaN too.
+                if !(*share > 0.0 && *share < 1.0) || last == 0 || last == rows {
+                    let data = args.data.display();
+                    return Err(format!(
+                        "--val {share}: must be in (0, 1) and leave rows of the {rows} of {data} \
+                         on both sides"
+                    )
+                    .into());
+                }
+                // Prepared as a whole: a row's noise is the same wherever the cut is.
+                let boxed = |first, rows, redraw| {
+                    let set = Prepared::new(file.clone(), args.preprocess, args.seed, redraw);
+                    Box::new(Part::new(set, first, rows)) as Box<dyn Rows<T>>
+                };
+                let first = rows - last;
+                (boxed(0, first, args.redraw), Some(boxed(first, last, false)))
+            }
+        };
+        let test = args.test.as_deref().map(|path| held_out(path, HELD_OUT[1])).transpose()?;
+        Ok(Sets { data, val, test })
     }
+}
+
+fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome, Failure> {
+    let folder = args
+        .checkpoint
+        .clone()
+        .unwrap_or_else(|| settings::default_folder(&args.out.clone().into()));
+    let checkpoint = folder.join(CHECKPOINT);
+    if args.resume {
+        settings::check_same(&checkpoint, &settings)?;
+    }
+    if args.patience.is_some() && args.val.is_none() {
+        return Err("--patience: early stopping needs validation data, --val".into());
+    }
+    let sets = Sets::<T>::open(args)?;
     check_writable(&args.out)?;
     let started = Instant::now();
-    let model = start(args, &data)?;
-    let config = *model.config();
-    let total = Trainer::steps_of(data.values(), &config, args.epochs).max(1);
+    let per_epoch = sets.data.rows().div_ceil(args.batch.max(1)) as u64;
+    let total = per_epoch.saturating_mul(args.epochs).max(1);
     let decay = match args.schedule {
         ScheduleName::Constant => Decay::Constant,
         ScheduleName::Cosine => Decay::Cosine { total },
     };
     let schedule = Schedule { rate: rate(args), warmup: args.warmup, decay };
+    let plan = Plan {
+        epochs: args.epochs,
+        patience: args.patience,
+        guard: args.guard,
+        checkpoint: args.checkpoint.as_ref().map(|_| checkpoint.clone()),
+        checkpoint_steps: args.checkpoint_steps,
+        settings,
+    };
+    let mut model = if args.resume { blank(args, &sets)? } else { start(args, &sets)? };
+    model.set_parallel(Some(crate::model::threads(args.threads)?));
+    let config = *model.config();
     let mut trainer = Trainer::new(model, schedule, args.seed)?;
-    describe(args, &config, &data, test.as_ref(), trainer.model.params().len());
-
-    let bar = progress(total);
-    for epoch in 1..=args.epochs {
-        let outcome = trainer.epoch(data.values(), |report| {
-            bar.inc(1);
-            bar.set_message(format!("log-likelihood {:.3}", report.mean_log_likelihood));
-            true
-        });
-        let mean = outcome.inspect_err(|_| bar.abandon())?;
-        if bar.is_hidden() {
-            println!("epoch {epoch:>4} of {}  log-likelihood {mean:.4}", args.epochs);
-        }
+    trainer.shuffle = !args.no_shuffle;
+    if args.checkpoint.is_some() {
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
-    bar.finish_and_clear();
+    let mut training = match args.resume {
+        true => Training::resume(trainer, plan, &checkpoint)?,
+        false => Training::new(trainer, plan)?,
+    };
+    let mut progress = Progress::new(total, args.epochs, args.log.as_deref(), args.json)?;
+    if !args.json {
+        describe(args, &config, &sets, training.trainer().model.params().len());
+    }
+    if args.resume {
+        let position = training.trainer().position();
+        progress.log(&json!({"event": "resumed", "epoch": position.pass, "row": position.row}));
+    }
+
+    let interrupted = Arc::new(AtomicBool::new(false));
+    listen(interrupted.clone())?;
+    let outcome = training.run(&*sets.data, sets.val.as_deref(), &mut |event| {
+        progress.show(&event);
+        if interrupted.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    progress.finish();
+    let end = outcome?;
+    if end == End::Interrupted {
+        if args.checkpoint.is_none() {
+            std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+            training.save(&checkpoint)?;
+        }
+        eprintln!("saved; go on with: {}", how_to_resume(args, &folder));
+        return Ok(Outcome::Interrupted);
+    }
     let took = started.elapsed();
-    let mut model = trainer.model;
-    model.save(&args.out)?;
-    summarize(&mut model, &data, test.as_ref(), took)?;
-    println!("saved {}", args.out.display());
-    Ok(())
+    let best = training.best();
+    let mut model = training.into_best()?;
+    ModelFile::of(&model).with_preprocess(args.preprocess).write(&args.out)?;
+    let results = Results::of(&mut model, &sets, best, took)?;
+    progress.log(&results.json(args, end));
+    match args.json {
+        true => println!("{}", results.json(args, end)),
+        false => results.print(end, &args.out),
+    }
+    Ok(Outcome::Done)
+}
+
+/// The first Ctrl-C asks the run to save and stop, the second stops it at once.
+fn listen(interrupted: Arc<AtomicBool>) -> Result<(), Failure> {
+    Ok(ctrlc::set_handler(move || {
+        if interrupted.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })?)
+}
+
+fn how_to_resume(args: &Train, folder: &Path) -> String {
+    let log = args.log.as_ref().map_or(String::new(), |l| format!(" --log {}", l.display()));
+    let (out, folder) = (args.out.display(), folder.display());
+    format!("relgrad train --resume --checkpoint {folder} --out {out}{log}")
 }
 
 /// A run must not end at a folder that cannot be written to.
@@ -83,97 +205,168 @@ fn rate(args: &Train) -> f64 {
     })
 }
 
-/// The model as training finds it.
-fn start<T: Scalar>(args: &Train, data: &Data<T>) -> Result<Model<T>, Failure> {
+/// `architecture` with what the flags say of training.
+fn training_config(args: &Train, architecture: Config) -> Config {
+    let momentum = args.momentum;
     let optimizer = match args.optimizer {
-        OptimizerName::Sgd => Optimizer::SGD,
+        OptimizerName::Sgd => Optimizer::Sgd { momentum },
         OptimizerName::Adam => Optimizer::ADAM,
         OptimizerName::Natural => {
-            let damping = args.damping;
-            Optimizer::Natural { decay: 0.99, damping, clip: 1.0, momentum: 0.0 }
+            Optimizer::Natural { decay: 0.99, damping: args.damping, clip: args.clip, momentum }
         }
     };
-    let training = |architecture: Config| Config {
-        max_batch: args.batch,
-        gradient: args.gradient.into(),
-        optimizer,
-        ..architecture
-    };
-    let config = training(Config {
+    Config { max_batch: args.batch, gradient: args.gradient.into(), optimizer, ..architecture }
+}
+
+fn architecture(args: &Train, dim: usize) -> Config {
+    Config {
         activation: args.activation,
         final_activation: args.final_activation,
         base: args.base,
         bias: args.bias,
-        ..Config::new(data.dim(), args.layers)
-    });
+        ..Config::new(dim, args.layers)
+    }
+}
+
+/// The model as training finds it.
+fn start<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
+    let dim = sets.data.dim();
+    let config = training_config(args, architecture(args, dim));
     Ok(match &args.init {
-        Init::Data(start) => Model::from_data(config, data.values(), *start, args.seed)?,
+        Init::Data(start) => {
+            // Refused before the data are read.
+            config.check()?;
+            let look = in_memory(&*sets.data, LOOK / dim)?;
+            Model::from_data(config, look.values(), *start, args.seed)?
+        }
         Init::Orthogonal => Model::new(config, args.seed)?,
         Init::File(path) => {
             let file = ModelFile::read(path)?;
-            check_dim(file.dim, data, &args.data, "the model")?;
-            Model::from_params(training(file.config()), file.parameters.to_vec())?
+            check_dim(file.dim, dim, &args.data, "the model")?;
+            Model::from_params(training_config(args, file.config()), file.parameters.to_vec())?
         }
     })
 }
 
-fn describe<T: Scalar>(
-    args: &Train,
-    config: &Config,
-    data: &Data<T>,
-    test: Option<&Data<T>>,
-    params: usize,
-) {
-    let held_out = test.map_or(String::new(), |t| format!(", {} held out", t.rows()));
-    println!("data    {} rows of {} features{held_out}", data.rows(), data.dim());
+/// A model of the same configuration whose parameters the checkpoint replaces.
+fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
+    let config = match &args.init {
+        Init::File(path) => ModelFile::read(path)?.config(),
+        Init::Data(_) => Config { input_transform: true, ..architecture(args, sets.data.dim()) },
+        Init::Orthogonal => architecture(args, sets.data.dim()),
+    };
+    Ok(Model::new(training_config(args, config), args.seed)?)
+}
+
+fn describe<T>(args: &Train, config: &Config, sets: &Sets<T>, params: usize) {
+    let rows = |name: &str, set: &Option<Box<dyn Rows<T>>>| {
+        set.as_ref().map_or(String::new(), |s| format!(", {} for {name}", s.rows()))
+    };
+    let (val, test) = (rows("validation", &sets.val), rows("test", &sets.test));
+    println!("data    {} rows of {} features{val}{test}", sets.data.rows(), sets.data.dim());
     println!(
-        "model   {} layers, {}, {} base, bias {}, {params} parameters, f{}",
-        config.layers,
-        config.activation,
-        config.base,
-        config.bias,
-        T::BITS,
+        "model   {} layers, {}, {} base, bias {}, {params} parameters",
+        config.layers, config.activation, config.base, config.bias,
     );
     println!("run     {} epochs, batches of {}, rate {}", args.epochs, args.batch, rate(args));
 }
 
-/// A bar on a terminal; hidden elsewhere, where epochs are printed as lines.
-fn progress(total: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = "{bar:32} {percent:>3}%  {msg}  {steps} steps/s  {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total);
-    bar.set_style(style.with_key("steps", |state: &ProgressState, out: &mut dyn Write| {
-        // A bar without its rate is still a bar.
-        let _ = write!(out, "{:.0}", state.per_sec());
-    }));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+/// Mean log-likelihoods of one density on the sets of a run, in nats.
+struct Likelihoods {
+    train: f64,
+    val: Option<f64>,
+    test: Option<(f64, f64)>,
 }
 
-/// The results, with the Gaussian of the training data beside them.
-fn summarize<T: Scalar>(
-    model: &mut Model<T>,
-    data: &Data<T>,
-    test: Option<&Data<T>>,
+struct Results {
+    model: Likelihoods,
+    /// The full-covariance Gaussian of the training data; `None` if they have none.
+    gaussian: Option<Likelihoods>,
+    best: Option<(u64, f64)>,
+    straddling: f64,
     took: Duration,
-) -> Result<(), Failure> {
-    println!("\nmean log-likelihood (nats)  {:>12}  {:>20}", "train", "test");
-    let (train, _) = mean_and_error(&model.log_likelihood(data.values())?);
-    print!("relgrad                     {train:>12.4}");
-    if let Some(test) = test {
-        let (mean, error) = mean_and_error(&model.log_likelihood(test.values())?);
-        print!("  {mean:>11.4} +- {error:.4}");
+}
+
+impl Results {
+    fn of<T: Scalar>(
+        model: &mut Model<T>,
+        sets: &Sets<T>,
+        best: Option<(u64, f64)>,
+        took: Duration,
+    ) -> Result<Self, Failure> {
+        let mut mean = |set: &dyn Rows<T>| model.log_likelihood_of(set).map(|x| mean_and_error(&x));
+        let train = mean(&*sets.data)?.0;
+        let val = sets.val.as_deref().map(&mut mean).transpose()?.map(|v| v.0);
+        let test = sets.test.as_deref().map(&mut mean).transpose()?;
+        let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
+        let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
+        let gaussian = gaussian.map(|g| gaussian_on(&g, sets)).transpose()?;
+        let straddling = model.straddling_share(look.values())?;
+        Ok(Results { model: Likelihoods { train, val, test }, gaussian, best, straddling, took })
     }
-    let gaussian = GaussianBaseline::fit(data, RIDGE)?;
-    print!("\nfull-covariance Gaussian    {:>12.4}", gaussian.mean_log_likelihood(data));
-    if let Some(test) = test {
-        print!("  {:>11.4}", gaussian.mean_log_likelihood(test));
+
+    fn json(&self, args: &Train, end: End) -> serde_json::Value {
+        let of = |l: &Likelihoods| {
+            json!({"train": l.train, "validation": l.val, "test": l.test.map(|t| t.0),
+                "test_standard_error": l.test.map(|t| t.1)})
+        };
+        json!({
+            "event": "end",
+            "reason": if end == End::OutOfPatience { "out of patience" } else { "finished" },
+            "model": args.out,
+            "log_likelihood": of(&self.model),
+            "gaussian": self.gaussian.as_ref().map(of),
+            "best_epoch": self.best.map(|b| b.0),
+            "straddling_share": self.straddling,
+            "seconds": self.took.as_secs_f64(),
+        })
     }
-    let share = 100.0 * model.straddling_share(data.values())?;
-    println!("\n\n{share:.1} % of the hidden units straddle the kink; 0 % would be a linear model");
-    println!("trained in {:.2} s", took.as_secs_f64());
-    Ok(())
+
+    fn print(&self, end: End, out: &Path) {
+        if end == End::OutOfPatience {
+            println!("no better validation likelihood: stopped");
+        }
+        let val = |l: &Likelihoods| l.val.map_or(String::new(), |v| format!("{v:.4}"));
+        let width = if self.model.val.is_some() { 14 } else { 0 };
+        let head = if width > 0 { "validation" } else { "" };
+        println!(
+            "\nmean log-likelihood (nats)  {:>12}{head:>width$}  {:>20}",
+            "train",
+            if self.model.test.is_some() { "test" } else { "" }
+        );
+        let test = self.model.test.map_or(String::new(), |(m, e)| format!("  {m:>11.4} +- {e:.4}"));
+        println!(
+            "relgrad                     {:>12.4}{:>width$}{test}",
+            self.model.train,
+            val(&self.model)
+        );
+        if let Some(g) = &self.gaussian {
+            let test = g.test.map_or(String::new(), |t| format!("  {:>11.4}", t.0));
+            println!("full-covariance Gaussian    {:>12.4}{:>width$}{test}", g.train, val(g));
+        }
+        let share = 100.0 * self.straddling;
+        println!(
+            "\n{share:.1} % of the hidden units straddle the kink; 0 % would be a linear model"
+        );
+        if let Some((epoch, _)) = self.best {
+            println!("the best model on validation is that of epoch {epoch}");
+        }
+        println!("trained in {:.2} s\nsaved {}", self.took.as_secs_f64(), out.display());
+    }
+}
+
+/// The Gaussian on as much of each set as fits into memory.
+fn gaussian_on<T: Scalar>(
+    gaussian: &GaussianBaseline,
+    sets: &Sets<T>,
+) -> Result<Likelihoods, Failure> {
+    let mean = |set: &dyn Rows<T>| -> Result<f64, Failure> {
+        let data: Data<T> = in_memory(set, LOOK / set.dim())?;
+        Ok(gaussian.mean_log_likelihood(&data))
+    };
+    Ok(Likelihoods {
+        train: mean(&*sets.data)?,
+        val: sets.val.as_deref().map(mean).transpose()?,
+        test: sets.test.as_deref().map(mean).transpose()?.map(|t| (t, 0.0)),
+    })
 }

@@ -1,30 +1,12 @@
-//! The workbench as a user sees it.
+//! `relgrad train` and `eval`.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
-use relgrad::hosted::{ModelFile, write_npy};
+use relgrad::hosted::{ModelFile, Parameters, write_npy};
+use relgrad::{Bias, Config};
+use serde_json::Value as Json;
 
-const DIGITS: [&str; 2] = [
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_train.npy"),
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_test.npy"),
-];
-
-fn relgrad(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_relgrad")).args(args).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// The one line of a refusal.
-fn refusal(args: &[&str]) -> String {
-    let output = relgrad(args);
-    assert!(!output.status.success() && output.stdout.is_empty(), "{args:?} was accepted");
-    String::from_utf8(output.stderr).unwrap()
-}
+use crate::{DIGITS, json, refusal, relgrad, stdout};
 
 /// The number behind `label`, `column` columns to the right.
 fn figure(text: &str, label: &str, column: usize) -> f64 {
@@ -64,7 +46,8 @@ fn trains_on_the_digits_and_evaluates() {
     let eval = relgrad(&["eval", "--model", model, "--data", DIGITS[1], "--json"]);
     let object: serde_json::Value = serde_json::from_str(&stdout(&eval)).unwrap();
     let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["log_det", "mean_log_likelihood", "n", "standard_error"]);
+    let expected = ["bits_per_dimension", "log_det", "mean_log_likelihood", "n", "standard_error"];
+    assert_eq!(keys, expected);
     assert_eq!(object["n"], 297);
     assert!((object["mean_log_likelihood"].as_f64().unwrap() - ours).abs() < 1e-3);
 
@@ -156,6 +139,11 @@ fn refuses_with_the_place_and_what_is_allowed() {
     all(train(DIGITS[0], &both), &["natural"]);
     write_npy(path("two.npy"), 2, &[1.0f32, 2.0, 3.0, 4.5, 0.5, 0.1]).unwrap();
     all(train(DIGITS[0], &["--test", &path("two.npy")]), &["two.npy", "64"]);
+    all(train(DIGITS[0], &["--val", "1.5"]), &["--val 1.5", "(0, 1)"]);
+    all(train(DIGITS[0], &["--patience", "3"]), &["patience", "validation"]);
+    all(train(DIGITS[0], &["--preprocess", "logit:2"]), &["logit:2", "0.5"]);
+    all(train(DIGITS[0], &["--preprocess", "logit:0.1"]), &["row 1", "[0, 1]"]);
+    all(train(DIGITS[0], &["--resume"]), &["m.safetensors.checkpoint"]);
     let nowhere = refusal(&["train", "--data", DIGITS[0], "--out", &path("no/where")]);
     assert!(nowhere.contains("where"), "{nowhere}");
     std::fs::write(path("cut.safetensors"), [1, 2, 3]).unwrap();
@@ -163,89 +151,112 @@ fn refuses_with_the_place_and_what_is_allowed() {
     assert!(cut.contains("cut.safetensors"), "{cut}");
 }
 
-/// `relgrad bench --json` on small cases: its lines.
-fn bench(args: &[&str]) -> Vec<serde_json::Value> {
-    let all = [&["bench", "--budget", "0.001", "--json"], args].concat();
-    let text = stdout(&relgrad(&all));
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
+/// One step of the program is the golden SGD step: W, b and x from the file, without shuffling,
+/// at a constant rate.
 #[test]
-fn bench_prints_a_line_for_each_case() {
-    let all = ["--dim", "3,17", "--batch", "1,4", "--layers", "1,2"];
-    let mut seen = std::collections::HashSet::new();
-    for (gradient, optimizers) in [
-        ("relative", "sgd,adam,natural,none"),
-        ("transposed", "sgd,adam,none"),
-        ("ordinary", "sgd,adam,none"),
-    ] {
-        let more = ["--gradient", gradient, "--optimizer", optimizers, "--dtype", "f32,f64"];
-        for row in bench(&[&all[..], &more].concat()) {
-            let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"));
-            for key in ["ms_median", "ms_min", "n", "gflops", "params_mib"] {
-                assert!(number(key) > 0.0, "{key} of {row}");
-            }
-            assert!(number("ms_min") <= number("ms_median") && number("n") >= 5.0);
-            assert_eq!((&row["peer"], &row["threads"]), (&"relgrad".into(), &1.into()));
-            for key in ["limit_ms", "share", "bound"] {
-                assert!(row[key].is_null(), "{key} was not measured: {row}");
-            }
-            if cfg!(target_os = "linux") {
-                assert!(number("other_cpu") >= 0.0);
-                assert!(number("rss_peak_mib") >= number("rss_base_mib"));
-            }
-            let case = ["variant", "dtype", "D", "L", "batch", "level"].map(|k| row[k].to_string());
-            assert!(case[0].starts_with(&format!("\"{gradient}_")), "{row}");
-            assert!(seen.insert(case), "twice: {row}");
-        }
-    }
-    assert_eq!(seen.len(), (4 + 3 + 3) * 2 * 8);
-}
-
-#[test]
-fn bench_judges_by_measured_limits() {
+fn one_step_is_the_golden_step() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden.json");
+    let golden: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("limits.json");
-    let file = file.to_str().unwrap();
-    let limits = bench(&["--roofline"]);
-    let [limits] = &limits[..] else { panic!("one object, not {limits:?}") };
-    let peaks = limits["peaks"].as_array().unwrap();
-    assert_eq!(peaks.len(), 2 * relgrad::Level::available().count());
-    assert!(peaks.iter().all(|p| p["gflops"].as_f64().unwrap() > 0.0), "{limits}");
-    let memories = limits["memories"].as_array().unwrap();
-    assert!(memories.iter().any(|m| m["memory"] == "dram" && m["capacity"].is_null()));
-    for memory in memories {
-        for key in ["read_gbs", "update_gbs", "copy_gbs"] {
-            assert!(memory[key].as_f64().unwrap() > 0.0, "{memory}");
+    let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+    fn numbers(v: &Json) -> Vec<f64> {
+        v.as_array()
+            .map_or_else(|| vec![v.as_f64().unwrap()], |a| a.iter().flat_map(numbers).collect())
+    }
+    let flat = |w: &Json, b: &Json| -> Vec<f64> {
+        let (w, b) = (w.as_array().unwrap(), b.as_array().unwrap());
+        w.iter().zip(b).flat_map(|(w, b)| [numbers(w), numbers(b)].concat()).collect()
+    };
+    let int = |v: &Json| v.as_u64().unwrap() as usize;
+    let mut tried = 0;
+    for case in golden["cases"].as_array().unwrap() {
+        for (rule, steps) in [("separate", "steps_separate"), ("affine", "steps_affine")] {
+            let (step, dim, rows) = (&case[steps]["sgd_step"], int(&case["D"]), int(&case["B"]));
+            let crosses = step["crosses"].as_array().unwrap().iter().any(|c| c == true);
+            if crosses || case["bias"] != true {
+                continue;
+            }
+            let p: Vec<String> =
+                numbers(&case["activation_params"]).iter().map(f64::to_string).collect();
+            let name = case["activation"].as_str().unwrap();
+            let activation =
+                format!("{name}{}{}", if p.is_empty() { "" } else { ":" }, p.join(","));
+            let start = ModelFile {
+                dim,
+                layers: int(&case["L"]),
+                activation: activation.parse().unwrap(),
+                final_activation: case["final_activation"] == true,
+                base: case["base"].as_str().unwrap().parse().unwrap(),
+                bias: rule.parse::<Bias>().unwrap(),
+                input_transform: Config::new(1, 1).input_transform,
+                parameters: Parameters::F64(flat(&case["W"], &case["b"])),
+                extra: Default::default(),
+                extra_tensors: Default::default(),
+            };
+            start.write(path("start")).unwrap();
+            write_npy(path("x.npy"), dim, &numbers(&case["x"])).unwrap();
+            stdout(&relgrad(&[
+                "train",
+                "--data",
+                &path("x.npy"),
+                "--init",
+                &path("start"),
+                "--no-shuffle",
+                "--bias",
+                rule,
+                "--optimizer",
+                "sgd",
+                "--schedule",
+                "constant",
+                "--warmup",
+                "0",
+                "--lr",
+                "0.01",
+                "--epochs",
+                "1",
+                "--batch",
+                &rows.to_string(),
+                "--dtype",
+                "f64",
+                "--out",
+                &path("end"),
+            ]));
+            let Parameters::F64(got) = ModelFile::read(path("end")).unwrap().parameters else {
+                panic!("not f64");
+            };
+            let want = flat(&step["W"], &step["b"]);
+            let scale = want.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+            for (got, want) in got.iter().zip(&want) {
+                assert!((got - want).abs() <= 1e-12 * scale, "{activation} {rule}: {got} {want}");
+            }
+            tried += 1;
         }
     }
-
-    // The first layer needs three products, the others four.
-    std::fs::write(file, limits.to_string()).unwrap();
-    let rows = bench(&["--dim", "64", "--batch", "100", "--limits", file, "--level", "scalar"]);
-    let peak = peaks.iter().find(|p| p["level"] == "scalar" && p["dtype"] == "f32").unwrap();
-    let expected = 14.0 * 100.0 * 64.0 * 64.0 / peak["gflops"].as_f64().unwrap() / 1e6;
-    let [limit, share, median] =
-        ["limit_ms", "share", "ms_median"].map(|key| rows[0][key].as_f64().unwrap());
-    assert_eq!(rows[0]["bound"], "flops");
-    assert!((limit - expected).abs() < 1e-4 * expected, "{limit} {expected}");
-    assert!((share - limit / median).abs() < 1e-3, "{share} {limit} {median}");
+    assert!(tried >= 20, "{tried}");
 }
 
 #[test]
-fn bench_refuses_the_whole_product() {
-    let both = ["--dim", "4", "--optimizer", "adam,natural", "--gradient", "ordinary"];
-    for (args, says) in [
-        (&both[..], "natural"),
-        (&["--dim", "0"], "dim"),
-        (&["--dim", "4", "--threads", "0"], "threads"),
-        (&["--roofline", "--threads", "0"], "threads"),
-        (&["--dim", "4", "--level", "sse9"], "scalar"),
-        (&["--dim", "4", "--budget", "0"], "budget"),
-        (&["--dim", "4", "--limits", "nowhere.json"], "nowhere.json"),
-        (&[], "--dim"),
-    ] {
-        let text = refusal(&[&["bench"], args].concat());
-        assert!(text.contains(says), "{args:?}: {text}");
-    }
+fn flags_come_from_a_file_too_and_json_is_one_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+    let text = format!(
+        "data = \"{}\"\nval = 0.2\nepochs = 3\noptimizer = \"natural\"\nbatch = 20\n\
+         no_shuffle = true\njson = true\nlog = \"{}\"\n",
+        DIGITS[0],
+        path("log.jsonl")
+    );
+    std::fs::write(path("run.toml"), text).unwrap();
+    let run = ["train", "--config", &path("run.toml"), "--epochs", "4", "--out", &path("m")];
+    let end = json(&run);
+    assert_eq!(end["reason"], "finished");
+    let validation = end["log_likelihood"]["validation"].as_f64().unwrap();
+    let log = std::fs::read_to_string(path("log.jsonl")).unwrap();
+    let lines: Vec<Json> = log.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines.len(), 5, "four epochs and the end");
+    let seen: Vec<f64> = lines[..4].iter().map(|l| l["validation"].as_f64().unwrap()).collect();
+    let best = seen.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    assert!((validation - best).abs() < 1e-3, "the model saved is the best one seen");
+    assert_eq!(lines[4], end);
+    std::fs::write(path("run.toml"), "speed = 3\n").unwrap();
+    assert!(refusal(&run).contains("run.toml: speed"));
 }

@@ -1,0 +1,78 @@
+//! Data files and where rows go.
+
+use std::path::Path;
+
+use relgrad::Real;
+use relgrad::hosted::{Data, FileError, Prepared, Preprocess, Rows, open, write_csv, write_npy};
+
+use crate::Failure;
+use crate::args::Format;
+
+/// The rows of a file, as they are in it.
+pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Rows<T>>, Failure> {
+    Ok(open(path, &format.into())?)
+}
+
+/// The rows of a file as a model sees them; `features` is what it takes.
+pub fn prepared<T: Real + 'static>(
+    path: &Path,
+    format: &Format,
+    preprocess: Preprocess,
+    seed: u64,
+    features: Option<(usize, &str)>,
+) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
+    let rows = raw::<T>(path, format)?;
+    if let Some((dim, whose)) = features {
+        check_dim(dim, rows.dim(), path, whose)?;
+    }
+    Ok(Prepared::new(rows, preprocess, seed, false))
+}
+
+impl From<&Format> for relgrad::hosted::Format {
+    fn from(format: &Format) -> Self {
+        relgrad::hosted::Format {
+            dim: format.dim,
+            array: format.array.clone(),
+            stream: format.stream,
+        }
+    }
+}
+
+/// Refuses data of another number of features than `whose`.
+pub fn check_dim(dim: usize, found: usize, path: &Path, whose: &str) -> Result<(), Failure> {
+    if found == dim {
+        return Ok(());
+    }
+    Err(FileError::Field {
+        path: path.into(),
+        field: "features".into(),
+        value: found.to_string(),
+        allowed: format!("must be {dim}, as in {whose}"),
+    }
+    .into())
+}
+
+/// Writes rows as .csv if the name ends so, else as .npy.
+pub fn write<T: Real>(path: &Path, dim: usize, values: &[T]) -> Result<(), Failure> {
+    let is = |e: &str| path.extension().is_some_and(|x| x.eq_ignore_ascii_case(e));
+    if is("csv") {
+        return Ok(write_csv(path, dim, values, None)?);
+    }
+    if !is("npy") {
+        return Err(format!("{}: must end with .npy or .csv", path.display()).into());
+    }
+    Ok(write_npy(path, dim, values)?)
+}
+
+/// The mean and its standard error.
+pub fn mean_and_error(x: &[f64]) -> (f64, f64) {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    (mean, (variance / n).sqrt())
+}
+
+/// All rows of `data`, prepared.
+pub fn all<T: Real>(data: &dyn Rows<T>) -> Result<Data<T>, Failure> {
+    Ok(relgrad::hosted::in_memory(data, data.rows())?)
+}

@@ -1,0 +1,108 @@
+//! `relgrad inspect`.
+
+use relgrad::hosted::{ModelFile, Rows, in_memory};
+use relgrad::{Config, Model, Optimizer, Scalar};
+use serde_json::json;
+
+use crate::Failure;
+use crate::args::Inspect;
+use crate::data::prepared;
+use crate::model::{self, Opened};
+
+pub fn run(args: &Inspect) -> Result<(), Failure> {
+    model::open(&args.model, args)
+}
+
+/// Rows that optimality is judged on: all have to be in the workspace at once.
+const ROWS: usize = 4096;
+
+/// How far the model is from a maximum on some data.
+struct Optimality {
+    rows: usize,
+    relative_gradient: f64,
+    mean_delta: f64,
+    straddling: f64,
+}
+
+impl model::Use for &Inspect {
+    fn with<T: Scalar + 'static>(
+        self,
+        file: ModelFile,
+        mut opened: Opened<T>,
+    ) -> Result<(), Failure> {
+        let layers = opened.model.conditioning()?;
+        let optimality = match &self.data {
+            None => None,
+            Some(path) => {
+                let features = Some((file.dim, "the model"));
+                let data = prepared::<T>(path, &self.format, opened.preprocess, 1, features)?;
+                Some(optimality(&opened.model, &data)?)
+            }
+        };
+        let (c, params) = (opened.model.config(), opened.model.params().len());
+        if self.json {
+            let layers: Vec<_> = layers
+                .iter()
+                .map(|l| {
+                    json!({"log_det": l.log_det, "condition": l.condition,
+                        "max_weight": l.max_weight})
+                })
+                .collect();
+            let optimality = optimality.map(|o| {
+                json!({"rows": o.rows, "relative_gradient_norm": o.relative_gradient,
+                    "mean_delta_norm": o.mean_delta, "straddling_share": o.straddling})
+            });
+            let object = json!({
+                "dim": c.dim, "layers": layers, "activation": c.activation.to_string(),
+                "final_activation": c.final_activation, "base": c.base.to_string(),
+                "bias": c.bias.to_string(), "input_transform": c.input_transform,
+                "preprocess": opened.preprocess.to_string(), "precision": T::BITS,
+                "parameters": params, "optimality": optimality,
+            });
+            println!("{object}");
+            return Ok(());
+        }
+        println!("features       {}", c.dim);
+        println!("layers         {}, {} parameters, f{}", c.layers, params, T::BITS);
+        let last = if c.final_activation { ", after the last layer too" } else { "" };
+        println!("activation     {}{last}", c.activation);
+        println!("base, biases   {}, {}", c.base, c.bias);
+        println!("preprocessing  {}", opened.preprocess);
+        println!("\nlayer  log|det W|     condition  largest weight");
+        for (k, l) in layers.iter().enumerate() {
+            println!(
+                "{:>5}  {:>10.4}  {:>12.4e}  {:>14.4}",
+                k + 1,
+                l.log_det,
+                l.condition,
+                l.max_weight
+            );
+        }
+        if let Some(o) = optimality {
+            println!("\non {} rows (at a maximum on them, both norms are 0)", o.rows);
+            println!("relative gradient  {:.4e}", o.relative_gradient);
+            println!("mean of delta      {:.4e}", o.mean_delta);
+            println!("units that straddle the kink  {:.1} %", 100.0 * o.straddling);
+        }
+        Ok(())
+    }
+}
+
+fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimality, Failure> {
+    let data = in_memory(data, ROWS)?;
+    let config = Config {
+        max_batch: data.rows(),
+        optimizer: Optimizer::SGD,
+        report_norms: true,
+        ..*model.config()
+    };
+    let mut model = Model::from_params(config, model.params().to_vec())?;
+    // A step of rate 0 only looks.
+    let report = model.step(data.values(), 0.0)?;
+    Ok(Optimality {
+        rows: data.rows(),
+        relative_gradient: report.relative_gradient_norm.unwrap_or(f64::NAN),
+        mean_delta: report.mean_delta_norm.unwrap_or(f64::NAN),
+        straddling: model.straddling_share(data.values())?,
+    })
+}

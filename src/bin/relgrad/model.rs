@@ -1,0 +1,54 @@
+//! Model files of either precision.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use relgrad::hosted::{ModelFile, Parameters, Preprocess};
+use relgrad::{Model, Pool, Scalar};
+
+use crate::Failure;
+
+/// A model and what its file says beside it.
+pub struct Opened<T> {
+    pub model: Model<T>,
+    pub preprocess: Preprocess,
+}
+
+/// Rows of a call of the kernels that only evaluate.
+const BATCH: usize = 256;
+
+impl<T: Scalar> Opened<T> {
+    pub fn of(file: &ModelFile) -> Result<Self, Failure> {
+        let config = relgrad::Config { max_batch: BATCH, ..file.config() };
+        let mut model = Model::from_params(config, file.parameters.to_vec())?;
+        model.set_parallel(Some(threads(None)?));
+        Ok(Opened { model, preprocess: file.preprocess()? })
+    }
+}
+
+/// So many threads, or all that the machine runs at once.
+pub fn threads(count: Option<NonZeroUsize>) -> Result<Arc<Pool>, Failure> {
+    let pool = count.map_or_else(Pool::of_machine, |n| Pool::new(n.get()));
+    Ok(Arc::new(pool.map_err(|e| format!("threads: {e}"))?))
+}
+
+/// What a command does with a model, whatever its precision.
+pub trait Use {
+    fn with<T: Scalar + 'static>(self, file: ModelFile, model: Opened<T>) -> Result<(), Failure>;
+}
+
+/// Opens the model at `path` and hands it over.
+pub fn open(path: &Path, what: impl Use) -> Result<(), Failure> {
+    let file = ModelFile::read(path)?;
+    match file.parameters {
+        Parameters::F32(_) => {
+            let model = Opened::<f32>::of(&file)?;
+            what.with(file, model)
+        }
+        Parameters::F64(_) => {
+            let model = Opened::<f64>::of(&file)?;
+            what.with(file, model)
+        }
+    }
+}

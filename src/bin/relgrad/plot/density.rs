@@ -1,0 +1,149 @@
+//! Two features: data, density and samples side by side (GFJSH20 figure 2).
+
+use std::path::Path;
+
+use plotters::prelude::*;
+use relgrad::hosted::{ModelFile, in_memory};
+use relgrad::{Model, Scalar};
+
+use super::{Area, COLOURS, FONT, INK, finish, picture};
+use crate::Failure;
+use crate::args::Format;
+use crate::data::prepared;
+use crate::model::{Opened, Use};
+
+pub struct Density<'a> {
+    pub data: &'a Path,
+    pub format: &'a Format,
+    pub seed: u64,
+    pub out: &'a Path,
+}
+
+/// Points of a panel.
+const POINTS: usize = 4000;
+const PANEL: u32 = 420;
+
+impl Use for Density<'_> {
+    fn with<T: Scalar + 'static>(
+        self,
+        file: ModelFile,
+        mut opened: Opened<T>,
+    ) -> Result<(), Failure> {
+        if file.dim != 2 {
+            return Err(
+                format!("a density is drawn over 2 features; the model has {}", file.dim).into()
+            );
+        }
+        let features = Some((2, "the model"));
+        let data = prepared::<T>(self.data, self.format, opened.preprocess, 1, features)?;
+        let data = in_memory(&data, POINTS)?;
+        let samples = opened.model.sample(POINTS, self.seed)?;
+        let [points, samples] = [data.values(), &samples[..]].map(points);
+        let window = window(&points);
+        let area = picture(self.out, (3 * PANEL, PANEL))?;
+        let panels = area.split_evenly((1, 3));
+        scatter(&panels[0], "data", &window, &points)?;
+        heat(&panels[1], &window, &mut opened.model)?;
+        scatter(&panels[2], "samples", &window, &samples)?;
+        finish(&area, self.out)
+    }
+}
+
+/// The least and the greatest value of each feature.
+type Window = [(f64, f64); 2];
+
+fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
+    values.chunks_exact(2).map(|p| (p[0].to_f64(), p[1].to_f64())).collect()
+}
+
+/// What holds nearly all points: outliers must not make the rest small.
+fn window(points: &[(f64, f64)]) -> Window {
+    [0, 1].map(|axis| {
+        let mut values: Vec<f64> =
+            points.iter().map(|p| if axis == 0 { p.0 } else { p.1 }).collect();
+        values.sort_by(f64::total_cmp);
+        let cut = values.len() / 500;
+        let (low, high) = (values[cut], values[values.len() - 1 - cut]);
+        let room = (0.12 * (high - low)).max(1e-6);
+        (low - room, high + room)
+    })
+}
+
+fn panel<'a, 'b>(
+    area: &'a Area<'b>,
+    title: &str,
+    [x, y]: &Window,
+) -> Result<ChartContext<'a, BitMapBackend<'b>, super::Plane>, Failure> {
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, (FONT, 20, &INK))
+        .margin(12)
+        .x_label_area_size(28)
+        .y_label_area_size(40)
+        .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_labels(5)
+        .y_labels(5)
+        .label_style((FONT, 15, &INK))
+        .draw()?;
+    Ok(chart)
+}
+
+fn scatter(
+    area: &Area,
+    title: &str,
+    window: &Window,
+    points: &[(f64, f64)],
+) -> Result<(), Failure> {
+    let mut chart = panel(area, title, window)?;
+    let [x, y] = window;
+    let inside = |p: &&(f64, f64)| (x.0..x.1).contains(&p.0) && (y.0..y.1).contains(&p.1);
+    let dot = |p: &(f64, f64)| Circle::new(*p, 1, COLOURS[0].mix(0.5).filled());
+    chart.draw_series(points.iter().filter(inside).map(dot))?;
+    Ok(())
+}
+
+/// The density at each pixel, from white at 0 to the darkest at the panel's maximum.
+fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result<(), Failure> {
+    let chart = panel(area, "density", window)?;
+    let plane = chart.plotting_area();
+    let (columns, rows) = plane.get_pixel_range();
+    let [x, y] = window;
+    let (width, height) =
+        (f64::from(columns.end - columns.start), f64::from(rows.end - rows.start));
+    let mut grid = Vec::new();
+    for row in rows.clone() {
+        for column in columns.clone() {
+            let u = (f64::from(column - columns.start) + 0.5) / width;
+            let v = (f64::from(row - rows.start) + 0.5) / height;
+            grid.push(T::from_f64(x.0 + u * (x.1 - x.0)));
+            grid.push(T::from_f64(y.1 - v * (y.1 - y.0)));
+        }
+    }
+    let log_p = model.log_likelihood(&grid)?;
+    // A few pixels on a ridge must not make everything else pale.
+    let mut sorted = log_p.clone();
+    sorted.sort_by(f64::total_cmp);
+    let top = sorted[sorted.len() - 1 - sorted.len() / 200];
+    let base = area.get_base_pixel();
+    let all = rows.flat_map(|row| columns.clone().map(move |column| (column, row)));
+    for ((column, row), log_p) in all.zip(&log_p) {
+        let share = (log_p - top).exp().clamp(0.0, 1.0);
+        let colour = shade(share.sqrt());
+        area.draw_pixel((column - base.0, row - base.1), &colour)?;
+    }
+    Ok(())
+}
+
+/// White at 0, light blue, dark blue at 1.
+fn shade(share: f64) -> RGBColor {
+    const STOPS: [[f64; 3]; 3] = [[255.0, 255.0, 255.0], [86.0, 170.0, 225.0], [8.0, 40.0, 96.0]];
+    let place = 2.0 * share.clamp(0.0, 1.0);
+    let (from, part) = if place < 1.0 { (0, place) } else { (1, place - 1.0) };
+    let [r, g, b] = [0, 1, 2].map(|c| {
+        let (low, high) = (STOPS[from][c], STOPS[from + 1][c]);
+        (low + part * (high - low)).round() as u8
+    });
+    RGBColor(r, g, b)
+}

@@ -1,0 +1,108 @@
+//! Latents against the density that they should have.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+use relgrad::hosted::{ModelFile, in_memory};
+use relgrad::{Base, Scalar};
+
+use super::{COLOURS, FONT, INK, finish, picture};
+use crate::Failure;
+use crate::args::Format;
+use crate::data::prepared;
+use crate::model::{Opened, Use};
+
+pub struct Latents<'a> {
+    pub data: &'a Path,
+    pub format: &'a Format,
+    pub out: &'a Path,
+}
+
+/// Rows that go into histograms.
+const ROWS: usize = 20_000;
+/// Panels: the latents that fit their density worst come first.
+const PANELS: usize = 9;
+const BINS: usize = 60;
+/// Latents beyond this count in the outermost bins.
+const REACH: f64 = 4.5;
+
+impl Use for Latents<'_> {
+    fn with<T: Scalar + 'static>(
+        self,
+        file: ModelFile,
+        mut opened: Opened<T>,
+    ) -> Result<(), Failure> {
+        let dim = file.dim;
+        let features = Some((dim, "the model"));
+        let data = prepared::<T>(self.data, self.format, opened.preprocess, 1, features)?;
+        let latents = opened.model.forward(in_memory(&data, ROWS)?.values())?;
+        let rows = latents.len() / dim;
+        let mut heights: Vec<(usize, Vec<f64>)> = (0..dim)
+            .map(|i| {
+                let column = latents.iter().skip(i).step_by(dim).map(|v| v.to_f64());
+                (i, histogram(column, rows))
+            })
+            .collect();
+        let misfit = |heights: &[f64]| -> f64 {
+            let bins = heights.iter().enumerate();
+            bins.map(|(b, h)| (h - density(file.base, centre(b))).abs()).sum()
+        };
+        heights.sort_by(|a, b| misfit(&b.1).total_cmp(&misfit(&a.1)));
+        let shown = heights.len().min(PANELS);
+        let across = (1..=3).find(|n| n * n >= shown).unwrap_or(3);
+        let down = shown.div_ceil(across);
+        let area = picture(self.out, (300 * across as u32, 240 * down as u32))?;
+        let panels = area.split_evenly((down, across));
+        for (panel, (i, heights)) in panels.iter().zip(&heights[..shown]) {
+            let top = heights.iter().fold(0.55f64, |max, h| max.max(*h)) * 1.08;
+            let mut chart = ChartBuilder::on(panel)
+                .caption(format!("latent {}", i + 1), (FONT, 17, &INK))
+                .margin(10)
+                .x_label_area_size(24)
+                .y_label_area_size(36)
+                .build_cartesian_2d(-REACH..REACH, 0.0..top)?;
+            chart
+                .configure_mesh()
+                .disable_mesh()
+                .x_labels(5)
+                .y_labels(4)
+                .label_style((FONT, 14, &INK))
+                .draw()?;
+            let half = REACH / BINS as f64;
+            chart.draw_series(heights.iter().enumerate().map(|(b, h)| {
+                let corners = [(centre(b) - half, 0.0), (centre(b) + half, *h)];
+                Rectangle::new(corners, COLOURS[5].mix(0.6).filled())
+            }))?;
+            let curve = (0..=200).map(|s| {
+                let z = REACH * (f64::from(s) / 100.0 - 1.0);
+                (z, density(file.base, z))
+            });
+            chart.draw_series(LineSeries::new(curve, COLOURS[1].stroke_width(2)))?;
+        }
+        finish(&area, self.out)
+    }
+}
+
+fn centre(bin: usize) -> f64 {
+    REACH * ((2 * bin + 1) as f64 / BINS as f64 - 1.0)
+}
+
+/// Heights of bars whose areas sum to 1.
+fn histogram(values: impl Iterator<Item = f64>, rows: usize) -> Vec<f64> {
+    let mut heights = vec![0.0; BINS];
+    let width = 2.0 * REACH / BINS as f64;
+    for v in values {
+        let bin = ((v + REACH) / width).floor().clamp(0.0, (BINS - 1) as f64);
+        heights[bin as usize] += 1.0 / (rows as f64 * width);
+    }
+    heights
+}
+
+fn density(base: Base, z: f64) -> f64 {
+    match base {
+        Base::Normal => (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt(),
+        Base::Sech => 0.5 / (std::f64::consts::FRAC_PI_2 * z).cosh(),
+        Base::Logistic => (0.5 / (0.5 * z).cosh()).powi(2),
+        Base::Custom => 0.0,
+    }
+}

@@ -1,0 +1,61 @@
+//! `relgrad score`.
+
+use std::path::Path;
+
+use relgrad::Scalar;
+use relgrad::hosted::{ModelFile, Threshold, write_csv, write_npy};
+
+use crate::Failure;
+use crate::args::Score;
+use crate::data::prepared;
+use crate::model::{self, Opened};
+
+pub fn run(args: &Score) -> Result<(), Failure> {
+    model::open(&args.on.model, args)
+}
+
+const COLUMNS: [&str; 4] = ["row", "log_likelihood", "p_value", "anomaly"];
+
+impl model::Use for &Score {
+    fn with<T: Scalar + 'static>(
+        self,
+        file: ModelFile,
+        mut opened: Opened<T>,
+    ) -> Result<(), Failure> {
+        let on = &self.on;
+        let mut scores = |path: &Path| {
+            let features = Some((file.dim, "the model"));
+            let data = prepared::<T>(path, &on.format, opened.preprocess, on.seed, features)?;
+            Ok::<_, Failure>(opened.model.log_likelihood_of(&data)?)
+        };
+        let threshold = Threshold::calibrate(scores(&self.calibrate)?, self.false_alarm)?;
+        let log_p = scores(&on.data)?;
+        let is_anomaly = |v: f64| v < threshold.value();
+        let anomalies = log_p.iter().filter(|v| is_anomaly(**v)).count();
+        if let Some(path) = &self.out {
+            let rows = log_p.iter().enumerate().flat_map(|(i, &v)| {
+                [(i + 1) as f64, v, threshold.p_value(v), f64::from(u8::from(is_anomaly(v)))]
+            });
+            let values: Vec<f64> = rows.collect();
+            match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+                true => write_csv(path, COLUMNS.len(), &values, Some(&COLUMNS))?,
+                false => write_npy(path, COLUMNS.len(), &values)?,
+            }
+        }
+        if on.json {
+            let object = serde_json::json!({
+                "n": log_p.len(),
+                "anomalies": anomalies,
+                "threshold": threshold.value(),
+                "false_alarm": self.false_alarm,
+            });
+            println!("{object}");
+            return Ok(());
+        }
+        let share = 100.0 * anomalies as f64 / log_p.len() as f64;
+        println!("threshold  {:.4} nats", threshold.value());
+        println!("anomalies  {anomalies} of {} rows ({share:.2} %)", log_p.len());
+        println!("ordinary rows are taken for anomalies at a rate of {} at most", self.false_alarm);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Settings from files: `--config FILE.toml`, and the settings that a checkpoint keeps. Both
+//! become flags before those of the command line, which therefore win.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, parser::ValueSource};
+use relgrad::hosted::checkpoint_settings;
+use toml::{Table, Value};
+
+use crate::Failure;
+use crate::args::Cli;
+
+/// The name of the checkpoint in its folder.
+pub const CHECKPOINT: &str = "run.checkpoint";
+
+/// Flags that are about this call and not about the run.
+const NOT_OF_THE_RUN: [&str; 7] =
+    ["out", "log", "json", "checkpoint", "checkpoint_steps", "resume", "config"];
+
+/// The words of the command line with all flags in it that come from files.
+pub fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    if words.get(1).is_none_or(|w| w != "train") {
+        return Ok(words);
+    }
+    let mut flags = Vec::new();
+    if let Some(path) = value_of(&words, "--config") {
+        flags.extend(flags_of_file(Path::new(&path))?);
+    }
+    let all = |flags: &[OsString]| [&words[..2], flags, &words[2..]].concat();
+    let known = all(&flags);
+    if known.iter().any(|w| w == "--resume") {
+        let folder = value_of(&known, "--checkpoint").map(PathBuf::from);
+        let folder = folder.or_else(|| value_of(&known, "--out").map(|o| default_folder(&o)));
+        let folder = folder.ok_or("--resume needs --checkpoint, or --out of the run")?;
+        let path = folder.join(CHECKPOINT);
+        let table = checkpoint_settings(&path)?.parse()?;
+        // Those of the run come first.
+        flags = [flags_of(&path, table)?, flags].concat();
+    }
+    Ok(all(&flags))
+}
+
+/// Where a run without `--checkpoint` is saved when it is interrupted.
+pub fn default_folder(out: &OsString) -> PathBuf {
+    let mut name = out.clone();
+    name.push(".checkpoint");
+    name.into()
+}
+
+/// The last value of a flag.
+fn value_of(words: &[OsString], flag: &str) -> Option<OsString> {
+    let joined = format!("{flag}=");
+    words.iter().enumerate().rev().find_map(|(i, word)| {
+        if word == flag {
+            return words.get(i + 1).cloned();
+        }
+        word.to_str()?.strip_prefix(&joined).map(OsString::from)
+    })
+}
+
+fn flags_of_file(path: &Path) -> Result<Vec<OsString>, Failure> {
+    let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| fault(&e))?;
+    flags_of(path, text.parse().map_err(|e: toml::de::Error| fault(&e))?)
+}
+
+fn flags_of(path: &Path, table: Table) -> Result<Vec<OsString>, Failure> {
+    let command = Cli::command();
+    let train = command.find_subcommand("train").ok_or("no such command")?;
+    let mut flags = Vec::new();
+    for (key, value) in table {
+        let name = key.replace('_', "-");
+        let known = |a: &&clap::Arg| a.get_long() == Some(&name) && name != "config";
+        let Some(arg) = train.get_arguments().find(known) else {
+            return Err(format!("{}: {key}: no flag of `relgrad train`", path.display()).into());
+        };
+        let takes_value = arg.get_action().takes_values();
+        let text = match value {
+            Value::Boolean(on) if !takes_value => {
+                flags.extend(on.then(|| format!("--{name}").into()));
+                continue;
+            }
+            Value::String(text) if takes_value => text,
+            Value::Integer(number) if takes_value => number.to_string(),
+            Value::Float(number) if takes_value => number.to_string(),
+            other => {
+                let allowed = if takes_value { "a string or a number" } else { "true or false" };
+                let path = path.display();
+                return Err(format!("{path}: {key}: {other}; must be {allowed}").into());
+            }
+        };
+        flags.push(format!("--{name}={text}").into());
+    }
+    Ok(flags)
+}
+
+/// What decides the course of a run, as TOML: all flags given, and the defaults of the others.
+pub fn of_the_run(words: &[OsString]) -> Result<String, Failure> {
+    let matches = Cli::command().try_get_matches_from(words)?;
+    let (_, train) = matches.subcommand().ok_or("no command")?;
+    let mut table = BTreeMap::new();
+    let command = Cli::command();
+    let about = command.find_subcommand("train").ok_or("no such command")?;
+    for arg in about.get_arguments() {
+        let id = arg.get_id().as_str();
+        let is_set = train.value_source(id).is_some_and(|s| s != ValueSource::EnvVariable);
+        if NOT_OF_THE_RUN.contains(&id) || !is_set {
+            continue;
+        }
+        if !arg.get_action().takes_values() {
+            table.insert(id, Value::Boolean(train.get_flag(id)));
+        } else if let Some(value) = train.get_raw(id).and_then(|mut values| values.next_back()) {
+            let text = value.to_str().ok_or_else(|| format!("--{id}: must be UTF-8"))?;
+            table.insert(id, Value::String(text.to_owned()));
+        }
+    }
+    Ok(toml::to_string(&table)?)
+}
+
+/// Refuses to go on with another run than the checkpoint's.
+pub fn check_same(path: &Path, settings: &str) -> Result<(), Failure> {
+    let (then, now): (Table, Table) = (checkpoint_settings(path)?.parse()?, settings.parse()?);
+    let keys = then.keys().chain(now.keys());
+    for key in keys {
+        let (then, now) = (then.get(key), now.get(key));
+        // More epochs with the same schedule are no other run; patience only ends one.
+        if then != now && key != "patience" {
+            let show = |v: Option<&Value>| v.map_or("unset".to_owned(), ToString::to_string);
+            let (then, now) = (show(then), show(now));
+            let path = path.display();
+            return Err(format!("{path}: {key}: {then} in the run, {now} now; must agree").into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Command, Train};
+    use clap::FromArgMatches;
+
+    /// The words as a training run.
+    fn train_of(words: &[OsString]) -> Result<Train, Failure> {
+        let cli = Cli::from_arg_matches(&Cli::command().try_get_matches_from(words)?)?;
+        match cli.command {
+            Command::Train(train) => Ok(*train),
+            _ => Err("not train".into()),
+        }
+    }
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn files_come_before_the_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "data = \"d.npy\"\nlr = 0.5\nepochs = 7\nno_shuffle = true\n")
+            .unwrap();
+        let line = format!("relgrad train --config {} --epochs 9 --out m", path.display());
+        let train = train_of(&expand(words(&line)).unwrap()).unwrap();
+        assert_eq!((train.lr, train.epochs, train.no_shuffle), (Some(0.5), 9, true));
+        for (text, fault) in [
+            ("speed = 1", "speed: no flag"),
+            ("lr = [1]", "lr: [1]; must be a string or a number"),
+            ("no-shuffle = 1", "no-shuffle: 1; must be true or false"),
+            ("lr = ", "TOML"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = expand(words(&line)).unwrap_err().to_string();
+            assert!(error.contains("c.toml") && error.contains(fault), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_known_by_its_flags() {
+        let settings = |text| of_the_run(&words(text)).unwrap();
+        let run = settings("relgrad train --data d --out m --lr 0.5 --json");
+        assert_eq!(run, settings("relgrad train --out n --lr 0.5 --data d"));
+        let table: Table = run.parse().unwrap();
+        assert_eq!(table["lr"].as_str(), Some("0.5"));
+        assert_eq!(table["epochs"].as_str(), Some("60"));
+        assert!(!table.contains_key("out") && !table.contains_key("val"));
+        // And comes back as flags.
+        let flags = flags_of(Path::new("c"), table).unwrap();
+        let all = [words("relgrad train"), flags, words("--out m")].concat();
+        assert_eq!(of_the_run(&all).unwrap(), run);
+    }
+}

@@ -1,0 +1,74 @@
+//! How well a model's weights are conditioned.
+
+use std::vec;
+use std::vec::Vec;
+
+use crate::linalg::lu;
+use crate::parallel::Exec;
+use crate::session::singular;
+use crate::{Model, Result, Scalar};
+
+/// A layer's weight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerReport {
+    /// `log|det W|`.
+    pub log_det: f64,
+    /// `||W|| ||W^-1||` in the norm of largest row sums: 1 / condition is how near, relative to
+    /// its size, the nearest singular matrix is.
+    pub condition: f64,
+    /// The largest weight.
+    pub max_weight: f64,
+}
+
+impl<T: Scalar> Model<T> {
+    /// The state of each layer's weight, in f64; O(D^3) a layer.
+    ///
+    /// # Errors
+    /// A singular weight.
+    pub fn conditioning(&mut self) -> Result<Vec<LayerReport>> {
+        let (d, layers, layout) = (self.config().dim, self.config().layers, self.layout());
+        let exec = Exec::serial(self.session().0.level());
+        let mut reports = Vec::with_capacity(layers);
+        for k in 0..layers {
+            let weight = layout.weight(k);
+            let mut matrix: Vec<f64> = self.params()[weight].iter().map(|v| v.to_f64()).collect();
+            let norm = |m: &[f64]| {
+                let rows = m.chunks_exact(d).map(|row| row.iter().map(|v| v.abs()).sum::<f64>());
+                rows.fold(0.0, f64::max)
+            };
+            let size = norm(&matrix);
+            let max_weight = matrix.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
+            let mut panel = vec![0.0; lu::panel_len(d)];
+            let mut pivots = vec![0; d];
+            let determinant = lu::factor(exec, &mut matrix, d, &mut panel, &mut pivots)
+                .ok_or_else(|| singular(k))?;
+            let mut sums = vec![0.0; d];
+            let mut column = vec![0.0; d];
+            for j in 0..d {
+                column.fill(0.0);
+                column[j] = 1.0;
+                lu::solve(exec, &matrix, &pivots, d, &mut column, 1);
+                sums.iter_mut().zip(&column).for_each(|(s, v)| *s += v.abs());
+            }
+            let condition = size * sums.iter().copied().fold(0.0, f64::max);
+            reports.push(LayerReport { log_det: determinant.log_abs, condition, max_weight });
+        }
+        Ok(reports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bias, Config};
+
+    #[test]
+    fn by_hand() {
+        // Row sums 3 and 7; the inverse is [[-2, 1], [1.5, -0.5]].
+        let config = Config { bias: Bias::None, ..Config::new(2, 1) };
+        let mut model = Model::from_params(config, vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        let report = model.conditioning().unwrap()[0];
+        assert!((report.condition - 21.0).abs() < 1e-12, "{report:?}");
+        assert!((report.log_det - 2f64.ln()).abs() < 1e-14 && report.max_weight == 4.0);
+    }
+}

@@ -1,0 +1,207 @@
+//! Data sets that training and evaluation take rows from: in memory, in a file, or prepared
+//! from either.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::data::Data;
+use super::error::FileResult;
+use crate::{Model, Real, Scalar};
+
+/// A data set whose rows can be had in any order.
+pub trait Rows<T> {
+    /// Features, the length of a row.
+    fn dim(&self) -> usize;
+
+    /// Samples.
+    fn rows(&self) -> usize;
+
+    /// Fills `out` with these rows, one after the other. `pass` counts passes over the data from
+    /// 0; it matters to sets that draw noise anew in each.
+    ///
+    /// # Errors
+    /// Rows that cannot be read, or that hold what they must not.
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()>;
+}
+
+impl<T: Real> Rows<T> for Data<T> {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn rows(&self) -> usize {
+        Data::rows(self)
+    }
+
+    fn fetch(&self, _: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        for (to, row) in out.chunks_exact_mut(self.dim).zip(rows) {
+            to.copy_from_slice(self.row(*row));
+        }
+        Ok(())
+    }
+}
+
+impl<T, R: Rows<T> + ?Sized> Rows<T> for std::boxed::Box<R> {
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        (**self).fetch(pass, rows, out)
+    }
+}
+
+/// Rows `start .. start + rows` of another data set: a held-out part.
+pub struct Part<R> {
+    whole: R,
+    start: usize,
+    rows: usize,
+}
+
+impl<R> Part<R> {
+    /// These rows of `whole`, which must have them.
+    pub fn new<T>(whole: R, start: usize, rows: usize) -> Self
+    where
+        R: Rows<T>,
+    {
+        assert!(rows > 0 && start + rows <= whole.rows(), "a part lies inside the whole");
+        Part { whole, start, rows }
+    }
+}
+
+impl<T, R: Rows<T>> Rows<T> for Part<R> {
+    fn dim(&self) -> usize {
+        self.whole.dim()
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        let rows: Vec<usize> = rows.iter().map(|row| self.start + row).collect();
+        self.whole.fetch(pass, &rows, out)
+    }
+}
+
+impl<T, R: Rows<T> + ?Sized> Rows<T> for std::rc::Rc<R> {
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        (**self).fetch(pass, rows, out)
+    }
+}
+
+/// Hands all rows of `data` to `see`, at most `chunk` at a time, in order.
+///
+/// # Errors
+/// Those of [`Rows::fetch`] and of `see`.
+pub fn for_each_chunk<T: Real>(
+    data: &dyn Rows<T>,
+    chunk: usize,
+    mut see: impl FnMut(&[T]) -> FileResult<()>,
+) -> FileResult<()> {
+    let (dim, rows) = (data.dim(), data.rows());
+    let mut values = vec![T::from_f64(0.0); chunk.clamp(1, rows) * dim];
+    let mut chosen = Vec::new();
+    for start in (0..rows).step_by(chunk.max(1)) {
+        chosen.clear();
+        chosen.extend(start..rows.min(start + chunk));
+        let values = &mut values[..chosen.len() * dim];
+        data.fetch(0, &chosen, values)?;
+        see(values)?;
+    }
+    Ok(())
+}
+
+/// Up to `limit` rows in memory, evenly spread over `data`: for what needs a look at the data
+/// and not all of them.
+///
+/// # Errors
+/// Those of [`Rows::fetch`].
+pub fn in_memory<T: Real>(data: &dyn Rows<T>, limit: usize) -> FileResult<Data<T>> {
+    let rows = data.rows();
+    let taken = rows.min(limit.max(1));
+    let chosen: Vec<usize> =
+        (0..taken).map(|i| (i as u128 * rows as u128 / taken as u128) as usize).collect();
+    let mut values = vec![T::from_f64(0.0); taken * data.dim()];
+    data.fetch(0, &chosen, &mut values)?;
+    Ok(Data { dim: data.dim(), values })
+}
+
+impl<T: Scalar> Model<T> {
+    /// `log p` of every row of a data set, in nats.
+    ///
+    /// # Errors
+    /// Those of [`Rows::fetch`] and [`Model::log_likelihood`].
+    pub fn log_likelihood_of(&mut self, data: &dyn Rows<T>) -> FileResult<Vec<f64>> {
+        let mut all = Vec::with_capacity(data.rows());
+        for_each_chunk(data, self.config().max_batch, |x| {
+            all.extend(self.log_likelihood(x)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// The mean of [`Model::log_likelihood_of`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mean_log_likelihood_of(&mut self, data: &dyn Rows<T>) -> FileResult<f64> {
+        let (mut sum, mut rows) = (0.0, 0);
+        for_each_chunk(data, self.config().max_batch, |x| {
+            let log_p = self.log_likelihood(x)?;
+            sum += log_p.iter().sum::<f64>();
+            rows += log_p.len();
+            Ok(())
+        })?;
+        Ok(sum / rows as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_chunks_and_samples_of_rows() {
+        let data = Data::new(2, (0..20).map(f64::from).collect()).unwrap();
+        let part = Part::new(data.clone(), 3, 5);
+        let mut out = [0.0; 4];
+        part.fetch(0, &[4, 0], &mut out).unwrap();
+        assert_eq!((part.rows(), out), (5, [14.0, 15.0, 6.0, 7.0]));
+        let mut seen = Vec::new();
+        for_each_chunk(&part, 2, |x| {
+            assert!(x.len() == 4 || x.len() == 2);
+            seen.extend_from_slice(x);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, &data.values()[6..16]);
+        assert_eq!(in_memory(&part, 100).unwrap().values(), seen);
+        assert_eq!(in_memory(&part, 2).unwrap().values(), [6.0, 7.0, 10.0, 11.0]);
+    }
+
+    #[test]
+    fn means_do_not_depend_on_how_rows_are_held() {
+        let data = Data::new(3, (0..60).map(|i| (f64::from(i) * 0.618).fract()).collect()).unwrap();
+        let config = crate::Config { max_batch: 7, ..crate::Config::new(3, 2) };
+        let mut model = Model::<f64>::new(config, 1).unwrap();
+        let mean = model.mean_log_likelihood(data.values()).unwrap();
+        assert!((model.mean_log_likelihood_of(&data).unwrap() - mean).abs() < 1e-12);
+        assert_eq!(
+            model.log_likelihood_of(&data).unwrap(),
+            model.log_likelihood(data.values()).unwrap()
+        );
+    }
+}

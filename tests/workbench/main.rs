@@ -1,0 +1,35 @@
+//! The workbench as its users see it.
+
+mod bench;
+mod data;
+mod resume;
+mod train;
+mod uses;
+
+use std::process::{Command, Output};
+
+const DIGITS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_train.npy"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_test.npy"),
+];
+
+fn relgrad(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_relgrad")).args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The one object that a command prints.
+fn json(args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&stdout(&relgrad(args))).unwrap()
+}
+
+/// The one line of a refusal.
+fn refusal(args: &[&str]) -> String {
+    let output = relgrad(args);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{args:?} was accepted");
+    String::from_utf8(output.stderr).unwrap()
+}
