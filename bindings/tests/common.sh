@@ -10,9 +10,9 @@ sanitize=(-g -fsanitize=address,undefined -fno-sanitize-recover=all)
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-# need COMMAND PACKAGE...: installs the packages where the command is missing.
+# need COMMAND PACKAGE...: installs the packages where the command, or file, is missing.
 need() {
-    command -v "$1" > /dev/null && return
+    if command -v "$1" > /dev/null || [ -e "$1" ]; then return; fi
     shift
     [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || fail "install $*"
     apt-get update -qq
