@@ -27,7 +27,8 @@ program control
   allocate (x(3))
   x = 1
   read *, beyond
-  print *, x(beyond)
+  beyond = x(beyond)
+  print *, beyond
   deallocate (x)
 end program
 F
