@@ -19,6 +19,28 @@ need() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
 }
 
+# A Python that has NumPy: the first one, or Debian's.
+python_with_numpy() {
+    if python3 -c 'import numpy' 2> /dev/null; then
+        echo python3
+    else
+        need /usr/lib/python3/dist-packages/numpy python3 python3-numpy
+        echo /usr/bin/python3
+    fi
+}
+
+# The Julia that is installed, or a fetched one; fails, loudly, where there is none to be had.
+julia_command() {
+    local own=$CARGO_TARGET_DIR/bindings/julia
+    if command -v julia; then return; fi
+    [ -x "$own/julia" ] || { apt-get update -qq && "$root/bindings/julia/fetch" "$own"; } >&2 || {
+        rm -rf "$own"
+        echo "SKIPPED: Julia, which is not to be had here" >&2
+        return 1
+    }
+    echo "$own/julia"
+}
+
 # same WHAT FILE...: all files hold the same text, and some.
 same() {
     local what=$1 first=$2 file

@@ -20,7 +20,7 @@ export RELGRAD_LIBRARY=$prefix/lib/librelgrad.so PYTHONPATH=$root/bindings/pytho
 PYTHONDONTWRITEBYTECODE=1 "$(python_with_numpy)" "$examples/banana.py" > "$work/python"
 same "Rust, C, C++, Fortran, Python" "$work"/{rust,c,cpp,fortran,python}
 if julia=$(julia_command); then
-    JULIA_LOAD_PATH="@:@stdlib:$root/bindings/julia" "$julia" --startup-file=no "$examples/banana.jl" > "$work/julia"
+    "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" "$examples/banana.jl" > "$work/julia"
     same "and Julia" "$work/rust" "$work/julia"
 fi
 cat "$work/rust"

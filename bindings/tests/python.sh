@@ -2,12 +2,7 @@
 # Python: the module's tests, and its structures against the header.
 source "$(dirname "$0")/common.sh"
 need python3 python3
-python=python3
-"$python" -c 'import numpy' 2> /dev/null || {
-    # Debian's Python with Debian's NumPy, whatever other Python comes first.
-    need /usr/lib/python3/dist-packages/numpy python3 python3-numpy
-    python=/usr/bin/python3
-}
+python=$(python_with_numpy)
 export RELGRAD_LIBRARY=$prefix/lib/librelgrad.so PYTHONPATH=$root/bindings/python
 export PYTHONDONTWRITEBYTECODE=1
 
