@@ -25,7 +25,6 @@ if julia=$(julia_command); then
 fi
 cat "$work/rust"
 
-# The programs printed in bindings/README.md are these files.
-for file in "$examples"/banana.*; do
-    "$root/bindings/tests/printed.py" "$root/bindings/README.md" "$file"
-done
+# bindings/README.md prints these programs.
+python3 "$root/bindings/tests/printed.py"
+echo "ok: bindings/README.md"

@@ -13,6 +13,8 @@ unsafe extern "C" fn vfma16(a: *mut f32, b: *const f32, c: *const f32) {
     // r0, r1, r2 are a, b, c. Eight lanes at a time: s0-s7 hold c and then the result, s8-s15 a,
     // s16-s23 b; the last belong to the caller.
     core::arch::naked_asm!(
+        // Link-time optimisation assembles this without the target's features.
+        ".fpu fpv4-sp-d16",
         "vpush {{s16-s23}}",
         ".rept 2",
         "vldmia r2!, {{s0-s7}}",
