@@ -36,7 +36,7 @@ static int reading(float *x) {
         x[i] = source[i] + source[(i + 1) % MODEL_DIM] / 2 - source[(i + 3) % MODEL_DIM] / 4;
     }
     int spike = ++count % SPIKE_EVERY == 0;
-    if (spike) x[count / SPIKE_EVERY % MODEL_DIM] += 5;
+    if (spike) x[count / SPIKE_EVERY % MODEL_DIM] += 7;
     return spike;
 }
 

@@ -5,6 +5,7 @@
 extern uint32_t data_load, data_start, data_end, bss_start, bss_end, stack_top;
 int main(void);
 void abort(void);
+void reset(void);
 
 static int semihost(int operation, const void *argument) {
     register int r0 __asm__("r0") = operation;
@@ -44,7 +45,7 @@ static void fault(void) {
     leave(139);
 }
 
-static void reset(void) {
+void reset(void) {
     *(volatile uint32_t *)0xE000ED88 |= 0xf << 20; /* the floating-point unit on */
     __asm__ volatile("dsb\n isb");
     for (uint32_t *from = &data_load, *to = &data_start; to < &data_end;) *to++ = *from++;
@@ -52,5 +53,7 @@ static void reset(void) {
     leave((uint32_t)main());
 }
 
-__attribute__((section(".vectors"), used)) static void *const vectors[16] = {
-    &stack_top, reset, fault, fault, fault, fault, fault, 0, 0, 0, 0, fault, fault, 0, fault, fault};
+__attribute__((section(".vectors"), used)) static const struct {
+    const uint32_t *stack;
+    void (*handlers[15])(void);
+} vectors = {&stack_top, {reset, fault, fault, fault, fault, fault, 0, 0, 0, 0, fault, fault, 0, fault, fault}};

@@ -11,10 +11,11 @@ read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
 common=(-std=c11 -O2 -ffp-contract=off "${warnings[@]}" -I"$here")
 arm=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffunction-sections -fdata-sections
     -I"$prefix/include")
-board=("$here/board.c" -nostartfiles -T "$here/mps2.ld" -Wl,--gc-sections)
+board=("$here/board.c" -nostartfiles -T "$here/mps2.ld" -Wl,--gc-sections
+    -Wl,-z,noexecstack)
 on_board() {
     timeout 120 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
-        -semihosting-config enable=on,target=native "${@:2}" -kernel "$1" < /dev/null
+        -chardev stdio,id=out -semihosting-config enable=on,target=native,chardev=out "${@:2}" -kernel "$1" < /dev/null
 }
 sizes() { # DIM FOLDER
     mkdir -p "$2"
@@ -67,5 +68,15 @@ same "Rust firmware and host" "$work/host.short" "$work/rust.out"
         echo "| $dim | $flash | $ram | $steps |"
     done
 } | tee "$work/table"
+# RISC-V, with and without an FPU: the core and the C ABI compile.
+for target in riscv32imac-unknown-none-elf riscv32imafc-unknown-none-elf; do
+    (
+        cd "$root"
+        env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+            /usr/bin/cargo check -q --lib --target-dir "$CARGO_TARGET_DIR/bare-metal" \
+            --target "$target" -Zbuild-std=core --no-default-features --features capi
+    ) || fail "$target"
+    echo "ok: $target compiles"
+done
 [ "${1:-}" != --write ] || sed -i -e "/^| features D/,/^| 32 /{/^| 32 /r $work/table
 d}" "$root/bindings/README.md"

@@ -37,7 +37,7 @@ impl Stream {
         }
         self.count += 1;
         if self.count.is_multiple_of(SPIKE_EVERY) {
-            x[self.count / SPIKE_EVERY % DIM] += 5.0;
+            x[self.count / SPIKE_EVERY % DIM] += 7.0;
         }
     }
 }
@@ -59,9 +59,8 @@ fn run(params: &mut [f32], state: &mut [u8], workspace: &mut [u8]) -> Result<()>
         log_p.iter().for_each(|p| running += p);
         session.step(params, &batch, 0.03)?;
     }
-    let hash = params
-        .iter()
-        .fold(2166136261u32, |hash, p| (hash ^ p.to_bits()).wrapping_mul(16777619));
+    let hash =
+        params.iter().fold(2166136261u32, |hash, p| (hash ^ p.to_bits()).wrapping_mul(16777619));
     println!("running log-likelihood {} nats, bits {:016X}", running as i32, running.to_bits());
     println!("parameters {hash:08X}");
     Ok(())
