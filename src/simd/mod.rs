@@ -13,8 +13,6 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
-#[cfg(all(feature = "vfma", target_arch = "arm"))]
-mod cortex_m;
 mod elementwise;
 mod level;
 pub(crate) mod math;

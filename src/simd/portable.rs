@@ -6,11 +6,15 @@ use super::{Block, Real};
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<T: Real>(T::Array);
 
+#[cfg(all(feature = "vfma", target_arch = "arm"))]
+#[path = "cortex_m.rs"]
+mod cortex_m;
+
 /// `a b + c` with one rounding; where the hardware has no such instruction, in software.
 #[inline(always)]
 fn fma_f32(a: &mut [f32; 16], b: &[f32; 16], c: &[f32; 16]) {
     #[cfg(all(feature = "vfma", target_arch = "arm"))]
-    return super::cortex_m::fma16(a, b, c);
+    return cortex_m::fma16(a, b, c);
     #[cfg(not(all(feature = "vfma", target_arch = "arm")))]
     for i in 0..16 {
         a[i] = fma_one_f32(a[i], b[i], c[i]);
