@@ -24,7 +24,7 @@ CHOICES = {
     "optimizer": ("sgd", "adam", "natural"),
     "crossing": ("guard", "allow"),
     "log_det": ("exact", "lazy"),
-    "level": ("auto", "scalar", "avx2", "avx512"),
+    "level": ("auto", "scalar", "avx2", "avx512", "neon"),
 }
 STARTS = ("orthogonal", "identity", "whitened", "standardized")
 

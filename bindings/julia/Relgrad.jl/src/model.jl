@@ -18,7 +18,7 @@ const CHOICES = Dict(
     :optimizer => (:sgd, :adam, :natural),
     :crossing => (:guard, :allow),
     :log_det => (:exact, :lazy),
-    :level => (:auto, :scalar, :avx2, :avx512),
+    :level => (:auto, :scalar, :avx2, :avx512, :neon),
 )
 const STARTS = (:orthogonal, :identity, :whitened, :standardized)
 
