@@ -13,8 +13,8 @@ arm=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffunction-secti
     -I"$prefix/include")
 board=("$here/board.c" -nostartfiles -T "$here/mps2.ld" -Wl,--gc-sections
     -Wl,-z,noexecstack)
-on_board() {
-    timeout 120 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
+on_board() { # ELF FLAG...
+    timeout 120 qemu-system-arm -M "${board_name:-mps2-an386}" -nographic -monitor none -serial none \
         -chardev stdio,id=out -semihosting-config enable=on,target=native,chardev=out "${@:2}" -kernel "$1" < /dev/null
 }
 sizes() { # DIM FOLDER
@@ -38,6 +38,8 @@ arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -I"$work/8" "$here/anomaly.c" "${bo
     "$work/librelgrad.a" -o "$work/anomaly.elf"
 on_board "$work/anomaly.elf" > "$work/board.out" || { cat "$work/board.out"; fail "the board's run"; }
 same "C firmware and host, to the last bit" "$work/host.out" "$work/board.out"
+board_name=mps2-an500 on_board "$work/anomaly.elf" > "$work/m7.out" || fail "the Cortex-M7's run"
+same "and on a Cortex-M7" "$work/host.out" "$work/m7.out"
 cat "$work/board.out"
 
 # In Rust.
