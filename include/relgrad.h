@@ -802,6 +802,54 @@ int32_t relgrad_activation_invert(uint32_t activation,
                                   double *residual);
 
 /**
+ * Bytes of a blob, which holds parameters and optimizer state: see relgrad_save.
+ */
+int32_t relgrad_blob_bytes(const relgrad_config *config, size_t *bytes);
+
+/**
+ * Writes parameters and optimizer state to `blob`, versioned and checksummed, of
+ * relgrad_blob_bytes bytes at any address.
+ */
+int32_t relgrad_save(relgrad_context *context,
+                     const float *params,
+                     size_t params_len,
+                     void *blob,
+                     size_t blob_bytes);
+
+/**
+ * Takes parameters and optimizer state from a blob of the same configuration: training goes on
+ * bit for bit. RELGRAD_ERR_STATE for a blob that is damaged or does not fit.
+ */
+int32_t relgrad_load(relgrad_context *context,
+                     float *params,
+                     size_t params_len,
+                     const void *blob,
+                     size_t blob_bytes);
+
+/**
+ * As relgrad_blob_bytes, in double.
+ */
+int32_t relgrad_blob_bytes_f64(const relgrad_config *config, size_t *bytes);
+
+/**
+ * As relgrad_save, in double.
+ */
+int32_t relgrad_save_f64(relgrad_context_f64 *context,
+                         const double *params,
+                         size_t params_len,
+                         void *blob,
+                         size_t blob_bytes);
+
+/**
+ * As relgrad_load, in double.
+ */
+int32_t relgrad_load_f64(relgrad_context_f64 *context,
+                         double *params,
+                         size_t params_len,
+                         const void *blob,
+                         size_t blob_bytes);
+
+/**
  * What the caller must provide for a configuration.
  */
 int32_t relgrad_query_sizes(const relgrad_config *config, relgrad_sizes *sizes);

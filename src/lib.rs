@@ -43,6 +43,7 @@
 //! | `cli` | the program `relgrad` |
 //! | `capi` | the C ABI |
 //! | `bare-metal` | `capi` with a panic handler, for static libraries without std |
+//! | `vfma` | on 32-bit Arm with `vfma.f32` (Cortex-M4F and later): use it; the same bits |
 //! | `fast-no-fma` | two roundings where hardware has no FMA; not the same bits then |
 //!
 //! # Finding a formula
@@ -63,6 +64,7 @@ mod activation;
 mod backward;
 mod base_density;
 mod batch;
+pub mod blob;
 mod config;
 #[cfg(feature = "capi")]
 #[allow(unsafe_code)]

@@ -328,7 +328,7 @@ pub(crate) fn check_len(argument: &'static str, len: usize, needed: usize) -> Re
 }
 
 /// What the bytes of a state depend on (FNV-1a).
-fn fingerprint<T: Real>(config: &Config) -> u64 {
+pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
     let optimizer = match config.optimizer {
         crate::Optimizer::Sgd { momentum } => 1 + u64::from(momentum > 0.0),
         crate::Optimizer::Adam { .. } => 3,

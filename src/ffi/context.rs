@@ -139,6 +139,13 @@ impl<T: Scalar> Context<T> {
         self.config.dim
     }
 
+    /// The configuration, and the state's bytes.
+    pub fn kept(&mut self) -> (&Config, &mut [u8]) {
+        // SAFETY: as for `session`.
+        let state = unsafe { core::slice::from_raw_parts_mut(self.state, self.sizes.state_bytes) };
+        (&self.config, state)
+    }
+
     /// The session in this context's memory.
     pub fn session(&mut self) -> Session<'_, T> {
         // SAFETY: `create` got these buffers with at least these bytes, and the context's

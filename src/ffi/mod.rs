@@ -5,12 +5,14 @@
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, missing_docs)]
 
 mod api;
+mod blob;
 mod context;
 mod entry_f32;
 mod entry_f64;
 mod guard;
 mod types;
 
+pub use blob::*;
 pub use entry_f32::*;
 pub use entry_f64::*;
 pub use types::*;

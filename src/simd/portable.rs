@@ -6,9 +6,24 @@ use super::{Block, Kernel, Real};
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<T: Real>(T::Array);
 
+#[cfg(all(feature = "vfma", target_arch = "arm"))]
+#[path = "cortex_m.rs"]
+mod cortex_m;
+
 /// `a b + c` with one rounding; where the hardware has no such instruction, in software.
 #[inline(always)]
-fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
+fn fma_f32(a: &mut [f32; 16], b: &[f32; 16], c: &[f32; 16]) {
+    #[cfg(all(feature = "vfma", target_arch = "arm"))]
+    return cortex_m::fma16(a, b, c);
+    #[cfg(not(all(feature = "vfma", target_arch = "arm")))]
+    for i in 0..16 {
+        a[i] = fma_one_f32(a[i], b[i], c[i]);
+    }
+}
+
+#[cfg(not(all(feature = "vfma", target_arch = "arm")))]
+#[inline(always)]
+fn fma_one_f32(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(feature = "fast-no-fma") {
         return a * b + c;
     }
@@ -19,7 +34,14 @@ fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
 }
 
 #[inline(always)]
-fn fma_f64(a: f64, b: f64, c: f64) -> f64 {
+fn fma_f64(a: &mut [f64; 8], b: &[f64; 8], c: &[f64; 8]) {
+    for i in 0..8 {
+        a[i] = fma_one_f64(a[i], b[i], c[i]);
+    }
+}
+
+#[inline(always)]
+fn fma_one_f64(a: f64, b: f64, c: f64) -> f64 {
     if cfg!(feature = "fast-no-fma") {
         return a * b + c;
     }
@@ -102,9 +124,7 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn fma(mut self, b: Self, c: Self) -> Self {
-                for i in 0..$n {
-                    self.0[i] = $fma(self.0[i], b.0[i], c.0[i]);
-                }
+                $fma(&mut self.0, &b.0, &c.0);
                 self
             }
             #[inline(always)]

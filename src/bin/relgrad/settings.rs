@@ -16,8 +16,8 @@ use crate::args::Cli;
 pub const CHECKPOINT: &str = "run.checkpoint";
 
 /// Flags that are about this call and not about the run.
-const NOT_OF_THE_RUN: [&str; 7] =
-    ["out", "log", "json", "checkpoint", "checkpoint_steps", "resume", "config"];
+const NOT_OF_THE_RUN: [&str; 8] =
+    ["out", "log", "json", "checkpoint", "checkpoint_steps", "resume", "config", "threads"];
 
 /// The words of the command line with all flags in it that come from files.
 pub fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {

@@ -1,0 +1,195 @@
+# The C ABI of relgrad.h. Every ccall is in this file.
+
+using Libdl
+
+const ABI_VERSION = UInt32(1)
+const ALIGNMENT = 64
+
+# RELGRAD_LIBRARY if it is set, else the system's.
+const library = Ref{Ptr{Cvoid}}(C_NULL)
+const symbols = Dict{Symbol, Ptr{Cvoid}}()
+
+function open_library()
+    library[] = dlopen(get(ENV, "RELGRAD_LIBRARY", "librelgrad.so.$ABI_VERSION"))
+    status = ccall(symbol(:relgrad_abi_check), Cint, (UInt32, Csize_t), ABI_VERSION, sizeof(Config))
+    status == 0 || error("librelgrad has another ABI than version $ABI_VERSION")
+end
+
+symbol(name::Symbol) = get!(() -> dlsym(library[], name), symbols, name)
+
+# The structures, as in the header.
+
+mutable struct Config
+    struct_size::UInt32
+    dim::UInt32
+    layers::UInt32
+    max_batch::UInt32
+    activation::UInt32
+    final_activation::UInt32
+    base::UInt32
+    bias::UInt32
+    input_transform::UInt32
+    gradient::UInt32
+    optimizer::UInt32
+    crossing::UInt32
+    log_det::UInt32
+    track_inverse::UInt32
+    report_norms::UInt32
+    level::UInt32
+    activation_a::Float64
+    activation_b::Float64
+    momentum::Float64
+    beta1::Float64
+    beta2::Float64
+    epsilon::Float64
+    decay::Float64
+    damping::Float64
+    clip::Float64
+    reserved::NTuple{8, UInt64}
+    Config() = new()
+end
+
+mutable struct Sizes
+    params_len::Csize_t
+    gradient_len::Csize_t
+    factors_len::Csize_t
+    state_bytes::Csize_t
+    workspace_bytes::Csize_t
+    refresh_bytes::Csize_t
+    start_bytes::Csize_t
+    factorization_bytes::Csize_t
+    Sizes() = new()
+end
+
+struct Batch
+    x::Ptr{Cvoid}
+    rows::Csize_t
+    ld::Csize_t
+    weights::Ptr{Cvoid}
+    base::Ptr{Cvoid}
+    user::Ptr{Cvoid}
+end
+
+"""
+What a step saw and did; likelihoods are means over the batch before the step, in nats.
+"""
+struct Report
+    mean_log_likelihood::Float64
+    base_density::Float64
+    log_slopes::Float64
+    log_det::Float64
+    log_det_age::UInt64
+    relative_gradient_norm::Float64
+    mean_delta_norm::Float64
+    trust_scale::Float64
+    halvings::UInt64
+end
+
+struct RefreshReport
+    log_det::Float64
+    drift::Float64
+    inverse_error::Float64
+end
+
+# What both precisions share.
+
+c_version() = unsafe_string(ccall(symbol(:relgrad_version_string), Cstring, ()))
+c_status_string(status) =
+    unsafe_string(ccall(symbol(:relgrad_status_string), Cstring, (Cint,), status))
+c_config_default(config, dim, layers) =
+    ccall(symbol(:relgrad_config_default), Cint, (Ref{Config}, UInt32, UInt32), config, dim, layers)
+
+function c_config_check(config)
+    text = zeros(UInt8, 256)
+    ccall(symbol(:relgrad_config_check), Cint, (Ref{Config}, Ptr{UInt8}, Csize_t), config, text, 256)
+    return GC.@preserve text unsafe_string(pointer(text))
+end
+
+# A density of the caller's, and what it threw: an exception must not pass through C.
+mutable struct Density
+    f::Any
+    caught::Any
+end
+
+function call_density(user::Ptr{Cvoid}, sample::Csize_t, z::Ptr{T}, log_density::Ptr{T},
+                      score::Ptr{T}, dim::Csize_t)::Cint where {T}
+    density = unsafe_pointer_to_objref(user)::Density
+    try
+        for i in 1:dim
+            p, s = density.f(unsafe_load(z, i), Int(sample) + 1)
+            unsafe_store!(log_density, T(p), i)
+            unsafe_store!(score, T(s), i)
+        end
+    catch e
+        density.caught = e
+        return Cint(1)
+    end
+    return Cint(0)
+end
+
+c_density(::Type{Float32}) =
+    @cfunction(call_density, Cint, (Ptr{Cvoid}, Csize_t, Ptr{Float32}, Ptr{Float32}, Ptr{Float32}, Csize_t))
+c_density(::Type{Float64}) =
+    @cfunction(call_density, Cint, (Ptr{Cvoid}, Csize_t, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Csize_t))
+
+# What comes in single and in double. Pointers are those of arrays that the caller preserves.
+
+for (T, suffix) in ((Float32, ""), (Float64, "_f64"))
+    name(f) = QuoteNode(Symbol("relgrad_", f, suffix))
+    @eval begin
+        c_query_sizes(::Type{$T}, config, sizes) =
+            ccall(symbol($(name("query_sizes"))), Cint, (Ref{Config}, Ref{Sizes}), config, sizes)
+        c_init(::Type{$T}, config, state, state_bytes, workspace, workspace_bytes, context) =
+            ccall(symbol($(name("init"))), Cint,
+                  (Ref{Config}, Ptr{Cvoid}, Csize_t, Ptr{Cvoid}, Csize_t, Ref{Ptr{Cvoid}}),
+                  config, state, state_bytes, workspace, workspace_bytes, context)
+        c_message(::Type{$T}, context, text, len) =
+            ccall(symbol($(name("message"))), Cint, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t),
+                  context, text, len)
+        c_params_init(::Type{$T}, context, p, n, start, seed) =
+            ccall(symbol($(name("params_init"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, UInt32, UInt64), context, p, n, start, seed)
+        c_params_init_data(::Type{$T}, context, p, n, batch, start, seed, ridge, scratch, bytes) =
+            ccall(symbol($(name("params_init_data"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, UInt32, UInt64, Cdouble, Ptr{Cvoid},
+                   Csize_t), context, p, n, batch, start, seed, ridge, scratch, bytes)
+        c_refresh(::Type{$T}, context, p, n, scratch, bytes, report) =
+            ccall(symbol($(name("refresh"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, Ref{RefreshReport}),
+                  context, p, n, scratch, bytes, report)
+        c_log_det(::Type{$T}, context, value, age) =
+            ccall(symbol($(name("log_det"))), Cint, (Ptr{Cvoid}, Ref{Cdouble}, Ref{UInt64}),
+                  context, value, age)
+        c_steps(::Type{$T}, context, steps) =
+            ccall(symbol($(name("steps"))), Cint, (Ptr{Cvoid}, Ref{UInt64}), context, steps)
+        c_step(::Type{$T}, context, p, n, batch, rate, report) =
+            ccall(symbol($(name("step"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Cdouble, Ref{Report}),
+                  context, p, n, batch, rate, report)
+        c_gradient(::Type{$T}, context, p, n, batch, gradient, len, report) =
+            ccall(symbol($(name("gradient"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Ptr{$T}, Csize_t, Ref{Report}),
+                  context, p, n, batch, gradient, len, report)
+        c_forward(::Type{$T}, context, p, n, batch, z, len) =
+            ccall(symbol($(name("forward"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Ptr{$T}, Csize_t),
+                  context, p, n, batch, z, len)
+        c_log_likelihood(::Type{$T}, context, p, n, batch, log_p, len) =
+            ccall(symbol($(name("log_likelihood"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Ptr{Cdouble}, Csize_t),
+                  context, p, n, batch, log_p, len)
+        c_factorize(::Type{$T}, context, p, n, factors, bytes) =
+            ccall(symbol($(name("factorize"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t), context, p, n, factors, bytes)
+        c_inverse(::Type{$T}, context, p, n, factors, bytes, z, z_len, rows, x, x_len) =
+            ccall(symbol($(name("inverse"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, Ptr{$T}, Csize_t, Csize_t,
+                   Ptr{$T}, Csize_t, Ptr{Cvoid}),
+                  context, p, n, factors, bytes, z, z_len, rows, x, x_len, C_NULL)
+        c_sample(::Type{$T}, context, p, n, factors, bytes, seed, rows, x, x_len) =
+            ccall(symbol($(name("sample"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, UInt64, Csize_t, Ptr{$T},
+                   Csize_t, Ptr{Cvoid}),
+                  context, p, n, factors, bytes, seed, rows, x, x_len, C_NULL)
+    end
+end

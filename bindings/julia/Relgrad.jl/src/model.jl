@@ -1,0 +1,325 @@
+# Models that own their memory, as Julia code wants them.
+
+"""
+A refused call: `status` is the C function's, `text` says what is wrong and what is allowed.
+"""
+struct RelgradError <: Exception
+    status::Int32
+    text::String
+end
+
+Base.showerror(io::IO, e::RelgradError) = print(io, "RelgradError: ", e.text)
+
+const CHOICES = Dict(
+    :activation => (:smooth_leaky_relu, :leaky_tanh, :identity),
+    :base => (:normal, :sech, :logistic, :custom),
+    :bias => (:none, :separate, :affine, :projected),
+    :gradient => (:relative, :transposed, :ordinary),
+    :optimizer => (:sgd, :adam, :natural),
+    :crossing => (:guard, :allow),
+    :log_det => (:exact, :lazy),
+    :level => (:auto, :scalar, :avx2, :avx512, :neon),
+)
+const STARTS = (:orthogonal, :identity, :whitened, :standardized)
+
+function index_of(choices, name)
+    i = findfirst(==(name), choices)
+    i === nothing && throw(ArgumentError("$(repr(name)) is not one of $choices"))
+    return UInt32(i - 1)
+end
+
+# Bytes that start at a multiple of ALIGNMENT, as long as the vector lives.
+struct Memory
+    bytes::Vector{UInt8}
+    size::Int
+    Memory(size) = new(zeros(UInt8, size + ALIGNMENT), size)
+end
+Base.pointer(m::Memory) = pointer(m.bytes) + mod(-Int(pointer(m.bytes)), ALIGNMENT)
+
+"""
+    Model([T = Float32], dim, layers; settings...)
+
+An invertible network with its optimiser. Settings are the fields of `relgrad_config`, choices
+as symbols: `optimizer = :natural`, `max_batch = 20`, `input_transform = true`. A function as
+`base` is a density of your own: called as `base(z, sample)` for one latent number, it returns
+its log-density and the derivative of that.
+"""
+mutable struct Model{T <: Union{Float32, Float64}}
+    config::Config
+    sizes::Sizes
+    params::Vector{T}
+    state::Memory
+    workspace::Memory
+    scratch::Memory
+    factors::Memory
+    factored::Bool
+    density::Density
+    context::Ptr{Cvoid}
+
+    function Model{T}(dim::Integer, layers::Integer; base = :normal, settings...) where {T}
+        config = Config()
+        check(c_config_default(config, dim, layers))
+        own = !(base isa Symbol)
+        for (name, value) in (settings..., :base => own ? :custom : base)
+            name in fieldnames(Config) || throw(ArgumentError("Config has no field $name"))
+            value isa Symbol && (value = index_of(CHOICES[name], value))
+            setfield!(config, name, convert(fieldtype(Config, name), value))
+        end
+        sizes = Sizes()
+        status = c_query_sizes(T, config, sizes)
+        status == 0 || throw(RelgradError(status, c_config_check(config)))
+        model = new{T}(config, sizes, zeros(T, sizes.params_len), Memory(sizes.state_bytes),
+                       Memory(sizes.workspace_bytes),
+                       Memory(max(sizes.start_bytes, sizes.refresh_bytes)),
+                       Memory(sizes.factorization_bytes), false,
+                       Density(own ? base : nothing, nothing), C_NULL)
+        context = Ref{Ptr{Cvoid}}(C_NULL)
+        GC.@preserve model check(c_init(T, config, pointer(model.state), sizes.state_bytes,
+                                        pointer(model.workspace), sizes.workspace_bytes, context))
+        model.context = context[]
+        return model
+    end
+end
+
+Model(dim::Integer, layers::Integer; settings...) = Model{Float32}(dim, layers; settings...)
+Model(::Type{T}, dim::Integer, layers::Integer; settings...) where {T} =
+    Model{T}(dim, layers; settings...)
+
+Base.eltype(::Type{Model{T}}) where {T} = T
+Base.length(m::Model) = Int(m.config.dim)
+Base.show(io::IO, m::Model{T}) where {T} =
+    print(io, "Model($T, $(Int(m.config.dim)), $(Int(m.config.layers)))")
+
+check(status) = status == 0 ? nothing : throw(RelgradError(status, c_status_string(status)))
+
+# After a call on a model: what a density threw goes on, errors become exceptions.
+function check(m::Model{T}, status) where {T}
+    status == 0 && return nothing
+    caught, m.density.caught = m.density.caught, nothing
+    caught === nothing || throw(caught)
+    text = zeros(UInt8, 256)
+    message = GC.@preserve m text begin
+        c_message(T, m.context, text, length(text))
+        unsafe_string(pointer(text))
+    end
+    throw(RelgradError(status, isempty(message) ? c_status_string(status) : message))
+end
+
+const Data{T} = StridedMatrix{T}
+
+# f on the batch of x's columns, all memory in it held.
+function with_batch(f, m::Model{T}, x::Data{T}, weights = nothing) where {T}
+    size(x, 1) == m.config.dim ||
+        throw(DimensionMismatch("columns have $(size(x, 1)) numbers, the model $(length(m))"))
+    stride(x, 1) == 1 || size(x, 1) == 1 || throw(ArgumentError("columns must be contiguous"))
+    weights === nothing || (weights isa DenseVector{T} && length(weights) == size(x, 2)) ||
+        throw(DimensionMismatch("weights are a vector of $T, one a column"))
+    density = m.density
+    GC.@preserve m x weights density begin
+        ld = size(x, 2) < 2 ? 0 : stride(x, 2)
+        own = density.f !== nothing
+        batch = Batch(pointer(x), size(x, 2), ld, weights === nothing ? C_NULL : pointer(weights),
+                      own ? c_density(T) : C_NULL, own ? pointer_from_objref(density) : C_NULL)
+        check(m, f(Ref(batch)))
+    end
+end
+
+# The columns of x, at most max_batch at a time.
+chunks(m::Model, x) = (i:min(i + Int(m.config.max_batch) - 1, size(x, 2))
+                       for i in 1:Int(m.config.max_batch):size(x, 2))
+
+"""
+    init!(model; start = :orthogonal, seed = 0)
+    init!(model, x; start = :whitened, seed = 0, ridge = 1e-6)
+
+Starts the parameters: `:orthogonal` or `:identity`, or from data `:whitened` or `:standardized`.
+"""
+function init!(m::Model{T}; start::Symbol = :orthogonal, seed::Integer = 0) where {T}
+    GC.@preserve m check(m, c_params_init(T, m.context, m.params, length(m.params),
+                                          index_of(STARTS, start), seed))
+    m.factored = false
+    return m
+end
+function init!(m::Model{T}, x::Data{T}; start::Symbol = :whitened, seed::Integer = 0,
+               ridge::Real = 1e-6) where {T}
+    with_batch(m, x) do batch
+        c_params_init_data(T, m.context, m.params, length(m.params), batch,
+                           index_of(STARTS, start), seed, ridge, pointer(m.scratch),
+                           m.sizes.start_bytes)
+    end
+    m.factored = false
+    return m
+end
+
+"""
+    step!(model, x, rate; weights = nothing)
+
+One ascent step on the columns of `x`, at most `max_batch`; nothing changes if it is refused.
+"""
+function step!(m::Model{T}, x::Data{T}, rate::Real; weights = nothing) where {T}
+    report = Ref{Report}()
+    with_batch(m, x, weights) do batch
+        c_step(T, m.context, m.params, length(m.params), batch, rate, report)
+    end
+    m.factored = false
+    return report[]
+end
+
+"""
+    fit!(model, x; rate, epochs = 1, rng = Random.default_rng())
+
+Steps on `max_batch` columns at a time, in random order. Returns the mean log-likelihood that the
+steps of each epoch saw.
+"""
+function fit!(m::Model{T}, x::Data{T}; rate, epochs::Integer = 1,
+              rng::AbstractRNG = Random.default_rng()) where {T}
+    batch = Matrix{T}(undef, size(x, 1), min(size(x, 2), Int(m.config.max_batch)))
+    map(1:epochs) do _
+        order = randperm(rng, size(x, 2))
+        total = 0.0
+        for columns in chunks(m, x)
+            part = view(batch, :, 1:length(columns))
+            part .= view(x, :, order[columns])
+            total += step!(m, part, rate).mean_log_likelihood * length(columns)
+        end
+        total / size(x, 2)
+    end
+end
+
+"""
+    gradient(model, x)
+
+The ascent direction on the columns of `x`, laid out as `model.params` without shift and scale.
+"""
+function gradient(m::Model{T}, x::Data{T}; weights = nothing) where {T}
+    out, report = Vector{T}(undef, m.sizes.gradient_len), Ref{Report}()
+    GC.@preserve out with_batch(m, x, weights) do batch
+        c_gradient(T, m.context, m.params, length(m.params), batch, out, length(out), report)
+    end
+    return out
+end
+
+"""
+    refresh!(model)
+
+Makes the log-determinants exact; call it after `model.params` was changed.
+"""
+function refresh!(m::Model{T}) where {T}
+    report = Ref{RefreshReport}()
+    GC.@preserve m check(m, c_refresh(T, m.context, m.params, length(m.params),
+                                      pointer(m.scratch), m.sizes.refresh_bytes, report))
+    m.factored = false
+    return report[]
+end
+
+"""
+    logpdf(model, x)
+
+The exact log-density of every column, or of one vector, in nats.
+"""
+function logpdf(m::Model{T}, x::Data{T}) where {T}
+    log_p = Vector{Float64}(undef, size(x, 2))
+    for columns in chunks(m, x)
+        GC.@preserve log_p with_batch(m, view(x, :, columns)) do batch
+            c_log_likelihood(T, m.context, m.params, length(m.params), batch,
+                             pointer(log_p, first(columns)), length(columns))
+        end
+    end
+    return log_p
+end
+logpdf(m::Model{T}, x::DenseVector{T}) where {T} = first(logpdf(m, reshape(x, :, 1)))
+
+"""
+    encode(model, x)
+
+The latents of every column.
+"""
+function encode(m::Model{T}, x::Data{T}) where {T}
+    z = Matrix{T}(undef, size(x))
+    for columns in chunks(m, x)
+        GC.@preserve z with_batch(m, view(x, :, columns)) do batch
+            c_forward(T, m.context, m.params, length(m.params), batch,
+                      pointer(z, length(m) * (first(columns) - 1) + 1), length(m) * length(columns))
+        end
+    end
+    return z
+end
+
+"""
+    decode(model, z)
+
+The data of every column of latents.
+"""
+function decode(m::Model{T}, z::Data{T}) where {T}
+    size(z, 1) == length(m) || throw(DimensionMismatch("latents have $(length(m)) numbers"))
+    x, factors, dense = Matrix{T}(undef, size(z)), factorization(m), z isa DenseMatrix ? z : copy(z)
+    for columns in chunks(m, dense)
+        at, n = length(m) * (first(columns) - 1) + 1, length(m) * length(columns)
+        GC.@preserve m x dense check(m, c_inverse(T, m.context, m.params, length(m.params),
+                                                  factors..., pointer(dense, at), n,
+                                                  length(columns), pointer(x, at), n))
+    end
+    return x
+end
+
+"""
+    rand([rng], model, n; seed = rand(rng, UInt64))
+
+`n` samples, one a column. The same `seed` gives the same samples everywhere.
+"""
+function Base.rand(rng::AbstractRNG, m::Model{T}, n::Integer;
+                   seed::Integer = rand(rng, UInt64)) where {T}
+    x, factors = Matrix{T}(undef, length(m), n), factorization(m)
+    for (i, columns) in enumerate(chunks(m, x))
+        at, len = length(m) * (first(columns) - 1) + 1, length(m) * length(columns)
+        GC.@preserve m x check(m, c_sample(T, m.context, m.params, length(m.params), factors...,
+                                           (seed + i - 1) % UInt64, length(columns),
+                                           pointer(x, at), len))
+    end
+    return x
+end
+Base.rand(m::Model, n::Integer; settings...) = rand(Random.default_rng(), m, n; settings...)
+
+# Pointer and size of factors that fit the parameters as they are.
+function factorization(m::Model{T}) where {T}
+    m.config.track_inverse == 1 && return C_NULL, 0
+    if !m.factored
+        GC.@preserve m check(m, c_factorize(T, m.context, m.params, length(m.params),
+                                            pointer(m.factors), m.factors.size))
+        m.factored = true
+    end
+    return pointer(m.factors), m.factors.size
+end
+
+# Where layer k lies in the parameters.
+layer(m::Model, k) = (k - 1) * (length(m)^2 + (m.config.bias == 0 ? 0 : length(m)))
+
+"""
+    weight(model, k)
+
+`W_k'` of layer `k` in place: column `i` holds the weights of output `i`.
+"""
+weight(m::Model, k::Integer) =
+    reshape(view(m.params, layer(m, k) .+ (1:length(m)^2)), length(m), length(m))
+
+"""
+    bias(model, k)
+
+`b_k` of layer `k` in place.
+"""
+bias(m::Model, k::Integer) =
+    view(m.params, layer(m, k) + length(m)^2 .+ (1:(m.config.bias == 0 ? 0 : length(m))))
+
+steps(m::Model{T}) where {T} =
+    (n = Ref{UInt64}(0); GC.@preserve m check(m, c_steps(T, m.context, n)); Int(n[]))
+
+"""
+    log_det(model)
+
+The log-determinant as last known, and the steps since it was exact.
+"""
+function log_det(m::Model{T}) where {T}
+    value, age = Ref(0.0), Ref{UInt64}(0)
+    GC.@preserve m check(m, c_log_det(T, m.context, value, age))
+    return value[], Int(age[])
+end

@@ -1,0 +1,132 @@
+using Test, LinearAlgebra, Statistics, Random
+using Relgrad
+
+# Two moons.
+function moons(T, n, seed)
+    rng = MersenneTwister(seed)
+    x = Matrix{T}(undef, 2, n)
+    for i in 1:n
+        t, up = pi * rand(rng), rand(rng, (-1, 1))
+        x[:, i] = [up * cos(t) + (up < 0), up * sin(t) + (up < 0) / 2] .+ 0.2 .* (rand(rng, 2) .- 0.5)
+    end
+    return x
+end
+
+@testset "learns, $T" for T in (Float32, Float64)
+    x = moons(T, 800, 1)
+    gaussian = -1 - log(2pi) - logdet(cov(x')) / 2
+    model = Model(T, 2, 12; optimizer = :natural, max_batch = 40, input_transform = true)
+    @test init!(model, x; seed = 1) === model
+    curve = fit!(model, x; rate = 0.1, epochs = 30, rng = MersenneTwister(1))
+    @test length(curve) == 30 && curve[end] > curve[1]
+    @test mean(logpdf(model, moons(T, 2000, 2))) > gaussian + 0.2
+    z = encode(model, x)
+    @test decode(model, z) ≈ x atol = (T === Float32 ? 1e-2 : 1e-9)
+    @test size(rand(model, 100)) == (2, 100)
+    @test rand(model, 100; seed = 3) == rand(model, 100; seed = 3)
+    @test rand(model, 100; seed = 3)[:, 1:40] == rand(model, 40; seed = 3)
+    @test logpdf(model, x[:, 1]) == logpdf(model, x)[1]
+end
+
+@testset "the formula, and what lies where" begin
+    model = Model(Float64, 3, 2; activation = :leaky_tanh, activation_a = 1, activation_b = 0.1)
+    init!(model; seed = 5)
+    rng = MersenneTwister(1)
+    model.params .+= randn(rng, length(model.params)) ./ 10
+    refresh!(model)
+    x = randn(rng, 3, 7)
+    W1, W2 = weight(model, 1)', weight(model, 2)'
+    y = W1 * x .+ bias(model, 1)
+    z = W2 * (tanh.(y) .+ 0.1 .* y) .+ bias(model, 2)
+    slopes = sech.(y) .^ 2 .+ 0.1
+    log_p = vec(sum(-z .^ 2 ./ 2 .- log(2pi) / 2; dims = 1) .+ sum(log.(slopes); dims = 1))
+    log_p .+= logabsdet(W1)[1] + logabsdet(W2)[1]
+    @test logpdf(model, x) ≈ log_p rtol = 1e-12
+    @test encode(model, x) ≈ z rtol = 1e-12
+    @test Relgrad.log_det(model)[2] == 0
+end
+
+@testset "views are read in place" begin
+    models = [init!(Model(2, 3; optimizer = :natural, max_batch = 8); seed = 1) for _ in 1:2]
+    wide = zeros(Float32, 4, 16)
+    wide[2:3, 1:2:16] = moons(Float32, 8, 1)
+    part = view(wide, 2:3, 1:2:16)
+    for _ in 1:5
+        step!(models[1], part, 0.1)
+        step!(models[2], copy(part), 0.1)
+    end
+    @test models[1].params == models[2].params
+    @test Relgrad.steps(models[1]) == 5
+    allocated = @allocated step!(models[1], part, 0.1)
+    @test allocated < 2000 # the report and the batch, not data
+end
+
+@testset "collected garbage is never read" begin
+    model = init!(Model(2, 2; max_batch = 4))
+    reports = map(1:200) do i
+        report = step!(model, moons(Float32, 4, i), 0.01)
+        i % 20 == 0 && GC.gc()
+        report
+    end
+    @test all(isfinite(r.mean_log_likelihood) for r in reports)
+end
+
+@testset "a density of one's own" begin
+    x = moons(Float64, 8, 1)
+    normal(z, sample) = (-z^2 / 2 - log(2pi) / 2, -z)
+    own = init!(Model(Float64, 2, 2; max_batch = 8, base = normal); seed = 1)
+    builtin = init!(Model(Float64, 2, 2; max_batch = 8); seed = 1)
+    for _ in 1:5
+        a, b = step!(own, x, 0.01), step!(builtin, x, 0.01)
+        @test a.mean_log_likelihood ≈ b.mean_log_likelihood
+    end
+    @test own.params ≈ builtin.params rtol = 1e-10
+    seen = Int[]
+    watching = init!(Model(2, 1; base = (z, sample) -> (push!(seen, sample); normal(z, sample))))
+    step!(watching, moons(Float32, 3, 1), 0.01)
+    @test sort(unique(seen)) == 1:3
+
+    # What it throws arrives here; the model is as it was.
+    failing = init!(Model(2, 1; base = (z, sample) -> error("not today")))
+    before = copy(failing.params)
+    @test_throws ErrorException("not today") step!(failing, moons(Float32, 3, 1), 0.01)
+    @test failing.params == before
+    @test_throws ErrorException step!(failing, moons(Float32, 3, 1), 0.01)
+end
+
+@testset "errors" begin
+    e = try Model(0, 2) catch e; e end
+    @test e isa RelgradError && e.status == -20 && occursin("dim", sprint(showerror, e))
+    model = Model(2, 2; max_batch = 4)
+    @test_throws RelgradError logpdf(model, zeros(Float32, 2, 1))
+    init!(model)
+    e = try step!(model, fill(NaN32, 2, 2), 0.1) catch e; e end
+    @test e isa RelgradError && e.status == -30
+    @test_throws RelgradError step!(model, zeros(Float32, 2, 5), 0.1)
+    @test_throws DimensionMismatch step!(model, zeros(Float32, 3, 2), 0.1)
+    @test_throws DimensionMismatch step!(model, zeros(Float32, 2, 2), 0.1; weights = Float32[1])
+    @test_throws MethodError step!(model, zeros(2, 2), 0.1)
+    @test_throws ArgumentError Model(2, 2; optimizer = :newton)
+    @test_throws ArgumentError Model(2, 2; colour = 1)
+    @test_throws ArgumentError init!(model; start = :nowhere)
+end
+
+@testset "structures as in C" begin
+    named = ["relgrad_config" => Relgrad.Config, "relgrad_sizes" => Relgrad.Sizes,
+             "relgrad_batch" => Relgrad.Batch, "relgrad_report" => Relgrad.Report,
+             "relgrad_refresh_report" => Relgrad.RefreshReport]
+    haskey(ENV, "RELGRAD_LAYOUT") || @warn "RELGRAD_LAYOUT is not set: structures not compared"
+    lines = filter(!isempty, split(read(get(ENV, "RELGRAD_LAYOUT", "/dev/null"), String), "\n"))
+    for (name, T) in named
+        ours = ["$name $(sizeof(T))"; ["$name.$f $(fieldoffset(T, i))" for (i, f) in enumerate(fieldnames(T))]]
+        theirs = filter(l -> startswith(l, name * " ") || startswith(l, name * "."), lines)
+        isempty(lines) || @test sort(ours) == sort(theirs)
+    end
+end
+
+@testset "a caught Rust panic does not end the process" begin
+    if haskey(ENV, "RELGRAD_PANICS")
+        library = Relgrad.dlopen(ENV["RELGRAD_PANICS"])
+        @test ccall(Relgrad.dlsym(library, :other_catches), Cint, ()) == 7
+    end
+end

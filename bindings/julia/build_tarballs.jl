@@ -1,0 +1,24 @@
+# The recipe for Yggdrasil: builds librelgrad for Julia's platforms as Relgrad_jll.
+# julia build_tarballs.jl --verbose
+using BinaryBuilder
+
+name = "Relgrad"
+version = v"0.1.0"
+
+# Both are given when the recipe is submitted: the public repository and the release's commit.
+sources = [GitSource(ENV["RELGRAD_REPOSITORY"], ENV["RELGRAD_COMMIT"])]
+
+script = raw"""
+cd ${WORKSPACE}/srcdir/relgrad
+cargo rustc --release --lib --no-default-features --features std,capi --crate-type cdylib
+install -Dvm 755 target/${rust_target}/release/*relgrad.${dlext} ${libdir}/librelgrad.${dlext}
+install -Dvm 644 include/relgrad.h ${includedir}/relgrad.h
+install_license LICENSE-MIT LICENSE-APACHE
+"""
+
+# Rust's own targets; 32-bit Windows has no Rust in BinaryBuilder.
+platforms = filter(p -> !(Sys.iswindows(p) && arch(p) == "i686"), supported_platforms())
+products = [LibraryProduct("librelgrad", :librelgrad), FileProduct("include/relgrad.h", :relgrad_h)]
+
+build_tarballs(ARGS, name, version, sources, script, platforms, products, Dependency[];
+               julia_compat = "1.5", compilers = [:c, :rust])

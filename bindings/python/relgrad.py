@@ -1,0 +1,300 @@
+"""relgrad through its C ABI: NumPy arrays in and out, no compile step.
+
+A Model works in memory that NumPy owns; a batch is a C-contiguous array (rows, dim) of the
+model's type and is not copied. Weights are (output, input). Errors are RelgradError, with the
+text that says what is wrong and what is allowed.
+
+The shared library is RELGRAD_LIBRARY if that is set, else the librelgrad of the system.
+"""
+
+import ctypes
+import ctypes.util
+import os
+from ctypes import POINTER, byref, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+
+import numpy as np
+
+ABI_VERSION = 1
+ALIGNMENT = 64
+CHOICES = {
+    "activation": ("smooth_leaky_relu", "leaky_tanh", "identity"),
+    "base": ("normal", "sech", "logistic", "custom"),
+    "bias": ("none", "separate", "affine", "projected"),
+    "gradient": ("relative", "transposed", "ordinary"),
+    "optimizer": ("sgd", "adam", "natural"),
+    "crossing": ("guard", "allow"),
+    "log_det": ("exact", "lazy"),
+    "level": ("auto", "scalar", "avx2", "avx512", "neon"),
+}
+STARTS = ("orthogonal", "identity", "whitened", "standardized")
+
+
+class Config(ctypes.Structure):
+    """relgrad_config; names of choices may be assigned where C has an enumeration."""
+
+    _fields_ = [
+        *((name, c_uint32) for name in (
+            "struct_size", "dim", "layers", "max_batch", "activation", "final_activation",
+            "base", "bias", "input_transform", "gradient", "optimizer", "crossing", "log_det",
+            "track_inverse", "report_norms", "level")),
+        *((name, c_double) for name in (
+            "activation_a", "activation_b", "momentum", "beta1", "beta2", "epsilon", "decay",
+            "damping", "clip")),
+        ("reserved", c_uint64 * 8),
+    ]
+
+    def __setattr__(self, name, value):
+        if isinstance(value, str):
+            value = CHOICES[name].index(value)
+        super().__setattr__(name, value)
+
+
+class Sizes(ctypes.Structure):
+    _fields_ = [(name, c_size_t) for name in (
+        "params_len", "gradient_len", "factors_len", "state_bytes", "workspace_bytes",
+        "refresh_bytes", "start_bytes", "factorization_bytes")]
+
+
+class Report(ctypes.Structure):
+    """What a step saw and did; see relgrad_report."""
+
+    _fields_ = [
+        ("mean_log_likelihood", c_double), ("base_density", c_double), ("log_slopes", c_double),
+        ("log_det", c_double), ("log_det_age", c_uint64), ("relative_gradient_norm", c_double),
+        ("mean_delta_norm", c_double), ("trust_scale", c_double), ("halvings", c_uint64)]
+
+
+class RefreshReport(ctypes.Structure):
+    _fields_ = [(name, c_double) for name in ("log_det", "drift", "inverse_error")]
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [("x", c_void_p), ("rows", c_size_t), ("ld", c_size_t), ("weights", c_void_p),
+                ("base", c_void_p), ("user", c_void_p)]
+
+
+class RelgradError(Exception):
+    """A refused call; `status` is the C function's."""
+
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
+def _load():
+    name = os.environ.get("RELGRAD_LIBRARY") or ctypes.util.find_library("relgrad")
+    library = ctypes.CDLL(name or "librelgrad.so.%d" % ABI_VERSION)
+    p, n, word = c_void_p, c_size_t, c_uint32
+    arguments = {
+        "query_sizes": (p, p), "init": (p, p, n, p, n, p), "attach": (p, p, n, p, n, p),
+        "message": (p, p, n), "params_init": (p, p, n, word, c_uint64),
+        "params_init_data": (p, p, n, p, word, c_uint64, c_double, p, n),
+        "refresh": (p, p, n, p, n, p), "log_det": (p, p, p), "steps": (p, p),
+        "step": (p, p, n, p, c_double, p), "gradient": (p, p, n, p, p, n, p),
+        "forward": (p, p, n, p, p, n), "log_likelihood": (p, p, n, p, p, n),
+        "factorize": (p, p, n, p, n), "inverse": (p, p, n, p, n, p, n, n, p, n, p),
+        "sample": (p, p, n, p, n, c_uint64, n, p, n, p),
+    }
+    for name, types in arguments.items():
+        for suffix in ("", "_f64"):
+            function = getattr(library, "relgrad_" + name + suffix)
+            function.argtypes, function.restype = types, c_int32
+    library.relgrad_status_string.restype = ctypes.c_char_p
+    library.relgrad_version_string.restype = ctypes.c_char_p
+    library.relgrad_config_default.argtypes = (p, word, word)
+    library.relgrad_config_check.argtypes = (p, p, n)
+    library.relgrad_abi_check.argtypes = (word, n)
+    if library.relgrad_abi_check(ABI_VERSION, ctypes.sizeof(Config)) != 0:
+        raise ImportError("librelgrad has another ABI than version %d" % ABI_VERSION)
+    return library
+
+
+_library = _load()
+version = _library.relgrad_version_string().decode()
+
+
+def _aligned(size):
+    """Zeroed bytes at a multiple of ALIGNMENT."""
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start:start + size]
+
+
+class Model:
+    """An invertible network with its optimizer; keyword arguments are the fields of Config.
+
+    `params` is the one flat array that holds W_1, b_1, ..., then shift and scale.
+    """
+
+    def __init__(self, dim, layers, dtype=np.float32, **settings):
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise TypeError("dtype is float32 or float64")
+        self._suffix = "" if self.dtype == np.float32 else "_f64"
+        self._context = None
+        self.config = Config()
+        self._check(_library.relgrad_config_default(byref(self.config), dim, layers))
+        for name, value in settings.items():
+            if name not in (field for field, _ in Config._fields_):
+                raise TypeError("Config has no field " + name)
+            setattr(self.config, name, value)
+        text = ctypes.create_string_buffer(256)
+        status = _library.relgrad_config_check(byref(self.config), text, len(text))
+        if status != 0:
+            raise RelgradError(status, text.value.decode())
+        self.sizes = Sizes()
+        self._call("query_sizes", byref(self.config), byref(self.sizes))
+        s = self.sizes
+        self.params = np.zeros(s.params_len, self.dtype)
+        self.state, self._workspace = _aligned(s.state_bytes), _aligned(s.workspace_bytes)
+        self._scratch = _aligned(max(s.start_bytes, s.refresh_bytes))
+        self._factorization = None
+        context = c_void_p()
+        self._call("init", byref(self.config), *_memory(self.state), *_memory(self._workspace),
+                   byref(context))
+        self._context = context
+
+    def start(self, how="orthogonal", seed=0, data=None, ridge=1e-6):
+        """Starts the parameters; "whitened" and "standardized" look at data."""
+        which = STARTS.index(how)
+        if data is None:
+            self._params("params_init", which, seed)
+        else:
+            self._params("params_init_data", byref(self._batch(data)), which, seed, ridge,
+                         *_memory(self._scratch[:self.sizes.start_bytes]))
+        self._factorization = None
+
+    def step(self, batch, rate, weights=None):
+        """One ascent step on at most max_batch rows."""
+        report = Report()
+        self._params("step", byref(self._batch(batch, weights)), rate, byref(report))
+        self._factorization = None
+        return report
+
+    def gradient(self, batch, weights=None):
+        """The ascent direction on a batch, laid out as params without shift and scale."""
+        out = np.empty(self.sizes.gradient_len, self.dtype)
+        self._params("gradient", byref(self._batch(batch, weights)), *_array(out), None)
+        return out
+
+    def fit(self, data, rate, epochs=1, seed=0):
+        """Steps on max_batch rows at a time in random order; the mean log-likelihood that the
+        steps of each epoch saw."""
+        data = self._rows(data)
+        random = np.random.default_rng(seed)
+        curve = []
+        for _ in range(epochs):
+            order = random.permutation(len(data))
+            total = 0.0
+            for at in range(0, len(data), self.config.max_batch):
+                batch = data[order[at:at + self.config.max_batch]]
+                total += self.step(batch, rate).mean_log_likelihood * len(batch)
+            curve.append(total / len(data))
+        return curve
+
+    def refresh(self):
+        """Makes the log-determinants exact, after params have been changed or read."""
+        report = RefreshReport()
+        self._params("refresh", *_memory(self._scratch[:self.sizes.refresh_bytes]), byref(report))
+        self._factorization = None
+        return report
+
+    def log_likelihood(self, x):
+        """log p of every row, in nats."""
+        x = self._rows(x)
+        out = np.empty(len(x))
+        self._chunks("log_likelihood", x, out, 1)
+        return out
+
+    def forward(self, x):
+        """The latents of every row."""
+        x = self._rows(x)
+        out = np.empty((len(x), self.config.dim), self.dtype)
+        self._chunks("forward", x, out, self.config.dim)
+        return out
+
+    def inverse(self, z):
+        """The data of every row of latents."""
+        z = self._rows(z)
+        x = np.empty_like(z)
+        factorization = self._factorized()
+        most = self.config.max_batch
+        for at in range(0, len(z), most):
+            part, out = z[at:at + most], x[at:at + most]
+            self._params("inverse", *factorization, *_array(part), len(part), *_array(out), None)
+        return x
+
+    def sample(self, rows, seed=0):
+        """At most max_batch samples; the same seed gives the same everywhere."""
+        x = np.empty((rows, self.config.dim), self.dtype)
+        self._params("sample", *self._factorized(), seed, rows, *_array(x), None)
+        return x
+
+    @property
+    def steps(self):
+        out = c_uint64()
+        self._call("steps", self._context, byref(out))
+        return out.value
+
+    @property
+    def log_det(self):
+        """The log-determinant as last known, and the steps since it was exact."""
+        value, age = c_double(), c_uint64()
+        self._call("log_det", self._context, byref(value), byref(age))
+        return value.value, age.value
+
+    def _params(self, name, *rest):
+        self._call(name, self._context, *_array(self.params), *rest)
+
+    def _call(self, name, *arguments):
+        self._check(getattr(_library, "relgrad_" + name + self._suffix)(*arguments))
+
+    def _check(self, status):
+        if status == 0:
+            return
+        text = ctypes.create_string_buffer(256)
+        if self._context is not None:
+            getattr(_library, "relgrad_message" + self._suffix)(self._context, text, len(text))
+        raise RelgradError(status, (text.value or _library.relgrad_status_string(status)).decode())
+
+    def _rows(self, x):
+        x = np.ascontiguousarray(x, self.dtype)
+        if x.ndim != 2 or x.shape[1] != self.config.dim:
+            raise ValueError("data are (rows, %d)" % self.config.dim)
+        return x
+
+    def _batch(self, x, weights=None):
+        x = self._rows(x)
+        batch = Batch(x.ctypes.data, len(x), 0, None, None, None)
+        batch.keep = [x]  # the arrays live as long as the structure that points to them
+        if weights is not None:
+            weights = np.ascontiguousarray(weights, self.dtype)
+            if weights.shape != (len(x),):
+                raise ValueError("one weight a row")
+            batch.weights = weights.ctypes.data
+            batch.keep.append(weights)
+        return batch
+
+    def _chunks(self, name, x, out, width):
+        most = self.config.max_batch
+        for at in range(0, len(x), most):
+            part = self._batch(x[at:at + most])
+            target = out[at:at + most]
+            self._params(name, byref(part), target.ctypes.data, part.rows * width)
+
+    def _factorized(self):
+        if self.config.track_inverse:
+            return None, 0
+        if self._factorization is None:
+            memory = _aligned(self.sizes.factorization_bytes)
+            self._params("factorize", *_memory(memory))
+            self._factorization = memory
+        return _memory(self._factorization)
+
+
+def _memory(array):
+    return array.ctypes.data, array.nbytes
+
+
+def _array(array):
+    return array.ctypes.data, array.size

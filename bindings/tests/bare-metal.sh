@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Cortex-M4F under QEMU: a C and a Rust firmware against the same program on the host; what a step
+# costs. `bare-metal.sh --write` puts the table into bindings/README.md.
+source "$(dirname "$0")/common.sh"
+need qemu-system-arm qemu-system-arm
+need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
+need /usr/lib/rustlib/src/rust rustc-web cargo-web rust-web-src libstd-rust-web-dev
+need pkg-config pkg-config
+here=$root/bindings/bare-metal
+read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
+common=(-std=c11 -O2 -ffp-contract=off "${warnings[@]}" -I"$here")
+arm=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffunction-sections -fdata-sections
+    -I"$prefix/include")
+board=("$here/board.c" -nostartfiles -T "$here/mps2.ld" -Wl,--gc-sections
+    -Wl,-z,noexecstack)
+on_board() { # ELF FLAG...
+    timeout 120 qemu-system-arm -M "${board_name:-mps2-an386}" -nographic -monitor none -serial none \
+        -chardev stdio,id=out -semihosting-config enable=on,target=native,chardev=out "${@:2}" -kernel "$1" < /dev/null
+}
+sizes() { # DIM FOLDER
+    mkdir -p "$2"
+    cc -std=c11 -DMODEL_DIM="$1" "$here/sizes.c" "${flags[@]}" -o "$2/sizes"
+    "$2/sizes" > "$2/sizes.h"
+}
+
+"$here/build" "$work/librelgrad.a" > "$work/log" 2>&1 || { cat "$work/log"; fail "no library"; }
+! arm-none-eabi-nm "$work/librelgrad.a" | grep -E '__rust_alloc|3std[0-9]' || fail "an allocator, or std"
+arm-none-eabi-nm -g --defined-only "$work/librelgrad.a" | awk 'NF == 3 {print $3}' | sort > "$work/shown"
+nm -g --defined-only "$prefix/lib/librelgrad.a" | awk 'NF == 3 {print $3}' | sort > "$work/hosted"
+same "the same functions as on the host, and no others" "$work/hosted" "$work/shown"
+arm-none-eabi-objdump -d "$work/librelgrad.a" | grep 'vfma.f32' > /dev/null || fail "no hardware FMA"
+
+# The sensor node on the board, on the host.
+sizes 8 "$work/8"
+cc "${common[@]}" -I"$work/8" "$here/anomaly.c" "$here/host.c" "${flags[@]}" -o "$work/host"
+"$work/host" > "$work/host.out" || { cat "$work/host.out"; fail "the host's run"; }
+arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -I"$work/8" "$here/anomaly.c" "${board[@]}" \
+    "$work/librelgrad.a" -o "$work/anomaly.elf"
+on_board "$work/anomaly.elf" > "$work/board.out" || { cat "$work/board.out"; fail "the board's run"; }
+same "C firmware and host, to the last bit" "$work/host.out" "$work/board.out"
+board_name=mps2-an500 on_board "$work/anomaly.elf" > "$work/m7.out" || fail "the Cortex-M7's run"
+same "and on a Cortex-M7" "$work/host.out" "$work/m7.out"
+cat "$work/board.out"
+
+# In Rust.
+sed 's/#define MODEL_\(.*\) \(.*\)/pub const \1: usize = \2;/' "$work/8/sizes.h" > "$work/8/sizes.rs"
+(
+    cd "$here/rust"
+    env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 SIZES="$work/8" \
+        /usr/bin/cargo rustc -q --release --target-dir "$CARGO_TARGET_DIR/bare-metal" \
+        --target thumbv7em-none-eabihf -Zbuild-std=core -- -Clinker=arm-none-eabi-ld \
+        -Clinker-flavor=ld -Clink-arg=-Tlink.x -Clink-arg="-L$here/rust"
+) || fail "the Rust firmware does not build"
+on_board "$CARGO_TARGET_DIR/bare-metal/thumbv7em-none-eabihf/release/anomaly" > "$work/rust.out" ||
+    { cat "$work/rust.out"; fail "the Rust firmware's run"; }
+grep -E '^(running|parameters)' "$work/host.out" > "$work/host.short"
+same "Rust firmware and host" "$work/host.short" "$work/rust.out"
+
+# Costs: SysTick counts 40 instructions a tick when QEMU gives each a nanosecond.
+{
+    echo "| features D | flash, bytes | RAM, bytes | instructions a step |"
+    echo "|---|---|---|---|"
+    for dim in 4 8 16 32; do
+        sizes "$dim" "$work/$dim"
+        arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -DMODEL_DIM="$dim" -I"$work/$dim" \
+            "$here/cost.c" "${board[@]}" "$work/librelgrad.a" -o "$work/cost.elf"
+        on_board "$work/cost.elf" -icount shift=0 > "$work/cost" || fail "cost at D = $dim"
+        read -r steps ram < "$work/cost"
+        flash=$(arm-none-eabi-size "$work/cost.elf" | awk 'NR == 2 {print $1 + $2}')
+        echo "| $dim | $flash | $ram | $steps |"
+    done
+} | tee "$work/table"
+# RISC-V, with and without an FPU: the core and the C ABI compile.
+for target in riscv32imac-unknown-none-elf riscv32imafc-unknown-none-elf; do
+    (
+        cd "$root"
+        env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+            /usr/bin/cargo check -q --lib --target-dir "$CARGO_TARGET_DIR/bare-metal" \
+            --target "$target" -Zbuild-std=core --no-default-features --features capi
+    ) || fail "$target"
+    echo "ok: $target compiles"
+done
+[ "${1:-}" != --write ] || sed -i -e "/^| features D/,/^| 32 /{/^| 32 /r $work/table
+d}" "$root/bindings/README.md"

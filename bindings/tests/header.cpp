@@ -1,0 +1,189 @@
+// What relgrad.hpp promises: errors of either kind, views, custom densities, memory of the
+// caller's, no allocation after a model is made. With -fno-exceptions only the codes.
+#include <relgrad.hpp>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+static std::size_t allocations = 0;
+
+void *operator new(std::size_t n, std::align_val_t a, const std::nothrow_t &) noexcept {
+    allocations++;
+    const std::size_t align = static_cast<std::size_t>(a);
+    return std::aligned_alloc(align, (n + align - 1) / align * align);
+}
+void *operator new(std::size_t n) {
+    allocations++;
+    void *p = std::malloc(n);
+    if (p == nullptr) {
+        std::abort();
+    }
+    return p;
+}
+void operator delete(void *p) noexcept { std::free(p); }
+void operator delete(void *p, std::size_t) noexcept { std::free(p); }
+void operator delete(void *p, std::align_val_t) noexcept { std::free(p); }
+
+#define CHECK(condition)                                                                       \
+    ((condition) ? void() : (std::printf("%s:%d: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
+
+static relgrad::config plain(std::uint32_t dim, std::uint32_t layers) {
+    relgrad::config c(dim, layers);
+    c.optimizer = RELGRAD_OPTIMIZER_NATURAL;
+    c.max_batch = 4;
+    return c;
+}
+
+template <class T>
+static void codes() {
+    using model_type = relgrad::model<T, relgrad::codes>;
+    auto refused = model_type::make(plain(0, 1));
+    CHECK(!refused && refused.status() == RELGRAD_ERR_DIM);
+
+    auto made = model_type::make(plain(2, 3));
+    CHECK(made && made.status() == RELGRAD_OK);
+    auto model = std::move(*made);
+    const std::array<T, 8> x{T(0.1), T(0.2), T(-0.3), T(0.4), T(0.5), T(-0.6), T(0.7), T(0.8)};
+    const relgrad::batch<T> batch(x, 4);
+
+    // Not started yet.
+    auto early = model.step(batch, 0.1);
+    CHECK(!early && early.status() == RELGRAD_ERR_LOG_DET_UNKNOWN && !model.message().empty());
+    CHECK(model.init(RELGRAD_INIT_ORTHOGONAL, 1));
+
+    const std::size_t before = allocations;
+    std::array<T, 8> z{}, back{};
+    std::array<double, 4> log_p{};
+    std::array<T, 64> gradient{};
+    for (int i = 0; i < 10; i++) {
+        CHECK(model.step(batch, 0.1));
+    }
+    CHECK(*model.steps() == 10);
+    CHECK(model.log_det()->age == 0);
+    CHECK(model.gradient(batch, gradient));
+    CHECK(model.forward(batch, z));
+    CHECK(model.log_likelihood(batch, log_p));
+    CHECK(model.factorize());
+    const auto went = model.inverse(z, back);
+    CHECK(went && went->residual < 1e-4);
+    for (std::size_t i = 0; i < x.size(); i++) {
+        CHECK(std::abs(double(back[i]) - double(x[i])) < 1e-4);
+    }
+    CHECK(model.sample(1, back));
+    // Factors of both halves are the step of the whole.
+    std::array<T, 4 * 2 * 2 * 3> factors{};
+    relgrad_totals totals{};
+    const relgrad::view<const T> all(x);
+    const relgrad::view<T> room(factors);
+    CHECK(model.factors(relgrad::batch<T>(all.subspan(0, 4), 2), room.subspan(0, 24), totals));
+    CHECK(model.factors(relgrad::batch<T>(all.subspan(4, 4), 2), room.subspan(24, 24), totals));
+    CHECK(totals.weight == 4);
+    CHECK(model.apply_factors(factors, 4, totals, 0.1));
+    CHECK(allocations == before);
+
+    // Views too short for their rows are seen here, before C reads past them.
+    CHECK(model.step(relgrad::batch<T>(x, 5), 0.1).status() == RELGRAD_ERR_LENGTH);
+    CHECK(model.step(relgrad::batch<T>(all.subspan(0, 1), 1), 0.1).status() == RELGRAD_ERR_LENGTH);
+    CHECK(model.step(relgrad::batch<T>(x, 4).leading_dimension(3), 0.1).status()
+          == RELGRAD_ERR_LENGTH);
+    const std::array<T, 2> weights{T(1), T(2)};
+    CHECK(model.step(relgrad::batch<T>(x, 4).weights(weights), 0.1).status() == RELGRAD_ERR_LENGTH);
+    CHECK(model.step(relgrad::batch<T>(all.subspan(0, 4), 2).weights(weights), 0.1));
+    CHECK(model.step(relgrad::batch<T>(x, 2).leading_dimension(4), 0.1));
+
+    // Moved, it goes on.
+    auto moved = std::move(model);
+    CHECK(moved.step(batch, 0.1) && *moved.steps() == 14);
+
+    // In the caller's memory: taken up again, it goes on where it was.
+    const auto c = plain(2, 3);
+    relgrad_sizes sizes{};
+    CHECK(relgrad::query_sizes<T>(c, sizes) == RELGRAD_OK);
+    std::vector<T> params(sizes.params_len);
+    relgrad::memory state(sizes.state_bytes), workspace(sizes.workspace_bytes);
+    using session_type = relgrad::session<T, relgrad::codes>;
+    const relgrad::buffers<T> buffers{params, state, workspace};
+    {
+        auto s = session_type::open(c, buffers);
+        CHECK(s && s->init(RELGRAD_INIT_IDENTITY, 0) && s->step(batch, 0.1));
+        CHECK(s->params().data() == params.data());
+    }
+    auto again = session_type::resume(c, buffers);
+    CHECK(again && *again->steps() == 1 && again->step(batch, 0.1));
+
+    // Accumulated parts, with an optimizer that takes them.
+    auto adam_config = plain(2, 3);
+    adam_config.optimizer = RELGRAD_OPTIMIZER_ADAM;
+    auto adam = model_type::make(adam_config);
+    CHECK(adam && adam->init(RELGRAD_INIT_IDENTITY, 0));
+    std::vector<T> sums(sizes.gradient_len), other(sizes.gradient_len);
+    relgrad_totals a{}, b{};
+    CHECK(adam->accumulate(relgrad::batch<T>(all.subspan(0, 4), 2), sums, a));
+    CHECK(adam->accumulate(relgrad::batch<T>(all.subspan(4, 4), 2), other, b));
+    CHECK(adam->merge(sums, a, other, b) && a.weight == 4);
+    CHECK(adam->apply(sums, a, 0.01) && *adam->steps() == 1 && adam->refresh());
+
+    // A density of the caller's: the normal one, as the built-in has it.
+    auto custom_config = plain(2, 3);
+    custom_config.base = RELGRAD_BASE_CUSTOM;
+    auto custom = model_type::make(custom_config);
+    auto builtin = model_type::make(plain(2, 3));
+    CHECK(custom && custom->init(RELGRAD_INIT_ORTHOGONAL, 1));
+    CHECK(builtin && builtin->init(RELGRAD_INIT_ORTHOGONAL, 1));
+    auto normal = [](std::size_t, relgrad::view<const T> at, relgrad::view<T> log_density,
+                     relgrad::view<T> score) {
+        for (std::size_t i = 0; i < at.size(); i++) {
+            log_density[i] = T(-0.5) * at[i] * at[i] - T(0.91893853320467274178);
+            score[i] = -at[i];
+        }
+    };
+    const auto r = custom->step(relgrad::batch<T>(x, 4).density(normal), 0.1);
+    const auto q = builtin->step(batch, 0.1);
+    CHECK(r && q && std::abs(r->mean_log_likelihood - q->mean_log_likelihood) < 1e-5);
+#if defined(__cpp_exceptions)
+    auto throws = [](std::size_t, auto, auto, auto) { throw 1; };
+    CHECK(custom->step(relgrad::batch<T>(x, 4).density(throws), 0.1).status()
+          == RELGRAD_ERR_CALLBACK);
+#endif
+}
+
+#if defined(__cpp_exceptions)
+template <class Call>
+static std::int32_t thrown(const char *words, Call &&call) {
+    try {
+        call();
+    } catch (const relgrad::error &e) {
+        CHECK(std::string(e.what()).find(words) != std::string::npos);
+        return e.status();
+    }
+    return RELGRAD_OK;
+}
+
+template <class T>
+static void exceptions() {
+    CHECK(thrown("dim", [] { relgrad::model<T>::make(plain(0, 1)); }) == RELGRAD_ERR_DIM);
+    auto model = relgrad::model<T>::make(plain(2, 2));
+    std::vector<T> x{T(1), T(2)};
+    CHECK(thrown("", [&] { model.step(relgrad::batch<T>(x, 1), 0.1); })
+          == RELGRAD_ERR_LOG_DET_UNKNOWN);
+    model.init(RELGRAD_INIT_ORTHOGONAL, 1);
+    CHECK(thrown("rate", [&] { model.step(relgrad::batch<T>(x, 1), -1.0); }) == RELGRAD_ERR_RATE);
+    const relgrad_report report = model.step(relgrad::batch<T>(x, 1), 0.1);
+    CHECK(std::isfinite(report.mean_log_likelihood));
+    CHECK(relgrad::config(0, 1).complaint().find("dim") != std::string::npos);
+    CHECK(relgrad::config(1, 1).complaint().empty());
+}
+#endif
+
+int main() {
+    codes<float>();
+    codes<double>();
+#if defined(__cpp_exceptions)
+    exceptions<float>();
+    exceptions<double>();
+#endif
+    std::puts("ok: relgrad.hpp");
+}

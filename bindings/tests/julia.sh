@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The Julia package's tests, in a real Julia; skipped, loudly, where none is to be had.
+source "$(dirname "$0")/common.sh"
+need python3 python3
+julia=$(julia_command) || exit 0
+"$julia" --version
+export RELGRAD_LIBRARY=$prefix/lib/librelgrad.so
+
+# Structures as in C.
+python3 "$root/bindings/tests/layout.py" "$prefix/include/relgrad.h" > "$work/layout.c"
+cc -I"$prefix/include" "$work/layout.c" -o "$work/layout"
+"$work/layout" > "$work/layout.txt"
+
+# A library that catches a panic of its own, called by the same process.
+cat > "$work/other.rs" <<'RUST'
+#[no_mangle]
+pub extern "C" fn other_catches() -> i32 {
+    std::panic::catch_unwind(|| panic!("caught in Rust")).map_or(7, |()| 0)
+}
+RUST
+rustc --crate-type cdylib -O "$work/other.rs" -o "$work/libother.so"
+
+# ccall stands in one file.
+other=$(grep -l 'ccall\|@cfunction' "$root"/bindings/julia/Relgrad.jl/src/*.jl)
+[ "$other" = "$root/bindings/julia/Relgrad.jl/src/library.jl" ] || fail "ccall in $other"
+
+RUST_BACKTRACE=0 RELGRAD_LAYOUT=$work/layout.txt RELGRAD_PANICS=$work/libother.so JULIA_DEPOT_PATH=$work/depot \
+    "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" \
+    "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
+"$julia" --startup-file=no -e 'text = read(ARGS[1], String); at = 1
+    while at <= ncodeunits(text); global at; _, at = Meta.parse(text, at); end' \
+    "$root/bindings/julia/build_tarballs.jl"
+echo "ok: Julia"

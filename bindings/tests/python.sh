@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Python: the module's tests, and its structures against the header.
+source "$(dirname "$0")/common.sh"
+need python3 python3
+python=$(python_with_numpy)
+export RELGRAD_LIBRARY=$prefix/lib/librelgrad.so PYTHONPATH=$root/bindings/python
+export PYTHONDONTWRITEBYTECODE=1
+
+"$python" "$root/bindings/tests/layout.py" "$prefix/include/relgrad.h" > "$work/layout.c"
+cc -I"$prefix/include" "$work/layout.c" -o "$work/layout"
+"$work/layout" | sort > "$work/c"
+"$python" "$root/bindings/tests/test_relgrad.py" layout | sort > "$work/python"
+grep -F -f <(sed 's/[. ].*//' "$work/python" | sort -u) -w "$work/c" > "$work/expected"
+same "structures as in C" "$work/expected" "$work/python"
+"$python" "$root/bindings/tests/test_relgrad.py"

@@ -1,0 +1,25 @@
+! The Fortran modules in both precisions: sizes of structures, errors, there and back.
+module single
+  use relgrad
+  implicit none
+  integer, parameter :: number = c_float
+  real(number), parameter :: near = 1e-3
+  include 'test_relgrad.inc'
+end module
+
+module double
+  use relgrad_f64
+  implicit none
+  integer, parameter :: number = c_double
+  real(number), parameter :: near = 1e-9_number
+  include 'test_relgrad.inc'
+end module
+
+program test_relgrad
+  use single, only: test_single => test
+  use double, only: test_double => test
+  implicit none
+  call test_single()
+  call test_double()
+  print '(a)', 'ok: Fortran'
+end program

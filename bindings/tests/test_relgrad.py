@@ -1,0 +1,114 @@
+"""The Python module: structures as in C, numbers against NumPy, errors, resuming, both types."""
+
+import ctypes
+import sys
+import unittest
+
+import numpy as np
+import relgrad
+
+
+def moons(rows, seed):
+    random = np.random.default_rng(seed)
+    t = random.uniform(0, np.pi, rows)
+    up = random.integers(0, 2, rows) * 2 - 1
+    x = np.stack([up * np.cos(t) + (up < 0), up * np.sin(t) + 0.5 * (up < 0)], 1)
+    return x + random.uniform(-0.1, 0.1, (rows, 2))
+
+
+class Tests(unittest.TestCase):
+    def test_learns(self):
+        for dtype in (np.float32, np.float64):
+            x = moons(800, 1).astype(dtype)
+            gaussian = -1 - np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(np.cov(x.T))[1]
+            model = relgrad.Model(2, 12, dtype, optimizer="natural", max_batch=40,
+                                  input_transform=1)
+            model.start("whitened", seed=1, data=x)
+            model.fit(x, 0.1, epochs=30)
+            learned = model.log_likelihood(moons(2000, 2)).mean()
+            self.assertGreater(learned, gaussian + 0.2)
+            z = model.forward(x)
+            error = 1e-3 if dtype == np.float32 else 1e-10
+            np.testing.assert_allclose(model.inverse(z), x, atol=error)
+            self.assertTrue(np.abs(model.sample(40, seed=3)).max() < 10)
+
+    def test_likelihood_is_that_of_the_formula(self):
+        model = relgrad.Model(3, 2, np.float64, activation="leaky_tanh", activation_a=1.0,
+                              activation_b=0.1)
+        model.start("orthogonal", seed=5)
+        random = np.random.default_rng(0)
+        model.params[:] += random.normal(size=model.params.size) / 10
+        model.refresh()
+        x = random.normal(size=(7, 3))
+        w1, b1, w2, b2 = np.split(model.params, [9, 12, 21])
+        y = x @ w1.reshape(3, 3).T + b1
+        z = (np.tanh(y) + 0.1 * y) @ w2.reshape(3, 3).T + b2
+        slopes = 1 / np.cosh(y) ** 2 + 0.1
+        log_p = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) + np.log(slopes).sum(1)
+        log_p += sum(np.linalg.slogdet(w.reshape(3, 3))[1] for w in (w1, w2))
+        np.testing.assert_allclose(model.log_likelihood(x), log_p, rtol=1e-12)
+        np.testing.assert_allclose(model.forward(x), z, rtol=1e-12)
+
+    def test_data_are_not_copied(self):
+        model = relgrad.Model(2, 2)
+        x = np.zeros((5, 2), np.float32)
+        batch = model._batch(x)
+        self.assertEqual(batch.x, x.ctypes.data)
+        strided = np.zeros((5, 4), np.float32)[:, ::2]
+        self.assertNotEqual(model._batch(strided).x, strided.ctypes.data)
+
+    def test_weights(self):
+        x = moons(4, 1).astype(np.float32)
+        model = relgrad.Model(2, 2, max_batch=4)
+        model.start(seed=1)
+        few = model.gradient(x[:3])
+        some = model.gradient(x, weights=[1, 1, 1, 0])
+        np.testing.assert_allclose(few, some, rtol=1e-5, atol=1e-6)
+
+    def test_errors(self):
+        with self.assertRaisesRegex(relgrad.RelgradError, "dim") as caught:
+            relgrad.Model(0, 2)
+        self.assertEqual(caught.exception.status, -20)
+        model = relgrad.Model(2, 2, max_batch=4)
+        with self.assertRaisesRegex(relgrad.RelgradError, "log"):
+            model.log_likelihood(np.zeros((1, 2)))
+        model.start(seed=1)
+        before = model.params.copy()
+        with self.assertRaisesRegex(relgrad.RelgradError, "x"):
+            model.step(np.full((2, 2), np.nan), 0.1)
+        with self.assertRaisesRegex(relgrad.RelgradError, "rows"):
+            model.step(np.zeros((5, 2)), 0.1)
+        np.testing.assert_array_equal(before, model.params)
+        for wrong in (np.zeros(2), np.zeros((2, 3))):
+            self.assertRaises(ValueError, model.step, wrong, 0.1)
+        self.assertRaises(ValueError, model.step, np.zeros((2, 2)), 0.1, weights=[1])
+        self.assertRaises(TypeError, relgrad.Model, 2, 2, colour=1)
+        self.assertRaises(TypeError, relgrad.Model, 2, 2, np.int32)
+        self.assertRaises(ValueError, relgrad.Model, 2, 2, optimizer="newton")
+
+    def test_steps_are_the_same_twice(self):
+        x = moons(40, 1).astype(np.float32)
+        models = [relgrad.Model(2, 3, max_batch=40, optimizer="natural", track_inverse=1)
+                  for _ in range(2)]
+        for model in models:
+            model.start(seed=1)
+            for _ in range(5):
+                model.step(x, 0.1)
+            self.assertEqual(model.steps, 5)
+            self.assertEqual(model.log_det[1], 0)
+        np.testing.assert_array_equal(models[0].params, models[1].params)
+        np.testing.assert_array_equal(models[0].sample(3), models[1].sample(3))
+
+
+def layout():
+    named = {"relgrad_config": relgrad.Config, "relgrad_sizes": relgrad.Sizes,
+             "relgrad_report": relgrad.Report, "relgrad_refresh_report": relgrad.RefreshReport,
+             "relgrad_batch": relgrad.Batch}
+    for name, structure in named.items():
+        print(name, ctypes.sizeof(structure))
+        for field, *_ in structure._fields_:
+            print("%s.%s %d" % (name, field, getattr(structure, field).offset))
+
+
+if __name__ == "__main__":
+    layout() if sys.argv[1:] == ["layout"] else unittest.main()
