@@ -3,9 +3,11 @@
 use crate::activation::Curve;
 use crate::batch::Batch;
 use crate::config::{Bias, Gradient};
+use crate::linalg::transpose;
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::Mat;
 use crate::simd::ops::Keep;
+use crate::small::is_narrow;
 use crate::status::{Error, Result, Status, Value};
 
 /// The error of a layer whose numbers leave the finite range.
@@ -42,7 +44,13 @@ impl<T: Scalar> Session<'_, T> {
             let w = &mut self.work;
             // Layer k's buffers are its own only where the backward pass comes back to them.
             let own = if purpose == Purpose::Gradient { k } else { 0 };
-            T::dots(exec, rows.of(w.z, 0, n), weight, rows.of_mut(w.c, own, n));
+            let (z, u) = (rows.of(w.z, 0, n), rows.of_mut(w.c, own, n));
+            if is_narrow(&self.config) {
+                transpose(&params[self.layout.weight(k)], d, d, w.transposed);
+                T::multiply(exec, z, Mat::new(w.transposed, d, d), u);
+            } else {
+                T::dots(exec, z, weight, u);
+            }
             if purpose == Purpose::Gradient && self.config.gradient != Gradient::Relative {
                 rows.flat_mut(w.inputs, own, n).copy_from_slice(rows.flat(w.z, 0, n));
             }

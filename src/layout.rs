@@ -6,7 +6,7 @@ use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::session::Scalar;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
-use crate::small::is_small;
+use crate::small::{is_narrow, is_small};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{Scratch, State, Work, measure};
 
@@ -200,6 +200,8 @@ pub(crate) struct Parts {
     pub products: usize,
     pub moments: usize,
     pub directions: usize,
+    /// A transposed weight: narrow networks.
+    pub transposed: usize,
 }
 
 impl Parts {
@@ -221,6 +223,7 @@ impl Parts {
             products: when(is_small(config), l * d * d),
             moments: when(is_small(config), l * 3 * d),
             directions: when(is_small(config), network),
+            transposed: when(is_narrow(config), d * d),
         }
     }
 }

@@ -270,9 +270,16 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// Whether a network is small: see the module.
+/// Whether a network's steps take this way: see the module. Batches of a few samples would leave
+/// most lanes empty.
 pub(crate) fn is_small(config: &Config) -> bool {
-    config.gradient == Gradient::Relative && config.dim <= LARGEST
+    config.gradient == Gradient::Relative && is_narrow(config) && config.max_batch >= 8
+}
+
+/// Whether a layer's outputs are each one chain of fused multiply-adds over the inputs, as packed
+/// passes have it: then each sample's numbers are the same whatever `max_batch` is.
+pub(crate) fn is_narrow(config: &Config) -> bool {
+    config.dim <= LARGEST
 }
 
 /// The most features of a small network. Tests are built a second time with RELGRAD_NO_SMALL, so

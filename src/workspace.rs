@@ -210,6 +210,8 @@ pub(crate) struct Work<'m, T> {
     pub products: &'m mut [T],
     pub moments: &'m mut [T],
     pub directions: &'m mut [T],
+    /// For narrow networks: a weight whose rows are inputs.
+    pub transposed: &'m mut [T],
     /// For the ordinary gradient: `W_k^-T`, and an LU factorisation with its panel.
     pub inverse_transposes: &'m mut [T],
     pub lu: &'m mut [T],
@@ -253,6 +255,7 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             products: c.take(parts.products),
             moments: c.take(parts.moments),
             directions: c.take(parts.directions),
+            transposed: c.take(parts.transposed),
             inverse_transposes: c.take(parts.inverse_transposes),
             lu: c.take(when(ordinary, d * d)),
             panel: c.take(when(ordinary || tracked, panel_len(d).max(d * b.min(d)))),
