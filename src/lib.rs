@@ -29,8 +29,9 @@
 //! # Same bits everywhere
 //!
 //! Every output element has one fixed order of fused multiply-adds, and exp, log and tanh are
-//! relgrad's own, so results do not depend on the instruction set, the batch a row sits in, or
-//! the build profile. Targets without hardware FMA emulate it, unless `fast-no-fma` is on.
+//! relgrad's own, so results do not depend on the instruction set, the number of threads, the
+//! batch a row sits in, or the build profile. Targets without hardware FMA emulate it, unless
+//! `fast-no-fma` is on.
 //!
 //! # Features
 //!
@@ -38,7 +39,7 @@
 //! |---|---|
 //! | (none) | the `no_std` core: [`Session`] in the caller's memory |
 //! | `alloc` | `Model`, `Trainer` |
-//! | `std` (default) | hardware FMA for portable code, panics caught at the C ABI's edge |
+//! | `std` (default) | `Pool`, hardware FMA for portable code, panics caught at the C ABI's edge |
 //! | `files` (default) | `hosted`: data readers, model files, training runs, the Gaussian baseline |
 //! | `cli` | the program `relgrad` |
 //! | `capi` | the C ABI |
@@ -49,8 +50,9 @@
 //! # Finding a formula
 //!
 //! A file a stage, in the order of one batch: `batch`, `forward`, `base_density`, `backward`,
-//! `relative`, `update`; `step` composes them. `log_det` keeps the determinant exact, `inverse`
-//! and `sample` go back, `init` starts.
+//! `relative`, `update`; `step` composes them, and `small` has its own way for networks of up to
+//! 16 features. `log_det` keeps the determinant exact, `inverse` and `sample` go back, `init`
+//! starts.
 #![no_std]
 #![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
 

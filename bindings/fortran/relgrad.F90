@@ -34,7 +34,7 @@ module relgrad_types
   end enum
   enum, bind(c)
     enumerator :: RELGRAD_INIT_ORTHOGONAL, RELGRAD_INIT_IDENTITY, RELGRAD_INIT_WHITENED, &
-                  RELGRAD_INIT_STANDARDIZED
+                  RELGRAD_INIT_STANDARDIZED, RELGRAD_INIT_ALIGNED
   end enum
 
   type, bind(c) :: relgrad_config

@@ -26,7 +26,7 @@ CHOICES = {
     "log_det": ("exact", "lazy"),
     "level": ("auto", "scalar", "avx2", "avx512", "neon"),
 }
-STARTS = ("orthogonal", "identity", "whitened", "standardized")
+STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned")
 
 
 class Config(ctypes.Structure):
@@ -155,7 +155,7 @@ class Model:
         self._context = context
 
     def start(self, how="orthogonal", seed=0, data=None, ridge=1e-6):
-        """Starts the parameters; "whitened" and "standardized" look at data."""
+        """Starts the parameters; "whitened", "standardized" and "aligned" look at data."""
         which = STARTS.index(how)
         if data is None:
             self._params("params_init", which, seed)

@@ -165,6 +165,8 @@ static void try_one(relgrad_config config) {
     QUIET(R(init)(&config, state, sizes.state_bytes, workspace, sizes.workspace_bytes, &c));
     QUIET(R(params_init)(c, params, n, RELGRAD_INIT_ORTHOGONAL, 1));
     if (config.input_transform) {
+        QUIET(R(params_init_data)(c, params, n, &all, RELGRAD_INIT_ALIGNED, 1, 0.1, start,
+                                  sizes.start_bytes));
         QUIET(R(params_init_data)(c, params, n, &all, RELGRAD_INIT_STANDARDIZED, 1, 0.1, start,
                                   sizes.start_bytes));
         QUIET(R(params_init_data)(c, params, n, &all, RELGRAD_INIT_WHITENED, 1, 0.1, start,

@@ -89,9 +89,8 @@ pub unsafe fn params_init_data<B: CBatch>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, |c| {
-            let whitened =
-                one_of(init.wrapping_sub(RELGRAD_INIT_WHITENED), &[true, false], "init")?;
-            let start = if whitened { Start::Whitened } else { Start::Standardized };
+            let starts = [Start::Whitened, Start::Standardized, Start::Aligned];
+            let start = one_of(init.wrapping_sub(RELGRAD_INIT_WHITENED), &starts, "init")?;
             let data = Checked::new(data, c.dim())?;
             let scratch = scratch.cast::<u8>();
             let scratch_region = Region::of("scratch", scratch, bytes)?;

@@ -72,8 +72,8 @@ pub unsafe extern "C" fn relgrad_params_init(
     unsafe { api::params_init::<f32>(context.cast(), params, params_len, init, seed) }
 }
 
-/// Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED or
-/// RELGRAD_INIT_STANDARDIZED. Needs config.input_transform. `ridge` times the mean variance is
+/// Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED,
+/// RELGRAD_INIT_STANDARDIZED or RELGRAD_INIT_ALIGNED. Needs config.input_transform. `ridge` times the mean variance is
 /// added to every variance; 1e-6 serves. Scratch: sizes.start_bytes. With config.track_inverse,
 /// call relgrad_refresh afterwards.
 #[unsafe(no_mangle)]

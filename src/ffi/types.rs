@@ -148,6 +148,9 @@ pub const RELGRAD_INIT_IDENTITY: u32 = 1;
 pub const RELGRAD_INIT_WHITENED: u32 = 2;
 /// From data: the first layer standardizes. O(N D).
 pub const RELGRAD_INIT_STANDARDIZED: u32 = 3;
+/// From data: each unit of the first layer is one standardized feature, all other layers are the
+/// identity. The best start where single features are far from normal, such as pixels. O(N D).
+pub const RELGRAD_INIT_ALIGNED: u32 = 4;
 
 /// The rate stays.
 pub const RELGRAD_DECAY_CONSTANT: u32 = 0;

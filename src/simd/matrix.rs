@@ -50,11 +50,10 @@ impl<'a, T> Mat<'a, T> {
         (0..self.rows).map(move |i| &data[i * ld..][..cols])
     }
 
-    /// Rows `from .. to`.
-    pub fn rows(&self, from: usize, to: usize) -> Mat<'a, T> {
-        assert!(from <= to && to <= self.rows);
-        let data = if from == to { &[] } else { &self.data[from * self.ld..] };
-        Mat { data, rows: to - from, ..*self }
+    /// The first `n` rows.
+    pub fn first_rows(&self, n: usize) -> Mat<'a, T> {
+        assert!(n <= self.rows);
+        Mat { rows: n, ..*self }
     }
 
     /// Columns `from .. from + n`.

@@ -20,7 +20,7 @@ const CHOICES = Dict(
     :log_det => (:exact, :lazy),
     :level => (:auto, :scalar, :avx2, :avx512, :neon),
 )
-const STARTS = (:orthogonal, :identity, :whitened, :standardized)
+const STARTS = (:orthogonal, :identity, :whitened, :standardized, :aligned)
 
 function index_of(choices, name)
     i = findfirst(==(name), choices)
@@ -132,7 +132,8 @@ chunks(m::Model, x) = (i:min(i + Int(m.config.max_batch) - 1, size(x, 2))
     init!(model; start = :orthogonal, seed = 0)
     init!(model, x; start = :whitened, seed = 0, ridge = 1e-6)
 
-Starts the parameters: `:orthogonal` or `:identity`, or from data `:whitened` or `:standardized`.
+Starts the parameters: `:orthogonal` or `:identity`, or from data `:whitened`,
+`:standardized` or `:aligned`.
 """
 function init!(m::Model{T}; start::Symbol = :orthogonal, seed::Integer = 0) where {T}
     GC.@preserve m check(m, c_params_init(T, m.context, m.params, length(m.params),
