@@ -169,6 +169,7 @@ struct c_api;
         static constexpr auto refresh = &relgrad_refresh##SUFFIX;                              \
         static constexpr auto log_det = &relgrad_log_det##SUFFIX;                              \
         static constexpr auto steps = &relgrad_steps##SUFFIX;                                  \
+        static constexpr auto set_parallel = &relgrad_set_parallel##SUFFIX;                    \
         static constexpr auto step = &relgrad_step##SUFFIX;                                    \
         static constexpr auto gradient = &relgrad_gradient##SUFFIX;                            \
         static constexpr auto accumulate = &relgrad_accumulate##SUFFIX;                        \
@@ -267,6 +268,19 @@ private:
     typename c_api<T>::batch raw_ = {};
 };
 
+/* -- threads ------------------------------------------------------------------------------- */
+
+/* The parts of one call's work: run(i) does part i, on any thread. */
+class parts {
+public:
+    parts(relgrad_task run, void *task) noexcept : run_(run), task_(task) {}
+    void operator()(std::size_t i) const noexcept { run_(task_, i); }
+
+private:
+    relgrad_task run_;
+    void *task_;
+};
+
 /* -- sessions: in memory of yours ---------------------------------------------------------- */
 
 /* A log-determinant and the steps since it was exact. */
@@ -343,6 +357,30 @@ public:
         std::uint64_t out = 0;
         const auto status = api::steps(context_, &out);
         return give(status, std::move(out));
+    }
+
+    /* Calls run their work by parallel_for(count, run), as if on `threads` (1 to 64) threads: it
+     * calls run(i) of relgrad::parts for each i below count, on threads of yours, and comes back
+     * when these calls have. It must outlive the session. Parts that it leaves out, also because
+     * it throws, are done by the calling thread. */
+    template <class ParallelFor>
+    result<void> set_parallel(ParallelFor &parallel_for, std::uint32_t threads) {
+        const auto call = [](void *user, relgrad_task run, void *task, std::size_t count) {
+            auto &f = *static_cast<ParallelFor *>(user);
+#if RELGRAD_EXCEPTIONS
+            try {
+                f(count, parts(run, task));
+            } catch (...) {
+            }
+#else
+            f(count, parts(run, task));
+#endif
+        };
+        return give(api::set_parallel(context_, call, &parallel_for, threads));
+    }
+    /* On the calling thread alone again. */
+    result<void> set_parallel(std::nullptr_t) {
+        return give(api::set_parallel(context_, nullptr, nullptr, 1));
     }
 
     result<relgrad_report> step(const batch<T> &data, double rate) {

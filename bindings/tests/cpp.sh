@@ -11,7 +11,7 @@ need valgrind valgrind
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
 
 build() { # COMPILER SOURCE OUTPUT FLAG...
-    "$1" "$2" -O1 "${warnings[@]}" "${@:4}" "${flags[@]}" -o "$work/$3" || fail "$1 ${*:4} $2"
+    "$1" "$2" -O1 -pthread "${warnings[@]}" "${@:4}" "${flags[@]}" -o "$work/$3" || fail "$1 ${*:4} $2"
 }
 
 # The sanitizers are really in: they see a fault made for them, and only they do.

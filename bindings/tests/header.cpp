@@ -1,11 +1,13 @@
 // What relgrad.hpp promises: errors of either kind, views, custom densities, memory of the
-// caller's, no allocation after a model is made. With -fno-exceptions only the codes.
+// caller's, threads of the caller's, no allocation after a model is made. With -fno-exceptions only the codes.
 #include <relgrad.hpp>
 
 #include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <thread>
 #include <vector>
 
 static std::size_t allocations = 0;
@@ -150,6 +152,86 @@ static void codes() {
 #endif
 }
 
+// Each part on one of three new threads; counts what it does, and what it allocates itself.
+struct team {
+    std::size_t calls = 0, done = 0, allocated = 0;
+
+    void operator()(std::size_t count, relgrad::parts run) {
+        const std::size_t before = allocations;
+        std::vector<std::thread> threads;
+        for (std::size_t first = 0; first < 3; first++) {
+            threads.emplace_back([=] {
+                for (std::size_t i = first; i < count; i += 3) {
+                    run(i);
+                }
+            });
+        }
+        for (auto &thread : threads) {
+            thread.join();
+        }
+        calls++;
+        done += count;
+        allocated += allocations - before;
+    }
+};
+
+template <class T>
+static void threads() {
+    constexpr std::size_t dim = 160, rows = 40;
+    std::vector<T> x(dim * rows);
+    std::uint32_t seed = 1;
+    for (T &value : x) {
+        seed = seed * 1664525 + 1013904223;
+        value = T(seed >> 8) / T(1 << 23) - T(1);
+    }
+    const relgrad::batch<T> batch(x, rows);
+    const auto fresh = [] {
+        auto c = plain(dim, 2);
+        c.max_batch = rows;
+        auto made = relgrad::model<T, relgrad::codes>::make(c);
+        CHECK(made && made->init(RELGRAD_INIT_ORTHOGONAL, 1));
+        return std::move(*made);
+    };
+    const auto same = [](const auto &a, const auto &b) {
+        return std::memcmp(a.params().data(), b.params().data(), a.params().size() * sizeof(T)) == 0
+               && std::memcmp(a.state().data(), b.state().data(), a.state().size()) == 0;
+    };
+    auto alone = fresh(), together = fresh();
+    team three;
+    CHECK(together.set_parallel(three, 0).status() == RELGRAD_ERR_THREADS);
+    CHECK(together.set_parallel(three, 65).status() == RELGRAD_ERR_THREADS);
+    CHECK(together.set_parallel(three, 3));
+    const std::size_t before = allocations;
+    for (int i = 0; i < 4; i++) {
+        CHECK(alone.step(batch, 0.1) && together.step(batch, 0.1));
+    }
+    CHECK(same(alone, together));
+    CHECK(three.calls > 4 && three.done > 2 * three.calls);
+    CHECK(allocations - before == three.allocated);
+
+    // Moved, it still knows its threads, until it is told to leave them.
+    auto moved = std::move(together);
+    const std::size_t calls = three.calls;
+    CHECK(alone.step(batch, 0.1) && moved.step(batch, 0.1));
+    CHECK(same(alone, moved) && three.calls > calls);
+    CHECK(moved.set_parallel(nullptr));
+    const std::size_t last = three.calls;
+    CHECK(alone.step(batch, 0.1) && moved.step(batch, 0.1));
+    CHECK(same(alone, moved) && three.calls == last);
+
+#if defined(__cpp_exceptions)
+    std::size_t thrown = 0;
+    auto throws = [&](std::size_t, relgrad::parts run) {
+        run(0);
+        thrown++;
+        throw 1;
+    };
+    CHECK(moved.set_parallel(throws, 2));
+    CHECK(alone.step(batch, 0.1) && moved.step(batch, 0.1));
+    CHECK(same(alone, moved) && thrown > 0);
+#endif
+}
+
 #if defined(__cpp_exceptions)
 template <class Call>
 static std::int32_t thrown(const char *words, Call &&call) {
@@ -181,6 +263,8 @@ static void exceptions() {
 int main() {
     codes<float>();
     codes<double>();
+    threads<float>();
+    threads<double>();
 #if defined(__cpp_exceptions)
     exceptions<float>();
     exceptions<double>();
