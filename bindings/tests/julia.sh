@@ -24,9 +24,11 @@ rustc --crate-type cdylib -O "$work/other.rs" -o "$work/libother.so"
 other=$(grep -l 'ccall\|@cfunction' "$root"/bindings/julia/Relgrad.jl/src/*.jl)
 [ "$other" = "$root/bindings/julia/Relgrad.jl/src/library.jl" ] || fail "ccall in $other"
 
-RUST_BACKTRACE=0 RELGRAD_LAYOUT=$work/layout.txt RELGRAD_PANICS=$work/libother.so JULIA_DEPOT_PATH=$work/depot \
-    "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" \
-    "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
+for threads in 1 2; do
+    JULIA_NUM_THREADS=$threads RUST_BACKTRACE=0 RELGRAD_LAYOUT=$work/layout.txt RELGRAD_PANICS=$work/libother.so \
+        JULIA_DEPOT_PATH=$work/depot "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" \
+        "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
+done
 "$julia" --startup-file=no -e 'text = read(ARGS[1], String); at = 1
     while at <= ncodeunits(text); global at; _, at = Meta.parse(text, at); end' \
     "$root/bindings/julia/build_tarballs.jl"

@@ -13,7 +13,7 @@ module Relgrad
 
 using Random
 
-export Model, RelgradError, init!, fit!, step!, refresh!, logpdf, encode, decode, gradient,
+export Model, RelgradError, init!, fit!, step!, refresh!, set_parallel!, logpdf, encode, decode, gradient,
        weight, bias
 
 include("library.jl")

@@ -105,15 +105,15 @@ function c_config_check(config)
     return GC.@preserve text unsafe_string(pointer(text))
 end
 
-# A density of the caller's, and what it threw: an exception must not pass through C.
-mutable struct Density
+# A function of the caller's, and what it threw: an exception must not pass through C.
+mutable struct Callback
     f::Any
     caught::Any
 end
 
 function call_density(user::Ptr{Cvoid}, sample::Csize_t, z::Ptr{T}, log_density::Ptr{T},
                       score::Ptr{T}, dim::Csize_t)::Cint where {T}
-    density = unsafe_pointer_to_objref(user)::Density
+    density = unsafe_pointer_to_objref(user)::Callback
     try
         for i in 1:dim
             p, s = density.f(unsafe_load(z, i), Int(sample) + 1)
@@ -131,6 +131,23 @@ c_density(::Type{Float32}) =
     @cfunction(call_density, Cint, (Ptr{Cvoid}, Csize_t, Ptr{Float32}, Ptr{Float32}, Ptr{Float32}, Csize_t))
 c_density(::Type{Float64}) =
     @cfunction(call_density, Cint, (Ptr{Cvoid}, Csize_t, Ptr{Float64}, Ptr{Float64}, Ptr{Float64}, Csize_t))
+
+# Not to be interrupted: the task's memory is C's, and gone when this returns.
+function call_parallel_for(user::Ptr{Cvoid}, run::Ptr{Cvoid}, task::Ptr{Cvoid},
+                           count::Csize_t)::Cvoid
+    team = unsafe_pointer_to_objref(user)::Callback
+    try
+        disable_sigint() do
+            team.f(i -> ccall(run, Cvoid, (Ptr{Cvoid}, Csize_t), task, i - 1), Int(count))
+        end
+    catch e
+        team.caught = e
+    end
+    return nothing
+end
+
+c_parallel_for() =
+    @cfunction(call_parallel_for, Cvoid, (Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, Csize_t))
 
 # What comes in single and in double. Pointers are those of arrays that the caller preserves.
 
@@ -162,6 +179,10 @@ for (T, suffix) in ((Float32, ""), (Float64, "_f64"))
                   context, value, age)
         c_steps(::Type{$T}, context, steps) =
             ccall(symbol($(name("steps"))), Cint, (Ptr{Cvoid}, Ref{UInt64}), context, steps)
+        c_set_parallel(::Type{$T}, context, user, threads) =
+            ccall(symbol($(name("set_parallel"))), Cint,
+                  (Ptr{Cvoid}, Ptr{Cvoid}, Ptr{Cvoid}, UInt32),
+                  context, c_parallel_for(), user, threads)
         c_step(::Type{$T}, context, p, n, batch, rate, report) =
             ccall(symbol($(name("step"))), Cint,
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Cdouble, Ref{Report}),

@@ -53,7 +53,8 @@ mutable struct Model{T <: Union{Float32, Float64}}
     scratch::Memory
     factors::Memory
     factored::Bool
-    density::Density
+    density::Callback
+    team::Callback
     context::Ptr{Cvoid}
 
     function Model{T}(dim::Integer, layers::Integer; base = :normal, settings...) where {T}
@@ -72,7 +73,8 @@ mutable struct Model{T <: Union{Float32, Float64}}
                        Memory(sizes.workspace_bytes),
                        Memory(max(sizes.start_bytes, sizes.refresh_bytes)),
                        Memory(sizes.factorization_bytes), false,
-                       Density(own ? base : nothing, nothing), C_NULL)
+                       Callback(own ? base : nothing, nothing), Callback(nothing, nothing),
+                       C_NULL)
         context = Ref{Ptr{Cvoid}}(C_NULL)
         GC.@preserve model check(c_init(T, config, pointer(model.state), sizes.state_bytes,
                                         pointer(model.workspace), sizes.workspace_bytes, context))
@@ -92,11 +94,13 @@ Base.show(io::IO, m::Model{T}) where {T} =
 
 check(status) = status == 0 ? nothing : throw(RelgradError(status, c_status_string(status)))
 
-# After a call on a model: what a density threw goes on, errors become exceptions.
+# After a call on a model: what a callback threw goes on, errors become exceptions.
 function check(m::Model{T}, status) where {T}
+    for callback in (m.density, m.team)
+        caught, callback.caught = callback.caught, nothing
+        caught === nothing || throw(caught)
+    end
     status == 0 && return nothing
-    caught, m.density.caught = m.density.caught, nothing
-    caught === nothing || throw(caught)
     text = zeros(UInt8, 256)
     message = GC.@preserve m text begin
         c_message(T, m.context, text, length(text))
@@ -150,6 +154,33 @@ function init!(m::Model{T}, x::Data{T}; start::Symbol = :whitened, seed::Integer
     end
     m.factored = false
     return m
+end
+
+"""
+    set_parallel!(model; threads = Threads.nthreads(), parallel_for = spawned)
+
+Calls on `model` run their work in parts, as many as keep `threads` (1 to 64) busy, 1 for the
+calling task alone. Results are the same bits. `parallel_for(run, count)` calls `run(i)` once for
+each `i` in `1:count`, in any order, on any of Julia's threads, and returns when all have returned;
+[`spawned`](@ref) spawns a task for each. What it throws arrives after the call, which was
+completed without it.
+"""
+function set_parallel!(m::Model{T}; threads::Integer = min(Threads.nthreads(), 64),
+                       parallel_for = spawned) where {T}
+    GC.@preserve m check(m, c_set_parallel(T, m.context, pointer_from_objref(m.team), threads))
+    m.team.f = parallel_for
+    return m
+end
+
+"""
+    spawned(run, count)
+
+Runs `run(i)` for each `i` in `1:count` in a task of its own, on any of Julia's threads.
+"""
+function spawned(run, count)
+    @sync for i in 1:count
+        Threads.@spawn run(i)
+    end
 end
 
 """

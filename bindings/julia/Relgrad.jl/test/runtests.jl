@@ -94,6 +94,43 @@ end
     @test_throws ErrorException step!(failing, moons(Float32, 3, 1), 0.01)
 end
 
+@testset "the same bits on Julia's tasks, $T" for T in (Float32, Float64)
+    x = randn(MersenneTwister(1), T, 160, 40)
+    fresh() = init!(Model(T, 160, 2; optimizer = :natural, max_batch = 40); seed = 1)
+    same(a, b) = a.params == b.params && logpdf(a, x) == logpdf(b, x)
+    alone, spawned, counted = fresh(), set_parallel!(fresh()), fresh()
+    calls, parts = 0, zeros(Int, Threads.nthreads())
+    function counting(run, count)
+        calls += 1
+        Threads.@threads for i in 1:count
+            parts[Threads.threadid()] += 1
+            run(i)
+        end
+    end
+    @test set_parallel!(counted; threads = 3, parallel_for = counting) === counted
+    for i in 1:4
+        foreach(m -> step!(m, x, 0.1), (alone, spawned, counted))
+        GC.gc()
+    end
+    @test same(alone, spawned) && same(alone, counted)
+    @test calls > 4 && sum(parts) > 2calls && all(parts .> 0)
+
+    # With one thread it is left alone.
+    before = calls
+    set_parallel!(counted; threads = 1, parallel_for = counting)
+    foreach(m -> step!(m, x, 0.1), (alone, counted))
+    @test same(alone, counted) && calls == before
+
+    # What it throws arrives, and the step is done.
+    set_parallel!(counted; threads = 2, parallel_for = (run, count) -> (run(1); error("tired")))
+    step!(alone, x, 0.1)
+    @test_throws ErrorException("tired") step!(counted, x, 0.1)
+    set_parallel!(counted)
+    @test same(alone, counted)
+    @test_throws RelgradError set_parallel!(counted; threads = 0)
+    @test_throws RelgradError set_parallel!(counted; threads = 65)
+end
+
 @testset "errors" begin
     e = try Model(0, 2) catch e; e end
     @test e isa RelgradError && e.status == -20 && occursin("dim", sprint(showerror, e))
