@@ -7,9 +7,13 @@ text that says what is wrong and what is allowed.
 The shared library is RELGRAD_LIBRARY if that is set, else the librelgrad of the system.
 """
 
+import concurrent.futures
+import contextlib
 import ctypes
 import ctypes.util
 import os
+import signal
+import threading
 from ctypes import POINTER, byref, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 
 import numpy as np
@@ -73,6 +77,10 @@ class Batch(ctypes.Structure):
                 ("base", c_void_p), ("user", c_void_p)]
 
 
+_Task = ctypes.CFUNCTYPE(None, c_void_p, c_size_t)
+_ParallelFor = ctypes.CFUNCTYPE(None, c_void_p, _Task, c_void_p, c_size_t)
+
+
 class RelgradError(Exception):
     """A refused call; `status` is the C function's."""
 
@@ -90,6 +98,7 @@ def _load():
         "message": (p, p, n), "params_init": (p, p, n, word, c_uint64),
         "params_init_data": (p, p, n, p, word, c_uint64, c_double, p, n),
         "refresh": (p, p, n, p, n, p), "log_det": (p, p, p), "steps": (p, p),
+        "set_parallel": (p, _ParallelFor, p, word),
         "step": (p, p, n, p, c_double, p), "gradient": (p, p, n, p, p, n, p),
         "forward": (p, p, n, p, p, n), "log_likelihood": (p, p, n, p, p, n),
         "factorize": (p, p, n, p, n), "inverse": (p, p, n, p, n, p, n, n, p, n, p),
@@ -120,6 +129,34 @@ def _aligned(size):
     return memory[start:start + size]
 
 
+def _parallel_for(pool):
+    def run_parts(_, run, task, count):
+        parts = []
+        try:
+            for i in range(count):
+                parts.append(pool.submit(run, task, i))
+        finally:  # a part that has begun needs the task, which is gone when this returns
+            concurrent.futures.wait(parts)
+    return _ParallelFor(run_parts)
+
+
+@contextlib.contextmanager
+def _uninterrupted():
+    """Keeps Ctrl-C until the end, so that it cannot leave parts behind that still run."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen = []
+    signal.signal(signal.SIGINT, lambda *_: seen.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if seen:
+            signal.raise_signal(signal.SIGINT)
+
+
 class Model:
     """An invertible network with its optimizer; keyword arguments are the fields of Config.
 
@@ -132,6 +169,7 @@ class Model:
             raise TypeError("dtype is float32 or float64")
         self._suffix = "" if self.dtype == np.float32 else "_f64"
         self._context = None
+        self._parallel = None
         self.config = Config()
         self._check(_library.relgrad_config_default(byref(self.config), dim, layers))
         for name, value in settings.items():
@@ -157,18 +195,27 @@ class Model:
     def start(self, how="orthogonal", seed=0, data=None, ridge=1e-6):
         """Starts the parameters; "whitened", "standardized" and "aligned" look at data."""
         which = STARTS.index(how)
+        self._factorization = None
         if data is None:
             self._params("params_init", which, seed)
         else:
             self._params("params_init_data", byref(self._batch(data)), which, seed, ridge,
                          *_memory(self._scratch[:self.sizes.start_bytes]))
-        self._factorization = None
+
+    def set_parallel(self, threads, pool=None):
+        """Calls run their work in parts, as many as keep `threads` (1 to 64) busy, on `pool`, an
+        executor of threads, by default one of the model's own; 1 for the calling thread alone.
+        Results are the same bits."""
+        pool = pool or concurrent.futures.ThreadPoolExecutor(max(threads, 1))
+        parallel = _parallel_for(pool)
+        self._call("set_parallel", self._context, parallel, None, threads)
+        self._parallel = parallel  # C holds it from here on
 
     def step(self, batch, rate, weights=None):
         """One ascent step on at most max_batch rows."""
         report = Report()
-        self._params("step", byref(self._batch(batch, weights)), rate, byref(report))
         self._factorization = None
+        self._params("step", byref(self._batch(batch, weights)), rate, byref(report))
         return report
 
     def gradient(self, batch, weights=None):
@@ -195,8 +242,8 @@ class Model:
     def refresh(self):
         """Makes the log-determinants exact, after params have been changed or read."""
         report = RefreshReport()
-        self._params("refresh", *_memory(self._scratch[:self.sizes.refresh_bytes]), byref(report))
         self._factorization = None
+        self._params("refresh", *_memory(self._scratch[:self.sizes.refresh_bytes]), byref(report))
         return report
 
     def log_likelihood(self, x):
@@ -247,7 +294,10 @@ class Model:
         self._call(name, self._context, *_array(self.params), *rest)
 
     def _call(self, name, *arguments):
-        self._check(getattr(_library, "relgrad_" + name + self._suffix)(*arguments))
+        function = getattr(_library, "relgrad_" + name + self._suffix)
+        with _uninterrupted() if self._parallel else contextlib.nullcontext():
+            status = function(*arguments)
+        self._check(status)
 
     def _check(self, status):
         if status == 0:

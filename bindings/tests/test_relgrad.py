@@ -1,6 +1,9 @@
-"""The Python module: structures as in C, numbers against NumPy, errors, resuming, both types."""
+"""The Python module: structures as in C, numbers against NumPy, errors, resuming, both types, threads."""
 
+import concurrent.futures
 import ctypes
+import os
+import signal
 import sys
 import unittest
 
@@ -98,6 +101,49 @@ class Tests(unittest.TestCase):
             self.assertEqual(model.log_det[1], 0)
         np.testing.assert_array_equal(models[0].params, models[1].params)
         np.testing.assert_array_equal(models[0].sample(3), models[1].sample(3))
+
+    def test_same_bits_on_threads(self):
+        class Pool(concurrent.futures.ThreadPoolExecutor):
+            parts = interrupts = 0
+
+            def submit(self, run, task, i):
+                self.parts += 1
+                if self.interrupts:
+                    self.interrupts -= 1
+                    os.kill(os.getpid(), signal.SIGINT)
+                return super().submit(run, task, i)
+
+        for dtype in (np.float32, np.float64):
+            x = np.random.default_rng(1).normal(size=(40, 160)).astype(dtype)
+            alone, together, own = models = [
+                relgrad.Model(160, 2, dtype, optimizer="natural", max_batch=40) for _ in range(3)]
+            pool = Pool(2)
+            together.set_parallel(3, pool)
+            own.set_parallel(2)
+            for model in models:
+                model.start(seed=1)
+                for _ in range(4):
+                    model.step(x, 0.1)
+            self.assertGreater(pool.parts, 4 * 3)
+            # Ctrl-C waits for the end of the call, which is done.
+            together.sample(1)
+            pool.interrupts = 1
+            self.assertRaises(KeyboardInterrupt, together.step, x, 0.1)
+            alone.step(x, 0.1)
+            own.step(x, 0.1)
+            np.testing.assert_array_equal(alone.sample(1), together.sample(1))
+            # One thread leaves the pool alone.
+            before = pool.parts
+            together.set_parallel(1, pool)
+            for model in models:
+                model.step(x, 0.1)
+            self.assertEqual(pool.parts, before)
+            pool.shutdown()
+            for model in (together, own):
+                np.testing.assert_array_equal(alone.params, model.params)
+                np.testing.assert_array_equal(alone.state, model.state)
+                self.assertRaises(relgrad.RelgradError, model.set_parallel, 0)
+                self.assertRaises(relgrad.RelgradError, model.set_parallel, 65)
 
 
 def layout():

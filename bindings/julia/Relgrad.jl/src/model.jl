@@ -140,19 +140,19 @@ Starts the parameters: `:orthogonal` or `:identity`, or from data `:whitened`,
 `:standardized` or `:aligned`.
 """
 function init!(m::Model{T}; start::Symbol = :orthogonal, seed::Integer = 0) where {T}
+    m.factored = false
     GC.@preserve m check(m, c_params_init(T, m.context, m.params, length(m.params),
                                           index_of(STARTS, start), seed))
-    m.factored = false
     return m
 end
 function init!(m::Model{T}, x::Data{T}; start::Symbol = :whitened, seed::Integer = 0,
                ridge::Real = 1e-6) where {T}
+    m.factored = false
     with_batch(m, x) do batch
         c_params_init_data(T, m.context, m.params, length(m.params), batch,
                            index_of(STARTS, start), seed, ridge, pointer(m.scratch),
                            m.sizes.start_bytes)
     end
-    m.factored = false
     return m
 end
 
@@ -190,10 +190,10 @@ One ascent step on the columns of `x`, at most `max_batch`; nothing changes if i
 """
 function step!(m::Model{T}, x::Data{T}, rate::Real; weights = nothing) where {T}
     report = Ref{Report}()
+    m.factored = false
     with_batch(m, x, weights) do batch
         c_step(T, m.context, m.params, length(m.params), batch, rate, report)
     end
-    m.factored = false
     return report[]
 end
 
@@ -238,9 +238,9 @@ Makes the log-determinants exact; call it after `model.params` was changed.
 """
 function refresh!(m::Model{T}) where {T}
     report = Ref{RefreshReport}()
+    m.factored = false
     GC.@preserve m check(m, c_refresh(T, m.context, m.params, length(m.params),
                                       pointer(m.scratch), m.sizes.refresh_bytes, report))
-    m.factored = false
     return report[]
 end
 

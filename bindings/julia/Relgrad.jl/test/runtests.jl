@@ -97,7 +97,8 @@ end
 @testset "the same bits on Julia's tasks, $T" for T in (Float32, Float64)
     x = randn(MersenneTwister(1), T, 160, 40)
     fresh() = init!(Model(T, 160, 2; optimizer = :natural, max_batch = 40); seed = 1)
-    same(a, b) = a.params == b.params && logpdf(a, x) == logpdf(b, x)
+    same(a, b) = a.params == b.params && logpdf(a, x) == logpdf(b, x) &&
+                 rand(a, 2; seed = 1) == rand(b, 2; seed = 1)
     alone, spawned, counted = fresh(), set_parallel!(fresh()), fresh()
     calls, parts = 0, zeros(Int, Threads.nthreads())
     function counting(run, count)
