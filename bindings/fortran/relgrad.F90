@@ -68,6 +68,22 @@ module relgrad_types
     integer(c_int64_t) :: halvings = 0
   end type
 
+  ! Calls run(task, i), a relgrad_task, once for each i from 0 to count - 1, on any threads, and
+  ! returns when all calls have.
+  abstract interface
+    subroutine relgrad_parallel_for(user, run, task, count) bind(c)
+      import :: c_ptr, c_funptr, c_size_t
+      type(c_ptr), value :: user, task
+      type(c_funptr), value :: run
+      integer(c_size_t), value :: count
+    end subroutine
+    subroutine relgrad_task(task, i) bind(c)
+      import :: c_ptr, c_size_t
+      type(c_ptr), value :: task
+      integer(c_size_t), value :: i
+    end subroutine
+  end interface
+
   interface
     function relgrad_config_default(config, dim, layers) bind(c) result(status)
       import :: relgrad_config, c_int32_t

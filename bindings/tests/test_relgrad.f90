@@ -16,10 +16,12 @@ module double
 end module
 
 program test_relgrad
-  use single, only: test_single => test
-  use double, only: test_double => test
+  use single, only: test_single => test, threads_single => test_threads
+  use double, only: test_double => test, threads_double => test_threads
   implicit none
   call test_single()
   call test_double()
+  call threads_single()
+  call threads_double()
   print '(a)', 'ok: Fortran'
 end program
