@@ -107,6 +107,9 @@ def time_cell(cell, ours, theirs, args, threads, cores, limits):
     for rival, _ in theirs:
         rival.ask("drop")
     print(file=sys.stderr)
+    # A run that is broken off leaves what it has measured.
+    with (args.out / "rows.jsonl").open("a") as kept:
+        kept.writelines(json.dumps(row) + "\n" for row in rows)
     return rows
 
 
@@ -209,6 +212,7 @@ def main():
     if not args.threads:
         sys.exit("no number of threads is left")
     args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "rows.jsonl").unlink(missing_ok=True)
     limits = args.out / "limits.json"
     found = [one for threads in args.threads for one in relgrad(["--roofline"], threads, cores)]
     found = {key: [x for one in found for x in one[key]] for key in ("peaks", "memories")}
