@@ -17,6 +17,9 @@ const TERMS: usize = 128;
 const FEW: usize = 4;
 const FEW_TERMS: usize = 8;
 
+/// Chains of more terms leave time to fetch what comes after them.
+const LONG: usize = 16;
+
 /// Bytes of X that all bands of rows share: they stay in the second cache.
 const CACHED: usize = 384 << 10;
 
@@ -358,6 +361,9 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
             for i in 0..M {
                 for j in 0..N {
                     acc[i][j] = self.sink.start(r + i, c + j * T::LANES, lanes(j), self.k == 0);
+                    if self.terms > LONG {
+                        self.sink.fetch::<S>(r + i, c + j * T::LANES);
+                    }
                 }
             }
             let mut at = self.x.at(self.k, c);

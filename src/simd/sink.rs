@@ -28,6 +28,10 @@ pub(crate) trait Sink<T: Real>: Sync {
     /// Those elements lie within [`Sink::shape`].
     unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool) -> S;
 
+    /// Asks for what [`Sink::finish`] will read there, while long chains run.
+    #[inline(always)]
+    fn fetch<S: Block<T>>(&self, _r: usize, _c: usize) {}
+
     /// Takes the finished chain; may raise `max` to the magnitudes it wrote.
     ///
     /// # Safety
@@ -181,6 +185,9 @@ pub(crate) struct Ascend<'a, T, R> {
 pub(crate) trait Rule<T: Real>: Sync {
     const COST: usize;
     fn fits(&self, shape: (usize, usize)) -> bool;
+    /// Asks for what [`Rule::apply`] will read there.
+    #[inline(always)]
+    fn fetch<S: Block<T>>(&self, _r: usize, _c: usize) {}
     /// # Safety
     /// The rule's matrices have row `r` and columns `c .. c + n`, and no other thread those.
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S;
@@ -240,6 +247,11 @@ impl<T: Real> Rule<T> for Adam<'_, T> {
         (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
     }
     #[inline(always)]
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
+        S::prefetch(self.m.at(r, c));
+        S::prefetch(self.v.at(r, c));
+    }
+    #[inline(always)]
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
         // SAFETY: by contract.
         unsafe {
@@ -268,6 +280,11 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
     #[inline(always)]
     unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
         S::zero()
+    }
+    #[inline(always)]
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
+        S::prefetch(self.w.at(r, c));
+        self.rule.fetch::<S>(r, c);
     }
     #[inline(always)]
     unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
