@@ -328,6 +328,12 @@
 #define RELGRAD_INIT_STANDARDIZED 3
 
 /**
+ * From data: each unit of the first layer is one standardized feature, all other layers are the
+ * identity. The best start where single features are far from normal, such as pixels. O(N D).
+ */
+#define RELGRAD_INIT_ALIGNED 4
+
+/**
  * The rate stays.
  */
 #define RELGRAD_DECAY_CONSTANT 0
@@ -891,8 +897,8 @@ int32_t relgrad_params_init(relgrad_context *context,
                             uint64_t seed);
 
 /**
- * Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED or
- * RELGRAD_INIT_STANDARDIZED. Needs config.input_transform. `ridge` times the mean variance is
+ * Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED,
+ * RELGRAD_INIT_STANDARDIZED or RELGRAD_INIT_ALIGNED. Needs config.input_transform. `ridge` times the mean variance is
  * added to every variance; 1e-6 serves. Scratch: sizes.start_bytes. With config.track_inverse,
  * call relgrad_refresh afterwards.
  */
