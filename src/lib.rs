@@ -87,9 +87,6 @@ mod names;
 #[cfg(feature = "alloc")]
 mod owned;
 mod parallel;
-#[cfg(feature = "std")]
-#[allow(unsafe_code)]
-mod pool;
 mod random;
 mod relative;
 mod sample;
@@ -118,9 +115,9 @@ pub use layout::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use owned::Model;
 pub use parallel::ParallelFor;
-#[cfg(feature = "std")]
-pub use pool::Pool;
 pub use session::{Refresh, Scalar, Session};
+#[cfg(feature = "std")]
+pub use simd::Pool;
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};
 pub use step::Report;

@@ -27,6 +27,8 @@ mod neon;
 #[cfg(feature = "measure")]
 pub mod peak;
 mod pointwise;
+#[cfg(feature = "std")]
+mod pool;
 mod portable;
 mod product;
 mod real;
@@ -36,6 +38,8 @@ mod small;
 pub(crate) use block::{Block, Kernel};
 pub(crate) use entry::Kernels;
 pub use level::Level;
+#[cfg(feature = "std")]
+pub use pool::Pool;
 pub use real::Real;
 
 pub(crate) mod ops {
