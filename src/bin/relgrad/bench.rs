@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use relgrad::{
-    Activation, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar, Session,
+    Activation, Aligned, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar, Session,
     Sizes,
 };
 use serde::Serialize;
@@ -142,7 +142,7 @@ fn time<T: Scalar>(
     let config = &case.config;
     let sizes = Sizes::of::<T>(config)?;
     process::reset_peak();
-    let mut params = vec![T::ZERO; sizes.params_len];
+    let mut params = Aligned::new(sizes.params_len);
     let mut state = AlignedBytes::new(sizes.state_bytes);
     let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
     let pool = Pool::new(case.threads)?;
