@@ -205,6 +205,9 @@ pub(crate) struct Work<'m, T> {
     /// The Fisher factors as they will be.
     pub h: &'m mut [T],
     pub q: &'m mut [T],
+    /// The same, damped: what natural steps divide by.
+    pub damped_h: &'m mut [T],
+    pub damped_q: &'m mut [T],
     /// `D` numbers each.
     pub row: [&'m mut [T]; 3],
     /// `min(B, D)^2`: Gram products, and the small matrix in f64 with its pivots.
@@ -254,6 +257,8 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             diagonal: c.take(l * d),
             h: c.take(parts.fisher),
             q: c.take(parts.fisher),
+            damped_h: c.take(parts.fisher),
+            damped_q: c.take(parts.fisher),
             row: [c.take(d), c.take(d), c.take(d)],
             gram: c.take(n * n),
             small: c.take(n * n),

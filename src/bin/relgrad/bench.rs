@@ -6,8 +6,8 @@ use std::time::Instant;
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use relgrad::{
-    Activation, Aligned, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar, Session,
-    Sizes,
+    Activation, Aligned, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar,
+    Session, Sizes,
 };
 use serde::Serialize;
 
