@@ -96,7 +96,7 @@ fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimal
         report_norms: true,
         ..*model.config()
     };
-    let mut model = Model::from_params(config, model.params().to_vec())?;
+    let mut model = Model::from_params(config, model.params())?;
     // A step of rate 0 only looks.
     let report = model.step(data.values(), 0.0)?;
     Ok(Optimality {
