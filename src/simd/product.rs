@@ -372,7 +372,8 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                 for j in 0..N {
                     xv[j] = S::load_n(at.wrapping_add(j * T::LANES), lanes(j));
                     if ahead {
-                        S::prefetch(at.wrapping_add((N + j) * T::LANES));
+                        // Where rows begin within a line, the last of a block is the new one.
+                        S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1));
                     }
                 }
                 for i in 0..M {

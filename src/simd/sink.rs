@@ -248,8 +248,8 @@ impl<T: Real> Rule<T> for Adam<'_, T> {
     }
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.m.at(r, c));
-        S::prefetch(self.v.at(r, c));
+        S::prefetch(self.m.at(r, c + T::LANES - 1));
+        S::prefetch(self.v.at(r, c + T::LANES - 1));
     }
     #[inline(always)]
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
@@ -283,7 +283,7 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
     }
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.w.at(r, c));
+        S::prefetch(self.w.at(r, c + T::LANES - 1));
         self.rule.fetch::<S>(r, c);
     }
     #[inline(always)]
