@@ -140,9 +140,9 @@ fn headers_compute_what_the_workbench_does() {
     let few = Data::<f64>::read(rings).unwrap();
     // Flags of train, those of export, and the differences allowed: single precision, and what
     // a deep network's inverse makes of it.
-    type Case<'a> = (&'a str, &'a Data<f64>, &'a str, &'a [&'a str], f64);
+    type Model<'a> = (&'a str, &'a Data<f64>, &'a str, &'a [&'a str], f64);
     let (single, double) = (2e-4, 1e-9);
-    let cases: [Case; 8] = [
+    let cases: [Model; 8] = [
         (DIGITS[1], &digits, "--activation smooth_leaky_relu:0.01", &[], single),
         (DIGITS[1], &digits, "--base sech --bias none --dtype f64", &[], double),
         (rings, &few, "--layers 12 --base logistic --init orthogonal --dtype f64", &[], double),
@@ -190,40 +190,41 @@ fn headers_compute_what_the_workbench_does() {
 /// Logits and levels: dequantised in the middle, and whole numbers again on the way back.
 #[test]
 fn preprocessing_is_part_of_the_header() {
-    let digits = Data::<f64>::read(DIGITS[1]).unwrap();
+    let whole = (0..900u32).map(|i| f64::from((i * 7 + i * i % 11) % 17)).collect();
+    let whole = Data::new(3, whole).unwrap();
     let (levels, lambda) = (17.0, 0.01);
     let middle = |v: &f64| (v + 0.5) / levels;
     let logit = |v: f64| {
         let p = lambda + (1.0 - 2.0 * lambda) * v;
         (p / (1.0 - p)).ln()
     };
-    let shares = digits.values().iter().map(middle).collect::<Vec<_>>();
-    let shares = Data::new(64, shares).unwrap();
+    let shares = whole.values().iter().map(middle).collect::<Vec<_>>();
+    let shares = Data::new(3, shares).unwrap();
     let logits = |d: &Data<f64>| d.values().iter().map(|v| logit(*v)).collect::<Vec<_>>();
     // Preprocessing, the data, and the same as the network sees them.
     let cases = [
-        ("dequantize:17", &digits, shares.values().to_vec()),
-        ("logit:0.01,17", &digits, logits(&shares)),
+        ("dequantize:17", &whole, shares.values().to_vec()),
+        ("logit:0.01,17", &whole, logits(&shares)),
         ("logit:0.01", &shares, logits(&shares)),
     ];
     for (preprocess, data, prepared) in cases {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.npy");
-        write_npy(&file, 64, data.values()).unwrap();
+        write_npy(&file, 3, data.values()).unwrap();
         let flags = format!("--preprocess {preprocess} --dtype f64");
         let case = Case::train(file.to_str().unwrap(), &flags);
-        write_npy(case.path("p.npy"), 64, &prepared).unwrap();
+        write_npy(case.path("p.npy"), 3, &prepared).unwrap();
         let latents = case.run("encode", "p.npy", ["--out", "z.npy"], &["--prepared"]);
         for (dtype, allowed) in [("f64", 1e-9), ("f32", 1e-3)] {
             case.export(&["--dtype", dtype]);
             let ours = compute(&compile(case.folder.path(), PROGRAM), data);
             let difference = furthest(&ours.latents, latents.values());
             assert!(difference < allowed, "{preprocess} {dtype}: {difference}");
-            let (back, whole) = (&ours.back[1], preprocess.ends_with("17"));
-            assert!(furthest(back, data.values()) < if whole { 1e-12 } else { allowed });
+            let (back, levelled) = (&ours.back[1], preprocess.ends_with("17"));
+            assert!(furthest(back, data.values()) < if levelled { 1e-12 } else { allowed });
             // Noise of the workbench's would differ.
-            if !whole {
-                write_npy(case.path("x.npy"), 64, data.values()).unwrap();
+            if !levelled {
+                write_npy(case.path("x.npy"), 3, data.values()).unwrap();
                 let scores = case.run("eval", "x.npy", ["--scores", "s.npy"], &[]);
                 let difference = furthest(&ours.log_p, scores.values());
                 assert!(difference < allowed, "{preprocess} {dtype}: {difference}");

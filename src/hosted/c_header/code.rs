@@ -52,8 +52,8 @@ impl Code<'_> {
         let (d, layers) = (file.dim, file.layers);
         let last = if file.final_activation { "each layer" } else { "each layer but the last" };
         let own = match self.preprocess {
-            Preprocess::None => "of x",
-            _ => "of x as preprocessed, as `relgrad eval` gives it",
+            Preprocess::None => "log p(x)",
+            _ => "log p of x as preprocessed, which is what `relgrad eval` means",
         };
         let middle = match self.preprocess.levels() {
             Some(_) => "\n * Whole numbers are taken in the middle of their level, without noise.",
@@ -68,13 +68,12 @@ impl Code<'_> {
              \x20* preprocessing  {preprocess}{transform}\n\
              \x20* numbers        {real}\n *\n\
              \x20*   double NAME_log_likelihood(const {real} *x)\n\
-             \x20*       log p(x) {own}, in nats\n\
+             \x20*       {own}, in nats\n\
              \x20*   void NAME_forward(const {real} *x, {real} *z)\n\
              \x20*       the latents of x, independent under the base density\n\
              \x20*   void NAME_inverse(const {real} *z, {real} *x)\n\
              \x20*       x from its latents; from draws of the base density, samples\n *\n\
-             \x20* x and z are {d} numbers each, x in the data's own units; both may be the same\n\
-             \x20* array.{middle}\n\
+             \x20* x and z are {d} numbers each, x in the data's own units; both may be the same array.{middle}\n\
              \x20* For C99 and C++. Nothing is allocated; the stack holds 2 rows at most. Data that\n\
              \x20* preprocessing does not take, and numbers that overflow, end in results that are\n\
              \x20* not finite.\n */",

@@ -106,23 +106,22 @@ impl ModelFile {
         let params: Vec<f64> = self.parameters.to_vec();
         let params: Vec<f64> = params.into_iter().map(|v| precision.round(v)).collect();
         let mut tables = Tables { precision, text: String::new(), log_det: 0.0 };
-        let (mut weights, mut inverses, mut biases) = (Vec::new(), Vec::new(), Vec::new());
+        let weights = (0..self.layers).map(|k| columns(&params[layout.weight(k)], d));
+        tables.add("weight", &weights.collect::<Vec<_>>())?;
+        let mut inverses = Vec::new();
         let mut panel = vec![0.0; lu::panel_len(d)];
         for k in 0..self.layers {
-            let weight = &params[layout.weight(k)];
-            let (mut factors, mut pivots) = (weight.to_vec(), vec![0; d]);
+            let (mut factors, mut pivots) = (params[layout.weight(k)].to_vec(), vec![0; d]);
             let determinant = lu::factor(exec, &mut factors, d, &mut panel, &mut pivots);
             tables.log_det += determinant.ok_or_else(|| singular(k))?.log_abs;
             let mut inverse = vec![0.0; d * d];
             lu::invert(exec, &factors, &pivots, d, &mut panel, &mut inverse);
-            weights.push(columns(weight, d));
             inverses.push(columns(&inverse, d));
-            biases.push(params[layout.bias(k)].to_vec());
         }
-        tables.add("weight", &weights)?;
         tables.add("inverse_weight", &inverses)?;
         if self.bias != Bias::None {
-            tables.add("bias", &biases)?;
+            let biases = (0..self.layers).map(|k| params[layout.bias(k)].to_vec());
+            tables.add("bias", &biases.collect::<Vec<_>>())?;
         }
         if self.input_transform {
             let scale = &params[layout.scale()];
@@ -180,5 +179,19 @@ impl Tables {
         }
         self.text += "};\n";
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Model};
+
+    #[test]
+    fn a_density_of_the_callers_own_cannot_be_exported() {
+        let model = Model::<f32>::new(Config { base: Base::Custom, ..Config::new(2, 1) }, 1);
+        let file = ModelFile::of(&model.unwrap());
+        let error = file.to_c_header("m", Precision::F32).unwrap_err().to_string();
+        assert!(error.starts_with("header: base: custom; cannot be exported"), "{error}");
     }
 }
