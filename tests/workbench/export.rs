@@ -269,7 +269,7 @@ fn numbers_survive_the_way_through_text() {
             for (size_t i = 0; i < 4; i++) printf("%.9g ", (double)model_bias[0][i]);
             return 0;
         }
-    "#;
+"#;
     let output = Command::new(compile(folder.path(), program)).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let read: Vec<u32> =

@@ -184,7 +184,7 @@ fn pictures_are_drawn() {
     // Another model is another picture.
     assert!(density(&other).0 != first);
     let (_, numbers) =
-        plot(&["grid", "--pair", &m, &data, "--pair", &other, &t.path("new.npy")], (420, 446));
+        plot(&["grid", "--pair", &m, &data, "--pair", &other, &t.path("new.npy")], (368, 394));
     let columns = numbers["columns"].as_array().unwrap();
     assert_eq!((&columns[0]["name"], &columns[1]["name"]), (&"train".into(), &"new".into()));
     // The other one has hardly been trained.

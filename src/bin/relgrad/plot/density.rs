@@ -145,10 +145,11 @@ pub fn heat<T: Scalar>(area: &Area, frame: &Frame, model: &mut Model<T>) -> Resu
     Ok(pixel * log_p.iter().map(|v| v.exp()).sum::<f64>())
 }
 
-/// White at 0, light blue, dark blue at 1.
+/// White at 0, light blue, dark blue at 1; in steps too small to see, which compress well.
 fn shade(share: f64) -> RGBColor {
+    const STEPS: f64 = 64.0;
     const STOPS: [[f64; 3]; 3] = [[255.0, 255.0, 255.0], [86.0, 170.0, 225.0], [8.0, 40.0, 96.0]];
-    let place = 2.0 * share.clamp(0.0, 1.0);
+    let place = 2.0 * (STEPS * share.clamp(0.0, 1.0)).round() / STEPS;
     let (from, part) = if place < 1.0 { (0, place) } else { (1, place - 1.0) };
     let [r, g, b] = [0, 1, 2].map(|c| {
         let (low, high) = (STOPS[from][c], STOPS[from + 1][c]);

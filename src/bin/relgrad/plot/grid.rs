@@ -13,11 +13,11 @@ use crate::Failure;
 use crate::args::Format;
 use crate::model::{self, Opened, Use};
 
-const PANEL: u32 = 210;
+const PANEL: u32 = 184;
 /// The height of titles.
 const TITLE: u32 = 26;
 /// Points of a panel.
-const POINTS: usize = 2000;
+const POINTS: usize = 1500;
 
 /// Draws data and density of one model; the numbers that they show.
 type Column = Box<dyn FnOnce([&Area; 2]) -> Result<Value, Failure>>;
