@@ -85,7 +85,8 @@ pub struct Train {
     /// Layers of the network.
     #[arg(long, default_value_t = 2)]
     pub layers: usize,
-    /// smooth_leaky_relu[:A], leaky_tanh[:A[,B]] or identity; 0.3, 1 and 0.1 unless said.
+    /// `smooth_leaky_relu[:A]`, `leaky_tanh[:A[,B]]` or `identity`; A is 0.3 or 1 and B 0.1 unless
+    /// given.
     #[arg(long, value_parser = activation, default_value_t = ACTIVATION)]
     pub activation: Activation,
     /// Give the last layer the activation too.

@@ -11,7 +11,7 @@ use crate::args::Dtype;
 
 /// A trained model as one C header: static arrays and the functions NAME_forward,
 /// NAME_log_likelihood and NAME_inverse on rows of data as they are, preprocessing included.
-/// C99 and C++; needs nothing but <math.h>, allocates nothing.
+/// C99 and C++; needs nothing but `<math.h>`, allocates nothing.
 #[derive(Args)]
 pub struct Export {
     /// The model's file.
