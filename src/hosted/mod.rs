@@ -2,6 +2,7 @@
 //! is held against.
 
 mod binary_files;
+mod c_header;
 mod checkpoint;
 mod conditioning;
 mod data;
@@ -20,6 +21,7 @@ mod toy;
 mod training;
 
 pub use binary_files::write_npy;
+pub use c_header::Precision;
 pub use checkpoint::{Checkpoint, checkpoint_settings};
 pub use conditioning::LayerReport;
 pub use data::Data;

@@ -1,10 +1,18 @@
 //! The workbench: trains models from data files, uses them, and times steps.
 
+/// Prints a line, in place of the standard library's, which panics when whoever reads the lines
+/// has had enough of them (`head`): a run goes on then.
+macro_rules! println {
+    () => { println!("") };
+    ($($words:tt)*) => { $crate::print_line(format_args!($($words)*)) };
+}
+
 mod args;
 mod bench;
 mod convert;
 mod data;
 mod eval;
+mod export;
 mod inspect;
 mod model;
 mod plot;
@@ -15,8 +23,10 @@ mod score;
 mod settings;
 mod train;
 
-use clap::{CommandFactory, Parser};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
 
 /// Anything that ends a command.
 type Failure = Box<dyn std::error::Error>;
@@ -30,6 +40,15 @@ pub enum Outcome {
 
 /// The exit code of a program ended by SIGINT.
 const INTERRUPTED: u8 = 130;
+
+fn print_line(line: std::fmt::Arguments) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output: {error}");
+        std::process::exit(1);
+    }
+}
 
 fn main() -> ExitCode {
     match run() {
@@ -53,6 +72,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Sample(args) => convert::sample(&args)?,
         args::Command::Score(args) => score::run(&args)?,
         args::Command::Inspect(args) => inspect::run(&args)?,
+        args::Command::Export(args) => export::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
         args::Command::Completions { shell } => {

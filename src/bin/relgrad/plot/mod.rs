@@ -1,6 +1,8 @@
 //! `relgrad plot`: pictures as PNG.
 
+pub mod args;
 mod density;
+mod grid;
 mod images;
 mod latents;
 mod loss;
@@ -10,27 +12,28 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use serde_json::Value;
+
+use self::args::{Picture, Plot};
 use crate::Failure;
-use crate::args::Plot;
 use crate::model;
 
 pub fn run(args: &Plot) -> Result<(), Failure> {
     match args {
-        Plot::Loss { logs, out } => loss::draw(logs, out),
-        Plot::Density { model, data, format, seed, out } => {
-            model::open(model, density::Density { data, format, seed: *seed, out })
+        Plot::Loss { logs, picture } => loss::draw(logs, picture),
+        Plot::Density { on, seed, picture } => {
+            model::open(&on.model, density::Density { on, seed: *seed, picture })
         }
-        Plot::Images { model, data, format, width, count, seed, out } => {
-            let grid = images::Grid { width: *width, count: *count, seed: *seed, out };
+        Plot::Grid { pair, format, picture } => grid::draw(pair, format, picture),
+        Plot::Images { model, data, format, images, picture } => {
+            let grid = images::Grid { images, picture };
             match (model, data) {
                 (Some(path), _) => model::open(path, grid),
                 (None, Some(path)) => grid.of_file(path, format),
                 (None, None) => Err("--model or --data must be given".into()),
             }
         }
-        Plot::Latents { model, data, format, out } => {
-            model::open(model, latents::Latents { data, format, out })
-        }
+        Plot::Latents { on, picture } => model::open(&on.model, latents::Latents { on, picture }),
     }
 }
 
@@ -66,9 +69,22 @@ fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
 }
 
 /// Writes the picture to its file.
-fn finish(area: &Area, path: &Path) -> Result<(), Failure> {
-    area.present().map_err(|e| format!("{}: {e}", path.display()))?;
-    println!("saved {}", path.display());
+pub fn write(area: &Area, path: &Path) -> Result<(), Failure> {
+    Ok(area.present().map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// Writes the picture and says so; `numbers` is an object of what it shows.
+fn finish(area: &Area, picture: &Picture, mut numbers: Value) -> Result<(), Failure> {
+    write(area, &picture.out)?;
+    if picture.json {
+        let (width, height) = area.dim_in_pixel();
+        numbers["out"] = serde_json::json!(picture.out);
+        numbers["width"] = width.into();
+        numbers["height"] = height.into();
+        println!("{numbers}");
+    } else {
+        println!("saved {}", picture.out.display());
+    }
     Ok(())
 }
 
