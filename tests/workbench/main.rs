@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod prepare;
 mod resume;
 mod train;
 mod uses;

@@ -8,6 +8,7 @@ mod eval;
 mod inspect;
 mod model;
 mod plot;
+mod prepare;
 mod process;
 mod progress;
 mod roofline;
@@ -54,6 +55,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Score(args) => score::run(&args)?,
         args::Command::Inspect(args) => inspect::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
+        args::Command::Prepare(args) => prepare::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
         args::Command::Completions { shell } => {
             let mut command = args::Cli::command();
