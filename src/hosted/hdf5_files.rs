@@ -1,9 +1,9 @@
 //! Tables in HDF5 files.
 
-use std::borrow::ToOwned;
 use std::format;
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
+use std::vec;
 use std::vec::Vec;
 
 use hdf5_pure::{Dataset, File, Group};
@@ -27,16 +27,15 @@ pub(super) struct HdfRows {
 const AT_ONCE: usize = 1 << 18;
 /// Bytes that a compressed byte can stand for: a little more than deflate's 1,032.
 const DENSEST: u64 = 1100;
-/// Groups inside groups that are searched.
-const DEPTH: usize = 16;
+/// Groups that are searched.
+const MOST_GROUPS: usize = 1000;
 
 impl HdfRows {
     /// The dataset `array` of `path`, or its only one.
     pub fn open(path: &Path, array: Option<&str>) -> FileResult<Self> {
         let fault = |e: hdf5_pure::Error| FileError::format(path, "HDF5", e);
         let file = File::open_streaming(path).map_err(fault)?;
-        let mut names = Vec::new();
-        list(&file.root(), "", DEPTH, &mut names).map_err(fault)?;
+        let names = list(file.root()).map_err(fault)?;
         let all: Vec<&str> = names.iter().map(String::as_str).collect();
         let name = match (array.map(|name| name.trim_matches('/')), &all[..]) {
             (None, &[only]) => only,
@@ -94,20 +93,21 @@ impl HdfRows {
     }
 }
 
-/// The names of all datasets in a group, with those of the groups around them.
-fn list(
-    group: &Group,
-    prefix: &str,
-    depth: usize,
-    names: &mut Vec<String>,
-) -> Result<(), hdf5_pure::Error> {
-    names.extend(group.datasets()?.iter().map(|name| prefix.to_owned() + name));
-    if depth > 0 {
+/// The names of the datasets in a file, with those of the groups around them.
+fn list(root: Group) -> Result<Vec<String>, hdf5_pure::Error> {
+    let mut names = Vec::new();
+    let (mut groups, mut seen) = (vec![(root, String::new())], 1);
+    while let Some((group, prefix)) = groups.pop() {
+        names.extend(group.datasets()?.iter().map(|name| format!("{prefix}{name}")));
         for name in group.groups()? {
-            list(&group.group(&name)?, &format!("{prefix}{name}/"), depth - 1, names)?;
+            // Groups may contain each other.
+            if seen < MOST_GROUPS {
+                groups.push((group.group(&name)?, format!("{prefix}{name}/")));
+                seen += 1;
+            }
         }
     }
-    Ok(())
+    Ok(names)
 }
 
 impl<T: Real> Rows<T> for HdfRows {

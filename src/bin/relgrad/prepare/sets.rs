@@ -113,11 +113,7 @@ fn fault(
 }
 
 fn is_npy(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "npy")
-}
-
-fn names(names: &[&str]) -> impl Iterator<Item = String> {
-    names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into_iter()
+    path.to_string_lossy().trim_end_matches(".gz").ends_with(".npy")
 }
 
 /// Columns of the household's file: date, time and seven measurements.
@@ -127,7 +123,7 @@ const POWER_COLUMNS: usize = 9;
 /// left out, and rows with missing values; rows are shuffled; noise of the last digit's size
 /// makes values different. Moments of training and validation rows.
 fn power(path: &Path, seed: u32) -> FileResult<Standardized> {
-    let features = names(&[
+    let mut table = Table::new([
         "global_active_power",
         "voltage",
         "sub_metering_1",
@@ -135,7 +131,6 @@ fn power(path: &Path, seed: u32) -> FileResult<Standardized> {
         "sub_metering_3",
         "time",
     ]);
-    let mut table = Table::new(features);
     let dim = table.dim();
     let (measured, left_out) = if is_npy(path) { power_npy(path)? } else { power_text(path)? };
     let rows = measured.len() / dim;
@@ -276,9 +271,8 @@ fn hepmass(train: &Path, test: &Path) -> FileResult<Standardized> {
     read(train, &mut table.values)?;
     let rows = table.values.len() / dim;
     read(test, &mut table.values)?;
-    let moments = |table: &Table| table.moments(0..rows, 1);
     table.keep(&table.with_rare_minimum(0..rows, MOST_REPEATED));
-    let moments = moments(&table);
+    let moments = table.moments(0..rows, 1);
     Standardized::new(train, table, [rows - rows / 10, rows], moments, left_out)
 }
 

@@ -9,8 +9,8 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Table { names: names.into_iter().collect(), values: Vec::new() }
+    pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Table { names: names.into_iter().map(Into::into).collect(), values: Vec::new() }
     }
 
     pub fn dim(&self) -> usize {
