@@ -175,14 +175,14 @@ fn power_text(path: &Path) -> FileResult<(Vec<f64>, usize)> {
         }
         let cells = line.text.split(';').enumerate();
         line.check_columns(cells.clone().count(), POWER_COLUMNS)?;
-        let measured = cells.clone().skip(2);
+        let measured = cells.skip(2);
         if measured.clone().any(|(_, cell)| matches!(cell.trim(), "?" | "")) {
             left_out += 1;
             return Ok(());
         }
         row.clear();
         line.numbers(measured, &mut row)?;
-        let time = cells.map(|(_, cell)| cell).nth(1).unwrap_or_default();
+        let time = line.text.split(';').nth(1).unwrap_or_default();
         let minute = minute(time).ok_or_else(|| line.cell(1, time, "is not a time, HH:MM:SS"))?;
         values.extend([row[0], row[2], row[4], row[5], row[6], f64::from(minute)]);
         Ok(())
