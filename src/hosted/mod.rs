@@ -9,6 +9,8 @@ mod data;
 mod data_files;
 mod error;
 mod gaussian;
+#[cfg(feature = "hdf5")]
+mod hdf5_files;
 mod model_file;
 mod model_format;
 mod preprocess;
@@ -20,7 +22,7 @@ mod threshold;
 mod toy;
 mod training;
 
-pub use binary_files::write_npy;
+pub use binary_files::{write_npy, write_npy_rows};
 pub use c_header::Precision;
 pub use checkpoint::{Checkpoint, checkpoint_settings};
 pub use conditioning::LayerReport;

@@ -4,6 +4,7 @@ mod bench;
 mod commands;
 mod data;
 mod export;
+mod prepare;
 mod resume;
 mod train;
 mod uses;

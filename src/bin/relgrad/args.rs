@@ -52,6 +52,8 @@ pub enum Command {
     /// Draw a run, a density, images or latents as PNG.
     #[command(subcommand)]
     Plot(Plot),
+    /// Make a benchmark set of its public files.
+    Prepare(crate::prepare::Prepare),
     /// Make a two-dimensional data set.
     Toy(Toy),
     /// Print a script that completes commands in a shell.
@@ -64,7 +66,8 @@ pub enum Command {
 #[derive(Args)]
 #[command(args_override_self = true, after_help = EXIT_CODES)]
 pub struct Train {
-    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), or raw numbers (.f32, .f64).
+    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), raw numbers (.f32, .f64), or HDF5
+    /// if built with it. FILE:ARRAY is an array of an .npz or HDF5 file.
     #[arg(long)]
     pub data: PathBuf,
     #[command(flatten)]
@@ -181,7 +184,7 @@ pub struct Format {
     /// Features of raw data files.
     #[arg(long)]
     pub dim: Option<usize>,
-    /// The array of an .npz file, if it holds several.
+    /// The array of an .npz or HDF5 file, if it holds several; FILE:ARRAY says the same.
     #[arg(long)]
     pub array: Option<String>,
     /// Read rows from the file as they are needed instead of holding them all; taken for

@@ -16,6 +16,7 @@ mod export;
 mod inspect;
 mod model;
 mod plot;
+mod prepare;
 mod process;
 mod progress;
 mod roofline;
@@ -74,6 +75,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Inspect(args) => inspect::run(&args)?,
         args::Command::Export(args) => export::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
+        args::Command::Prepare(args) => prepare::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
         args::Command::Completions { shell } => {
             let mut command = args::Cli::command();

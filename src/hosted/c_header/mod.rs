@@ -96,7 +96,7 @@ impl ModelFile {
         precision: Precision,
     ) -> FileResult<()> {
         let (path, header) = (path.as_ref(), self.to_c_header(name, precision)?);
-        replace_file(path, header.as_bytes()).map_err(|e| FileError::io(path, e))
+        replace_file(path, header.as_bytes())
     }
 
     /// All that the functions look up.
