@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Cortex-M4F under QEMU: a C and a Rust firmware against the same program on the host; what a step
-# costs. `bare-metal.sh --write` puts the table into bindings/README.md.
+# Without an operating system, under QEMU: a C and a Rust firmware on Cortex-M4F, and the C one on
+# Cortex-M7 and RISC-V, against the same program on the host; what a step costs.
+# `bare-metal.sh --write` puts the table into bindings/README.md.
 source "$(dirname "$0")/common.sh"
 need qemu-system-arm qemu-system-arm
 need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need /usr/lib/rustlib/src/rust rustc-web cargo-web rust-web-src libstd-rust-web-dev
+need qemu-system-riscv32 qemu-system-misc
+need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
+need /usr/lib/picolibc/riscv64-unknown-elf picolibc-riscv64-unknown-elf
 need pkg-config pkg-config
 here=$root/bindings/bare-metal
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
@@ -70,15 +74,22 @@ same "Rust firmware and host" "$work/host.short" "$work/rust.out"
         echo "| $dim | $flash | $ram | $steps |"
     done
 } | tee "$work/table"
-# RISC-V, with and without an FPU: the core and the C ABI compile.
-for target in riscv32imac-unknown-none-elf riscv32imafc-unknown-none-elf; do
-    (
-        cd "$root"
-        env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-            /usr/bin/cargo check -q --lib --target-dir "$CARGO_TARGET_DIR/bare-metal" \
-            --target "$target" -Zbuild-std=core --no-default-features --features capi
-    ) || fail "$target"
-    echo "ok: $target compiles"
+
+# The sensor node on RISC-V without an operating system, with an FPU and without one: start-up and
+# output are picolibc's.
+for isa in imac imafc; do
+    case $isa in imac) abi=ilp32 ;; imafc) abi=ilp32f ;; esac
+    "$here/build" "$work/riscv.a" "riscv32$isa-unknown-none-elf" > "$work/log" 2>&1 ||
+        { cat "$work/log"; fail "no library for riscv32$isa"; }
+    riscv64-unknown-elf-gcc "${common[@]}" "-march=rv32$isa" "-mabi=$abi" -mcmodel=medany \
+        --specs=picolibc.specs --oslib=semihost --crt0=hosted \
+        -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=0x200000 \
+        -Wl,--defsym=__ram=0x80200000,--defsym=__ram_size=0x200000 \
+        -I"$prefix/include" -I"$work/8" "$here/anomaly.c" "$here/host.c" "$work/riscv.a" -o "$work/riscv.elf"
+    timeout 300 qemu-system-riscv32 -M virt -bios none -nographic -monitor none -serial none \
+        -chardev stdio,id=out -semihosting-config enable=on,target=native,chardev=out \
+        -kernel "$work/riscv.elf" < /dev/null > "$work/riscv.out" || fail "the run on riscv32$isa"
+    same "and on riscv32$isa" "$work/host.out" "$work/riscv.out"
 done
 [ "${1:-}" != --write ] || sed -i -e "/^| features D/,/^| 32 /{/^| 32 /r $work/table
 d}" "$root/bindings/README.md"
