@@ -83,7 +83,7 @@ for isa in imac imafc; do
         { cat "$work/log"; fail "no library for riscv32$isa"; }
     riscv64-unknown-elf-gcc "${common[@]}" "-march=rv32$isa" "-mabi=$abi" -mcmodel=medany \
         --specs=picolibc.specs --oslib=semihost --crt0=hosted \
-        -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=0x200000 \
+        -Wl,--gc-sections -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=0x200000 \
         -Wl,--defsym=__ram=0x80200000,--defsym=__ram_size=0x200000 \
         -I"$prefix/include" -I"$work/8" "$here/anomaly.c" "$here/host.c" "$work/riscv.a" -o "$work/riscv.elf"
     timeout 300 qemu-system-riscv32 -M virt -bios none -nographic -monitor none -serial none \
