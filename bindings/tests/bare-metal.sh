@@ -61,19 +61,23 @@ grep -E '^(running|parameters)' "$work/host.out" > "$work/host.short"
 same "Rust firmware and host" "$work/host.short" "$work/rust.out"
 
 # Costs: SysTick counts 40 instructions a tick when QEMU gives each a nanosecond.
-{
-    echo "| features D | flash, bytes | RAM, bytes | instructions a step |"
-    echo "|---|---|---|---|"
-    for dim in 4 8 16 32; do
-        sizes "$dim" "$work/$dim"
-        arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -DMODEL_DIM="$dim" -I"$work/$dim" \
-            "$here/cost.c" "${board[@]}" "$work/librelgrad.a" -o "$work/cost.elf"
-        on_board "$work/cost.elf" -icount shift=0 > "$work/cost" || fail "cost at D = $dim"
-        read -r steps ram < "$work/cost"
-        flash=$(arm-none-eabi-size "$work/cost.elf" | awk 'NR == 2 {print $1 + $2}')
-        echo "| $dim | $flash | $ram | $steps |"
-    done
-} | tee "$work/table"
+cost() { # LABEL DIM LIBRARY
+    local steps ram flash
+    sizes "$2" "$work/$2"
+    arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -DMODEL_DIM="$2" -I"$work/$2" "$here/cost.c" \
+        "${board[@]}" "$3" -o "$work/cost.elf"
+    on_board "$work/cost.elf" -icount shift=0 > "$work/cost" || fail "cost at D = $2"
+    read -r steps ram < "$work/cost"
+    flash=$(arm-none-eabi-size "$work/cost.elf" | awk 'NR == 2 {print $1 + $2}')
+    echo "| $1 | $flash | $ram | $steps |"
+}
+for dim in 4 8 16 32; do cost $dim $dim "$work/librelgrad.a"; done | tee "$work/table"
+if [ "${1:-}" = --write ]; then
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=s "$here/build" "$work/small.a"
+    cost "8, built for size" 8 "$work/small.a" | tee -a "$work/table"
+    sed -i -e "/^| features D/,/^$/{/^|---/r $work/table
+/^| [0-9]/d}" "$root/bindings/README.md"
+fi
 
 # The sensor node on RISC-V without an operating system, with an FPU and without one: start-up and
 # output are picolibc's.
@@ -91,5 +95,3 @@ for isa in imac imafc; do
         -kernel "$work/riscv.elf" < /dev/null > "$work/riscv.out" || fail "the run on riscv32$isa"
     same "and on riscv32$isa" "$work/host.out" "$work/riscv.out"
 done
-[ "${1:-}" != --write ] || sed -i -e "/^| features D/,/^| 32 /{/^| 32 /r $work/table
-d}" "$root/bindings/README.md"
