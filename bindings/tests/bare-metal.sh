@@ -38,6 +38,9 @@ arm-none-eabi-objdump -d "$work/librelgrad.a" | grep 'vfma.f32' > /dev/null || f
 sizes 8 "$work/8"
 cc "${common[@]}" -I"$work/8" "$here/anomaly.c" "$here/host.c" "${flags[@]}" -o "$work/host"
 "$work/host" > "$work/host.out" || { cat "$work/host.out"; fail "the host's run"; }
+cc "${common[@]}" "${sanitize[@]}" -I"$work/8" "$here/anomaly.c" "$here/host.c" "${flags[@]}" -o "$work/sanitized"
+"$work/sanitized" > "$work/sanitized.out" || fail "the host's run with sanitizers"
+same "the host, with sanitizers" "$work/host.out" "$work/sanitized.out"
 arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -I"$work/8" "$here/anomaly.c" "${board[@]}" \
     "$work/librelgrad.a" -o "$work/anomaly.elf"
 on_board "$work/anomaly.elf" > "$work/board.out" || { cat "$work/board.out"; fail "the board's run"; }

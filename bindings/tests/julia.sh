@@ -26,8 +26,8 @@ other=$(grep -l 'ccall\|@cfunction' "$root"/bindings/julia/Relgrad.jl/src/*.jl)
 
 for threads in 1 2; do
     JULIA_NUM_THREADS=$threads RUST_BACKTRACE=0 RELGRAD_LAYOUT=$work/layout.txt RELGRAD_PANICS=$work/libother.so \
-        JULIA_DEPOT_PATH=$work/depot "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" \
-        "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
+        JULIA_DEPOT_PATH=$work/depot "$julia" --startup-file=no --depwarn=error \
+        --project="$root/bindings/julia/Relgrad.jl" "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
 done
 
 # The recipe for Yggdrasil, and its script on this platform: the library it installs opens.
