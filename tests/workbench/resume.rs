@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{DIGITS, program};
+use crate::DIGITS;
 
 struct Run {
     folder: tempfile::TempDir,
@@ -22,7 +22,7 @@ impl Run {
     }
 
     fn command(&self, out: &str) -> Command {
-        let mut command = program();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relgrad"));
         command.args(["train", "--out"]).arg(self.path(out));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -126,7 +126,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     assert!(!run.path("broken").exists());
 
     // What it says works; another run's settings are refused.
-    let mut again = program();
+    let mut again = Command::new(env!("CARGO_BIN_EXE_relgrad"));
     again.args(words.split(' ')).args(["--lr", "0.5"]);
     let refused = again.output().unwrap();
     let text = String::from_utf8(refused.stderr).unwrap();
@@ -135,7 +135,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
         "{text}"
     );
     let before = epochs();
-    let child = program()
+    let child = Command::new(env!("CARGO_BIN_EXE_relgrad"))
         .args(words.split(' '))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -5,11 +5,6 @@ pub mod refused;
 
 use relgrad::*;
 
-/// Whether an emulator runs the tests: long runs are shorter then.
-pub fn emulated() -> bool {
-    std::env::var_os("RELGRAD_EMULATED").is_some()
-}
-
 /// A session's memory and parameters.
 pub struct Owned<T> {
     pub config: Config,
