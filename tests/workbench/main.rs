@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod reproduce;
 mod resume;
 mod train;
 mod uses;

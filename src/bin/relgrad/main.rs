@@ -10,6 +10,7 @@ mod model;
 mod plot;
 mod process;
 mod progress;
+mod reproduce;
 mod roofline;
 mod score;
 mod settings;
@@ -55,6 +56,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Inspect(args) => inspect::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
+        args::Command::Reproduce(args) => reproduce::run(&args)?,
         args::Command::Completions { shell } => {
             let mut command = args::Cli::command();
             clap_complete::generate(shell, &mut command, "relgrad", &mut std::io::stdout());

@@ -42,22 +42,23 @@ impl Use for Density<'_> {
         let window = window(&points);
         let area = picture(self.out, (3 * PANEL, PANEL))?;
         let panels = area.split_evenly((1, 3));
-        scatter(&panels[0], "data", &window, &points)?;
-        heat(&panels[1], &window, &mut opened.model)?;
-        scatter(&panels[2], "samples", &window, &samples)?;
+        let frame = |title| Frame { title, ticks: true, window };
+        scatter(&panels[0], &frame("data"), &points)?;
+        heat(&panels[1], &frame("density"), &mut opened.model)?;
+        scatter(&panels[2], &frame("samples"), &samples)?;
         finish(&area, self.out)
     }
 }
 
 /// The least and the greatest value of each feature.
-type Window = [(f64, f64); 2];
+pub type Window = [(f64, f64); 2];
 
-fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
+pub fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
     values.chunks_exact(2).map(|p| (p[0].to_f64(), p[1].to_f64())).collect()
 }
 
 /// What holds nearly all points: outliers must not make the rest small.
-fn window(points: &[(f64, f64)]) -> Window {
+pub fn window(points: &[(f64, f64)]) -> Window {
     [0, 1].map(|axis| {
         let mut values: Vec<f64> =
             points.iter().map(|p| if axis == 0 { p.0 } else { p.1 }).collect();
@@ -69,35 +70,39 @@ fn window(points: &[(f64, f64)]) -> Window {
     })
 }
 
+/// What surrounds a panel.
+pub struct Frame<'a> {
+    pub title: &'a str,
+    pub ticks: bool,
+    pub window: Window,
+}
+
 fn panel<'a, 'b>(
     area: &'a Area<'b>,
-    title: &str,
-    [x, y]: &Window,
+    frame: &Frame,
 ) -> Result<ChartContext<'a, BitMapBackend<'b>, super::Plane>, Failure> {
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, (FONT, 20, &INK))
-        .margin(12)
-        .x_label_area_size(28)
-        .y_label_area_size(40)
-        .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_labels(5)
-        .y_labels(5)
-        .label_style((FONT, 15, &INK))
-        .draw()?;
+    let [x, y] = frame.window;
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(if frame.ticks { 12 } else { 6 });
+    if !frame.title.is_empty() {
+        builder.caption(frame.title, (FONT, 20, &INK));
+    }
+    if frame.ticks {
+        builder.x_label_area_size(28).y_label_area_size(40);
+    }
+    let mut chart = builder.build_cartesian_2d(x.0..x.1, y.0..y.1)?;
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_mesh().x_labels(5).y_labels(5).label_style((FONT, 15, &INK));
+    if !frame.ticks {
+        mesh.disable_axes();
+    }
+    mesh.draw()?;
     Ok(chart)
 }
 
-fn scatter(
-    area: &Area,
-    title: &str,
-    window: &Window,
-    points: &[(f64, f64)],
-) -> Result<(), Failure> {
-    let mut chart = panel(area, title, window)?;
-    let [x, y] = window;
+pub fn scatter(area: &Area, frame: &Frame, points: &[(f64, f64)]) -> Result<(), Failure> {
+    let mut chart = panel(area, frame)?;
+    let [x, y] = frame.window;
     let inside = |p: &&(f64, f64)| (x.0..x.1).contains(&p.0) && (y.0..y.1).contains(&p.1);
     let dot = |p: &(f64, f64)| Circle::new(*p, 1, COLOURS[0].mix(0.5).filled());
     chart.draw_series(points.iter().filter(inside).map(dot))?;
@@ -105,11 +110,11 @@ fn scatter(
 }
 
 /// The density at each pixel, from white at 0 to the darkest at the panel's maximum.
-fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result<(), Failure> {
-    let chart = panel(area, "density", window)?;
+pub fn heat<T: Scalar>(area: &Area, frame: &Frame, model: &mut Model<T>) -> Result<(), Failure> {
+    let chart = panel(area, frame)?;
     let plane = chart.plotting_area();
     let (columns, rows) = plane.get_pixel_range();
-    let [x, y] = window;
+    let [x, y] = frame.window;
     let (width, height) =
         (f64::from(columns.end - columns.start), f64::from(rows.end - rows.start));
     let mut grid = Vec::new();

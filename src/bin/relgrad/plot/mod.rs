@@ -1,6 +1,7 @@
 //! `relgrad plot`: pictures as PNG.
 
-mod density;
+pub mod chart;
+pub mod density;
 mod images;
 mod latents;
 mod loss;
@@ -37,13 +38,13 @@ pub fn run(args: &Plot) -> Result<(), Failure> {
 /// The coordinates of a chart.
 type Plane =
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>;
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// The name under which the one font is known.
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
+pub const FONT: &str = "sans-serif";
+pub const INK: RGBColor = RGBColor(40, 40, 40);
 /// Colours that are told apart by everyone (after Okabe and Ito).
-const COLOURS: [RGBColor; 6] = [
+pub const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -53,7 +54,7 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// An empty picture. The font is the program's own, so that pictures are the same everywhere.
-fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
+pub fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
     let is_png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     if !is_png {
         return Err(format!("{}: must end with .png", path.display()).into());
@@ -65,9 +66,19 @@ fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
     Ok(area)
 }
 
+/// Text by itself.
+pub fn text(size: u32) -> TextStyle<'static> {
+    (FONT, size).into_font().color(&INK)
+}
+
 /// Writes the picture to its file.
+pub fn write(area: &Area, path: &Path) -> Result<(), Failure> {
+    Ok(area.present().map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// Writes the picture and says so.
 fn finish(area: &Area, path: &Path) -> Result<(), Failure> {
-    area.present().map_err(|e| format!("{}: {e}", path.display()))?;
+    write(area, path)?;
     println!("saved {}", path.display());
     Ok(())
 }
