@@ -70,7 +70,7 @@ struct Size {
 
 pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     let size = match args.quick {
-        true => Size { layers: 6, rows: 1000, epochs: 4, batch: 50, warmup: 20 },
+        true => Size { layers: 6, rows: 1000, epochs: 40, batch: 20, warmup: 50 },
         false => Size { layers: 100, rows: 25_000, epochs: 100, batch: 100, warmup: 1000 },
     };
     let names: &[ToyName] = match args.quick {

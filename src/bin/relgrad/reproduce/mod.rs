@@ -1,13 +1,13 @@
 //! `relgrad reproduce`: the experiments of GFJSH20. Each writes its numbers as CSV and its picture
 //! as PNG, and says in one line, computed from those numbers, how it compares with the paper.
 
+mod ascent;
 mod densities;
 mod gradients;
 mod memory;
 mod optimizers;
 mod runs;
 mod scaling;
-mod start;
 mod table;
 mod timing;
 
@@ -91,7 +91,7 @@ pub fn run(args: &Reproduce) -> Result<(), Failure> {
     std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let what = args.what.unwrap_or(What::All);
     let steps: [(What, fn(&Reproduce) -> Result<Finding, Failure>); 7] = [
-        (What::Fig1, start::run),
+        (What::Fig1, ascent::run),
         (What::Fig2, densities::run),
         (What::Fig3, scaling::run),
         (What::Fig4, memory::run),

@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
 use crate::plot::{picture, write};
 
-const SGD_RATES: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
+const SGD_RATES: &[f64] = &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
 const ADAM_RATES: &[f64] = &[0.0003, 0.001, 0.003, 0.01, 0.03];
 const NATURAL_RATES: &[f64] = &[0.003, 0.01, 0.03, 0.1, 0.3];
 
@@ -88,7 +88,8 @@ fn finding(optimizer: &str, problem: &Problem, all: &[Curves]) -> Finding {
         all.iter().map(|c| format!("{} {:.3}", c.climb.name, c.mean_final())).collect();
     Finding {
         paper: format!(
-            "with {optimizer} too the relative gradient gains likelihood faster than the ordinary one"
+            "{optimizer} takes relative gradients as it takes ordinary ones, O(D^2) instead of \
+             O(D^3)"
         ),
         here: format!(
             "in epochs it is where the ordinary gradient ends sooner from {sooner} of {} starts \

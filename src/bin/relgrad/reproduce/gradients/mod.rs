@@ -63,8 +63,10 @@ fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
         params[layout.weight(k)].iter_mut().step_by(config.dim + 1).for_each(|w| *w = 1.0);
     }
     let mut model = Model::from_params(config, params)?;
+    // A relative gradient grows as the squared norm of a row.
+    let rate = 1.0 / config.dim as f64;
     for _ in 0..5 {
-        model.step(x, 0.05)?;
+        model.step(x, rate)?;
     }
     Ok(model)
 }

@@ -40,13 +40,13 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     say(args, "fig1: time of one gradient");
     let dims: &[usize] = match quick {
         true => &[16, 32, 64],
-        false => &[16, 32, 64, 128, 256, 512, 1024, 2048],
+        false => &[16, 32, 64, 128, 256, 512, 1024],
     };
     let effort = match quick {
         true => Effort { turn: 0.002, rounds: 2 },
         false => Effort { turn: 0.05, rounds: 7 },
     };
-    let able = [(METHODS[0], 2048), (METHODS[1], 2048), (METHODS[2], 512)];
+    let able = [(METHODS[0], 1024), (METHODS[1], 1024), (METHODS[2], 512)];
     let costs = timing::costs(&able, dims, 1, effort)?;
 
     let points: Vec<_> =
@@ -70,8 +70,8 @@ fn finding(problem: &Problem, relative: &Curves, ordinary: &Curves, costs: &[Cos
     let (jacobian_dim, jacobian) =
         timing::ratio(costs, Method::Jacobian, Method::Relative).unwrap_or((0, f64::NAN));
     Finding {
-        paper: "the relative gradient gains likelihood sooner, and costs less at every D, \
-                the gap widening with D"
+        paper: "the relative gradient gains likelihood sooner, and one costs about a hundredth \
+                of an ordinary one from D = 500 to 20,000"
             .into(),
         here: format!(
             "it is where the ordinary gradient ends sooner from {sooner} of {starts} starts \
