@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
 use crate::plot::{picture, write};
 
-const SGD_RATES: &[f64] = &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
+const SGD_RATES: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
 const ADAM_RATES: &[f64] = &[0.0003, 0.001, 0.003, 0.01, 0.03];
 const NATURAL_RATES: &[f64] = &[0.003, 0.01, 0.03, 0.1, 0.3];
 
