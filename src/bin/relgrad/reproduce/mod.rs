@@ -84,13 +84,15 @@ pub struct Finding {
     pub numbers: Value,
 }
 
+type Experiment = fn(&Reproduce) -> Result<Finding, Failure>;
+
 pub fn run(args: &Reproduce) -> Result<(), Failure> {
     if let Some(dim) = args.jacobian_memory {
         return memory::of_jacobian(dim);
     }
     std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let what = args.what.unwrap_or(What::All);
-    let steps: [(What, fn(&Reproduce) -> Result<Finding, Failure>); 7] = [
+    let steps: [(What, Experiment); 7] = [
         (What::Fig1, ascent::run),
         (What::Fig2, densities::run),
         (What::Fig3, scaling::run),
