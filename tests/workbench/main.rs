@@ -5,6 +5,7 @@ mod commands;
 mod data;
 mod export;
 mod prepare;
+mod reproduce;
 mod resume;
 mod train;
 mod uses;

@@ -56,6 +56,8 @@ pub enum Command {
     Prepare(crate::prepare::Prepare),
     /// Make a two-dimensional data set.
     Toy(Toy),
+    /// Do the experiments of Gresele et al. 2020 again: numbers, pictures, and a line that compares.
+    Reproduce(crate::reproduce::Reproduce),
     /// Print a script that completes commands in a shell.
     Completions {
         /// The shell.

@@ -19,6 +19,7 @@ mod plot;
 mod prepare;
 mod process;
 mod progress;
+mod reproduce;
 mod roofline;
 mod score;
 mod settings;
@@ -77,6 +78,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Plot(args) => plot::run(&args)?,
         args::Command::Prepare(args) => prepare::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
+        args::Command::Reproduce(args) => reproduce::run(&args)?,
         args::Command::Completions { shell } => {
             let mut command = args::Cli::command();
             clap_complete::generate(shell, &mut command, "relgrad", &mut std::io::stdout());

@@ -1,7 +1,8 @@
 //! `relgrad plot`: pictures as PNG.
 
 pub mod args;
-mod density;
+pub mod chart;
+pub mod density;
 mod grid;
 mod images;
 mod latents;
@@ -40,13 +41,13 @@ pub fn run(args: &Plot) -> Result<(), Failure> {
 /// The coordinates of a chart.
 type Plane =
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>;
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// The name under which the one font is known.
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
+pub const FONT: &str = "sans-serif";
+pub const INK: RGBColor = RGBColor(40, 40, 40);
 /// Colours that are told apart by everyone (after Okabe and Ito).
-const COLOURS: [RGBColor; 6] = [
+pub const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -56,7 +57,7 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// An empty picture. The font is the program's own, so that pictures are the same everywhere.
-fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
+pub fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
     let is_png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     if !is_png {
         return Err(format!("{}: must end with .png", path.display()).into());
@@ -66,6 +67,11 @@ fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
     let area = BitMapBackend::new(path, size).into_drawing_area();
     area.fill(&WHITE)?;
     Ok(area)
+}
+
+/// Text by itself.
+pub fn text(size: u32) -> TextStyle<'static> {
+    (FONT, size).into_font().color(&INK)
 }
 
 /// Writes the picture to its file.
