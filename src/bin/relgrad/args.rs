@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use relgrad::hosted::Preprocess;
+use relgrad::hosted::{Preprocess, Toy};
 /// The two-dimensional sets.
-pub use relgrad::hosted::Toy as ToyName;
 use relgrad::{Activation, Base, Bias, Gradient, Level, Start};
 
 use crate::export::Export;
@@ -363,7 +362,7 @@ pub enum TimedOptimizer {
 pub struct Toy {
     /// Which set.
     #[arg(value_enum)]
-    pub name: ToyName,
+    pub name: Toy,
     /// Samples.
     #[arg(long, default_value_t = 10000)]
     pub rows: usize,

@@ -16,6 +16,9 @@ use crate::plot::{COLOURS, picture, write};
 const RATES: &[f64] = &[0.01, 0.03, 0.1, 0.2, 0.4, 0.8];
 const METHODS: [Method; 3] = [Method::Relative, Method::Ordinary, Method::Jacobian];
 
+/// Nats below the data's own network that the picture shows.
+const VIEW: f64 = 8.0;
+
 fn climb(name: &'static str, gradient: Gradient) -> Climb {
     Climb { name, gradient, optimizer: Optimizer::SGD, bias: Bias::Separate, rates: RATES }
 }
@@ -104,11 +107,17 @@ fn draw(
     let path = file(args, "fig1", "png");
     let area = picture(&path, (1240, 500))?;
     let panels = area.split_evenly((1, 2));
+    // The beginning of the climb would leave no height for the rest of it.
+    let least = problem.true_train - VIEW;
     // The same colour means the same gradient in both panels.
     let mut series: Vec<Series> = curves
         .iter()
         .enumerate()
-        .map(|(i, c)| c.series(i, |p| (p.seconds, p.log_likelihood)))
+        .map(|(i, c)| {
+            let mut series = c.series(i, |p| (p.seconds, p.log_likelihood));
+            series.lines.iter_mut().for_each(|line| line.retain(|p| p.1 >= least));
+            series
+        })
         .collect();
     let last = series.iter().flat_map(|s| s.lines.iter().flatten()).fold(0.0f64, |m, p| m.max(p.0));
     series.push(Series {
@@ -118,6 +127,7 @@ fn draw(
         marked: false,
     });
     let heights = curves.iter().flat_map(|c| c.runs.iter().flatten()).map(|p| p.log_likelihood);
+    let heights = heights.filter(|v| *v >= least);
     let chart = Chart {
         title: "Full-batch ascent, each line one start",
         x: ("time, s", Scale::linear([0.0, last].into_iter(), |s| format!("{s:.2}"))),

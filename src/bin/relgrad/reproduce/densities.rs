@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use clap::ValueEnum;
 use plotters::style::FontTransform;
-use relgrad::hosted::{Data, GaussianBaseline, Plan, Training};
+use relgrad::hosted::{Data, GaussianBaseline, Plan, Toy, Training};
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Schedule, Start, Trainer};
 use serde::Serialize;
 use serde_json::json;
@@ -12,7 +12,6 @@ use serde_json::json;
 use super::runs::on_threads;
 use super::{Finding, Reproduce, file, say, threads, write_csv};
 use crate::Failure;
-use crate::args::ToyName;
 use crate::data::mean_and_error;
 use crate::plot::density::{Frame, heat, points, scatter, window};
 use crate::plot::{picture, text, write};
@@ -73,11 +72,11 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
         true => Size { layers: 6, rows: 1000, epochs: 40, batch: 20, warmup: 50 },
         false => Size { layers: 100, rows: 25_000, epochs: 100, batch: 100, warmup: 1000 },
     };
-    let names: &[ToyName] = match args.quick {
-        true => &[ToyName::Sine, ToyName::Rings],
-        false => ToyName::value_variants(),
+    let names: &[Toy] = match args.quick {
+        true => &[Toy::Sine, Toy::Rings],
+        false => Toy::value_variants(),
     };
-    let cases: Vec<(ToyName, Recipe)> =
+    let cases: Vec<(Toy, Recipe)> =
         names.iter().flat_map(|n| [Recipe::Paper, Recipe::Exact].map(|r| (*n, r))).collect();
     let layers = size.layers;
     say(args, &format!("fig2: {} densities of {layers} layers", cases.len()));
@@ -92,20 +91,15 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     Ok(finding)
 }
 
-fn title(name: ToyName) -> String {
+fn title(name: Toy) -> String {
     name.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
 }
 
-fn data(name: ToyName, rows: usize, seed: u64) -> relgrad::Result<Data<f32>> {
-    relgrad::hosted::Toy::from(name).sample(rows, seed)
+fn data(name: Toy, rows: usize, seed: u64) -> relgrad::Result<Data<f32>> {
+    name.sample(rows, seed)
 }
 
-fn train(
-    name: ToyName,
-    recipe: Recipe,
-    size: &Size,
-    seed: u64,
-) -> Result<(Row, Model<f32>), Failure> {
+fn train(name: Toy, recipe: Recipe, size: &Size, seed: u64) -> Result<(Row, Model<f32>), Failure> {
     let (data, test) = (data(name, size.rows, seed)?, data(name, 10_000, seed ^ (1 << 32))?);
     let gaussian = GaussianBaseline::fit(&data, 0.0)?.mean_log_likelihood(&test);
     let (data, validation) = data.split_fraction(0.1)?;
@@ -176,11 +170,7 @@ const TOP: u32 = 26;
 /// Points of a scatter plot.
 const POINTS: usize = 1500;
 
-fn draw(
-    args: &Reproduce,
-    names: &[ToyName],
-    trained: &mut [(Row, Model<f32>)],
-) -> Result<(), Failure> {
+fn draw(args: &Reproduce, names: &[Toy], trained: &mut [(Row, Model<f32>)]) -> Result<(), Failure> {
     let path = file(args, "fig2", "png");
     let (across, down) = (names.len() as u32, 3);
     let area = picture(&path, (SIDE + across * PANEL, TOP + down * PANEL))?;
