@@ -240,7 +240,7 @@ fn figure_4_says_what_its_processes_took() {
 fn write_set(folder: &Path, name: &str, dim: usize) {
     for (part, seed, rows) in [("train", 1, 600), ("val", 2, 200), ("test", 3, 200)] {
         let data = Toy::Rings.sample::<f32>(rows * dim / 2, seed).unwrap();
-        write_npy(&folder.join(format!("{name}_{part}.npy")), dim, data.values()).unwrap();
+        write_npy(folder.join(format!("{name}_{part}.npy")), dim, data.values()).unwrap();
     }
 }
 

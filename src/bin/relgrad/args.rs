@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use relgrad::hosted::{Preprocess, Toy};
+use relgrad::hosted::Preprocess;
 /// The two-dimensional sets.
 use relgrad::{Activation, Base, Bias, Gradient, Level, Start};
 
@@ -362,7 +362,7 @@ pub enum TimedOptimizer {
 pub struct Toy {
     /// Which set.
     #[arg(value_enum)]
-    pub name: Toy,
+    pub name: relgrad::hosted::Toy,
     /// Samples.
     #[arg(long, default_value_t = 10000)]
     pub rows: usize,
