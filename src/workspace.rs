@@ -111,7 +111,7 @@ impl<P: Plain> Aligned<P> {
 impl<P> Aligned<P> {
     fn zeros(len: usize) -> Self {
         let size = len * size_of::<P>();
-        let alignment = if size < 2 * huge_pages::SIZE { ALIGNMENT } else { huge_pages::SIZE };
+        let alignment = if size < huge_pages::LEAST { ALIGNMENT } else { huge_pages::SIZE };
         // What is never written takes no memory.
         let mut bytes = alloc::vec![0; size + alignment - 1];
         let address = bytes.as_mut_ptr().addr();
@@ -135,6 +135,8 @@ impl<P> Clone for Aligned<P> {
 #[cfg(feature = "alloc")]
 mod huge_pages {
     pub const SIZE: usize = 2 << 20;
+    /// Bytes from which they are worth having.
+    pub const LEAST: usize = 12 * SIZE;
 
     /// For those that lie within `bytes`. Everything works without them too, so nobody need know
     /// whether there are any.
