@@ -186,7 +186,8 @@ fn abi() {
 #[test]
 fn readme() {
     let readme = std::fs::read_to_string("../README.md").unwrap();
-    let (_, rest) = readme.split_once("```c\n").unwrap();
+    let (_, section) = readme.split_once("\n## From C\n").unwrap();
+    let (_, rest) = section.split_once("```c\n").unwrap();
     let (program, _) = rest.split_once("```").unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme.c");
     std::fs::write(&folder, program).unwrap();
