@@ -6,6 +6,7 @@ mod checkpoint;
 mod conditioning;
 mod data;
 mod data_files;
+mod deepen;
 mod error;
 mod gaussian;
 mod model_file;

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod convert;
 mod data;
+mod deepen;
 mod eval;
 mod inspect;
 mod model;
@@ -53,6 +54,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Sample(args) => convert::sample(&args)?,
         args::Command::Score(args) => score::run(&args)?,
         args::Command::Inspect(args) => inspect::run(&args)?,
+        args::Command::Deepen(args) => deepen::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
         args::Command::Completions { shell } => {
