@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use relgrad::{
-    Activation, AlignedBytes, Batch, Config, Gradient, Optimizer, Scalar, Session, Sizes,
+    Activation, Aligned, AlignedBytes, Batch, Config, Gradient, Optimizer, Scalar, Session, Sizes,
 };
 
 const OPTIMIZERS: [(&str, Optimizer); 3] =
@@ -13,7 +13,7 @@ const OPTIMIZERS: [(&str, Optimizer); 3] =
 /// Adds one case to `group/dtype/D/L/B/optimizer`.
 fn step<T: Scalar>(criterion: &mut Criterion, name: &str, optimizer: &str, config: Config) {
     let sizes = Sizes::of::<T>(&config).expect("a valid configuration");
-    let mut params = vec![T::ZERO; sizes.params_len];
+    let mut params = Aligned::new(sizes.params_len);
     let mut state = AlignedBytes::new(sizes.state_bytes);
     let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
     let mut session =

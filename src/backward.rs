@@ -5,7 +5,7 @@ use crate::config::Gradient;
 use crate::forward::diverged;
 use crate::linalg::{lu, transpose_square};
 use crate::session::{Scalar, Session, singular};
-use crate::simd::matrix::Mat;
+use crate::simd::matrix::{Mat, MatMut};
 use crate::status::Result;
 
 impl<T: Scalar> Session<'_, T> {
@@ -66,8 +66,8 @@ impl<T: Scalar> Session<'_, T> {
         let finite = if self.config.is_activated(k) {
             T::chain(self.exec, delta, u, rows.flat(w.p, k, n))
         } else {
-            delta.copy_from_slice(u);
-            delta.iter().all(|v| v.is_finite())
+            let n = u.len();
+            T::load(self.exec, Mat::new(u, 1, n), None, MatMut::new(delta, 1, n))
         };
         if finite { Ok(()) } else { Err(diverged(k)) }
     }

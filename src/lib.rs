@@ -124,7 +124,7 @@ pub use step::Report;
 #[cfg(feature = "alloc")]
 pub use trainer::{Position, Snapshot, Stepped, Trainer};
 #[cfg(feature = "alloc")]
-pub use workspace::AlignedBytes;
+pub use workspace::{Aligned, AlignedBytes};
 
 /// The README's programs.
 #[cfg(all(doctest, feature = "alloc"))]

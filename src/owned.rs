@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::session::{Refresh, Scalar, Session};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::Report;
-use crate::workspace::AlignedBytes;
+use crate::workspace::{Aligned, AlignedBytes};
 
 /// A model with its parameters, optimiser state and workspace.
 ///
@@ -46,7 +46,7 @@ use crate::workspace::AlignedBytes;
 pub struct Model<T> {
     config: Config,
     sizes: Sizes,
-    params: Vec<T>,
+    params: Aligned<T>,
     state: AlignedBytes,
     workspace: AlignedBytes,
     /// LU factors for the inverse, while the parameters have not changed.
@@ -87,11 +87,11 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::refresh`].
-    pub fn from_params(config: Config, params: Vec<T>) -> Result<Self> {
-        let mut model = Self::blank(config)?;
-        crate::session::check_len("params", params.len(), model.sizes.params_len)?;
-        model.params = params;
-        model.params.truncate(model.sizes.params_len);
+    pub fn from_params(config: Config, params: impl AsRef<[T]>) -> Result<Self> {
+        let (mut model, params) = (Self::blank(config)?, params.as_ref());
+        let n = model.sizes.params_len;
+        crate::session::check_len("params", params.len(), n)?;
+        model.params.copy_from_slice(&params[..n]);
         model.refresh()?;
         Ok(model)
     }
@@ -134,7 +134,7 @@ impl<T: Scalar> Model<T> {
         let mut model = Model {
             config,
             sizes,
-            params: vec![T::ZERO; sizes.params_len],
+            params: Aligned::new(sizes.params_len),
             state: AlignedBytes::new(sizes.state_bytes),
             workspace: AlignedBytes::new(sizes.workspace_bytes),
             factorization: None,

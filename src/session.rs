@@ -15,14 +15,15 @@ use crate::workspace::{
 /// A model being trained or evaluated, in memory that the caller owns.
 ///
 /// The parameters stay outside: one flat slice, laid out as [`Layout`] says, passed to each
-/// call. No method but those that say so allocates, and none locks.
+/// call. It may lie anywhere; at a multiple of 64 bytes ([`Aligned`](crate::Aligned)) the largest
+/// networks' steps are a tenth faster. No method but those that say so allocates, and none locks.
 ///
 /// ```
 /// use relgrad::{Batch, Config, Optimizer, Session, Sizes};
-/// # use relgrad::AlignedBytes;
+/// # use relgrad::{Aligned, AlignedBytes};
 /// let config = Config { optimizer: Optimizer::NATURAL, max_batch: 4, ..Config::new(2, 2) };
 /// let sizes = Sizes::of::<f32>(&config)?;
-/// let mut params = vec![0.0f32; sizes.params_len];
+/// let mut params = Aligned::<f32>::new(sizes.params_len);
 /// let mut state = AlignedBytes::new(sizes.state_bytes);
 /// let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
 /// let mut session = Session::new(&config, &mut state, &mut workspace)?;

@@ -151,13 +151,13 @@ impl<T: Scalar> Session<'_, T> {
         self.sum_packed(rows);
     }
 
-    /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ in `work.row`.
+    /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ as damped.
     pub(crate) fn precondition_packed(&mut self, k: usize) {
         let d = self.config.dim;
         let w = &mut self.work;
-        let [h, q, _] = &w.row;
+        let (h, q) = (&w.damped_h[k * d..][..d], &w.damped_q[k * d..][..d]);
         let products = &mut w.products[k * d * d..][..d * d];
-        for (row, q) in products.chunks_exact_mut(d).zip(q.iter()) {
+        for (row, q) in products.chunks_exact_mut(d).zip(q) {
             row.iter_mut().zip(h.iter()).for_each(|(e, h)| *e = *e / (*h * *q));
         }
         let mean = &mut w.moments[3 * k * d..][..d];

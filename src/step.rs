@@ -90,10 +90,11 @@ impl<T: Scalar> Session<'_, T> {
             self.base_density(batch, true)?;
         }
         let w = &self.work;
-        let mean = |x: &[f64]| -> f64 {
-            x[..batch.rows].iter().zip(w.weights.iter()).map(|(x, w)| x * w.to_f64()).sum()
-        };
-        let terms = (mean(w.log_p), mean(w.log_slopes));
+        let pairs = w.log_p[..batch.rows].iter().zip(w.log_slopes.iter());
+        let terms = pairs.zip(w.weights.iter()).fold((0.0, 0.0), |sums, ((p, slopes), weight)| {
+            let weight = weight.to_f64();
+            (sums.0 + p * weight, sums.1 + slopes * weight)
+        });
         if !(terms.0 + terms.1).is_finite() {
             return Err(diverged(self.config.layers - 1));
         }

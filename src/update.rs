@@ -60,35 +60,24 @@ impl<T: Scalar> Session<'_, T> {
         };
         let range = k * d..(k + 1) * d;
         let batch = &mut w.row[0][..d];
-        let (old_h, new_h) = (&self.state.h[range.clone()], &mut w.h[range.clone()]);
-        moment(self.rows.of(w.delta, k, rows), 1, batch, old_h, new_h);
-        let (old_q, new_q) = (&self.state.q[range.clone()], &mut w.q[range.clone()]);
-        moment(self.rows.of(w.c, k, rows), 2, batch, old_q, new_q);
+        let (h, q) = (&mut w.h[range.clone()], &mut w.q[range.clone()]);
+        moment(self.rows.of(w.delta, k, rows), 1, batch, &self.state.h[range.clone()], h);
+        moment(self.rows.of(w.c, k, rows), 2, batch, &self.state.q[range.clone()], q);
 
         let vanishes = |x: &[T]| x.iter().all(|v| *v == T::ZERO);
-        if vanishes(&w.h[range.clone()]) || vanishes(&w.q[range]) {
+        if vanishes(h) || vanishes(q) {
             let v = Value::Int(k as u64);
             let allowed = "a natural step needs deltas and inputs other than 0 (value: the layer)";
             return Err(Error::new(Status::Singular, "batch", v, allowed));
         }
-        self.damp_fisher(k, damping);
+        let (damped_h, damped_q) = (&mut *w.damped_h, &mut *w.damped_q);
+        damp(h, q, damping, &mut damped_h[range.clone()], &mut damped_q[range.clone()]);
         if packed {
             self.precondition_packed(k);
             return Ok(());
         }
-        let w = &mut self.work;
-        let c = self.rows.of_mut(w.c, k, rows);
-        T::rescale(exec, c, None, Some(&w.row[1][..d]));
+        T::rescale(exec, self.rows.of_mut(w.c, k, rows), None, Some(&w.damped_q[range]));
         Ok(())
-    }
-
-    /// The damped Fisher factors of layer `k` into `work.row`: h^ into the first, q^ into the
-    /// second.
-    fn damp_fisher(&mut self, k: usize, damping: f64) {
-        let range = k * self.config.dim..(k + 1) * self.config.dim;
-        let [h, q, _] = &mut self.work.row;
-        damp(&self.work.h[range.clone()], damping, h);
-        damp(&self.work.q[range], damping, q);
     }
 
     /// Plans layer `k`: scales the left factor (and finds S), shortens the step where the trust
@@ -148,12 +137,11 @@ impl<T: Scalar> Session<'_, T> {
     /// `work.diagonal`; returns the trust region's scale `min(1, clip sqrt(D) / n)`,
     /// NaN if a factor is not finite.
     fn trust_region(&mut self, k: usize, rows: usize) -> f64 {
-        let Optimizer::Natural { damping, clip, .. } = self.config.optimizer else { return 1.0 };
+        let Optimizer::Natural { clip, .. } = self.config.optimizer else { return 1.0 };
         let d = self.config.dim;
         let range = k * d..(k + 1) * d;
-        self.damp_fisher(k, damping);
         let w = &mut self.work;
-        let [h, q, _] = &mut w.row;
+        let (h, q) = (&w.damped_h[range.clone()], &w.damped_q[range.clone()]);
         if !(T::max_abs(self.exec, h) + T::max_abs(self.exec, q)).is_finite() {
             // Squares beyond the range of numbers would stay in the averages for good.
             return f64::NAN;
@@ -166,7 +154,7 @@ impl<T: Scalar> Session<'_, T> {
         if self.packed {
             return self.trust_scale(k, rows, limit);
         }
-        T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(&h[..d]));
+        T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(h));
 
         // First a bound: n <= sum_b w_b |delta^_b| |c^_b| + |g| + |mean delta^|.
         let mut bound = libm::sqrt(square(&w.diagonal[range.clone()]));
@@ -227,16 +215,15 @@ impl<T: Scalar> Session<'_, T> {
     fn fill_diagonal(&mut self, k: usize, step: f64) {
         let d = self.config.dim;
         let structured = self.is_structured();
-        let Optimizer::Natural { damping, .. } = self.config.optimizer else {
+        let Optimizer::Natural { .. } = self.config.optimizer else {
             let own = if self.config.gradient == Gradient::Ordinary { 0.0 } else { 1.0 };
             let value = if structured { 1.0 + step } else { own };
             self.work.diagonal[k * d..][..d].fill(T::from_f64(value));
             return;
         };
-        self.damp_fisher(k, damping);
         let w = &mut self.work;
-        let [h, q, _] = &mut w.row;
-        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(h.iter().zip(q.iter())) {
+        let factors = w.damped_h[k * d..].iter().zip(&w.damped_q[k * d..]);
+        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(factors) {
             let g = step / (h.to_f64() * q.to_f64());
             *s = T::from_f64(if structured { 1.0 + g } else { g });
         }
@@ -524,11 +511,16 @@ impl<'w, T> Factors<'w, T> {
     }
 }
 
-/// `out = x + damping mean(x)`.
-fn damp<T: Scalar>(x: &[T], damping: f64, out: &mut [T]) {
-    let mean = x.iter().map(|v| v.to_f64()).sum::<f64>() / x.len() as f64;
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = T::from_f64(x.to_f64() + damping * mean);
+/// `out = x + damping mean(x)` of both factors, the sums in f64 and side by side: each addition
+/// waits for the one before.
+fn damp<T: Scalar>(h: &[T], q: &[T], damping: f64, out_h: &mut [T], out_q: &mut [T]) {
+    let pairs = h.iter().zip(q);
+    let sums = pairs.fold((0.0, 0.0), |(a, b), (h, q)| (a + h.to_f64(), b + q.to_f64()));
+    for (x, sum, out) in [(h, sums.0, out_h), (q, sums.1, out_q)] {
+        let mean = sum / x.len() as f64;
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = T::from_f64(x.to_f64() + damping * mean);
+        }
     }
 }
 

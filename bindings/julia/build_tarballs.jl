@@ -9,16 +9,21 @@ version = v"0.1.0"
 sources = [GitSource(ENV["RELGRAD_REPOSITORY"], ENV["RELGRAD_COMMIT"])]
 
 script = raw"""
-cd ${WORKSPACE}/srcdir/relgrad
+cd ${WORKSPACE}/srcdir/relgrad*
+# A shared library on musl is linked with its C library, not around a copy of it.
+if [[ "${target}" == *-musl* ]]; then
+    export RUSTFLAGS="-C target-feature=-crt-static"
+fi
 cargo rustc --release --lib --no-default-features --features std,capi --crate-type cdylib
 install -Dvm 755 target/${rust_target}/release/*relgrad.${dlext} ${libdir}/librelgrad.${dlext}
 install -Dvm 644 include/relgrad.h ${includedir}/relgrad.h
 install_license LICENSE-MIT LICENSE-APACHE
 """
 
-# Rust's own targets; 32-bit Windows has no Rust in BinaryBuilder.
+# Rust's library for 32-bit Windows does not link there.
 platforms = filter(p -> !(Sys.iswindows(p) && arch(p) == "i686"), supported_platforms())
 products = [LibraryProduct("librelgrad", :librelgrad), FileProduct("include/relgrad.h", :relgrad_h)]
 
+# Julia 1.6 is the first with all these platforms.
 build_tarballs(ARGS, name, version, sources, script, platforms, products, Dependency[];
-               julia_compat = "1.5", compilers = [:c, :rust])
+               julia_compat = "1.6", compilers = [:c, :rust])

@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Cortex-M4F under QEMU: a C and a Rust firmware against the same program on the host; what a step
-# costs. `bare-metal.sh --write` puts the table into bindings/README.md.
+# Without an operating system, under QEMU: a C and a Rust firmware on Cortex-M4F, and the C one on
+# Cortex-M7 and RISC-V, against the same program on the host; what a step costs.
+# `bare-metal.sh --write` puts the table into bindings/README.md.
 source "$(dirname "$0")/common.sh"
 need qemu-system-arm qemu-system-arm
 need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need /usr/lib/rustlib/src/rust rustc-web cargo-web rust-web-src libstd-rust-web-dev
+need qemu-system-riscv32 qemu-system-misc
+need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
+need /usr/lib/picolibc/riscv64-unknown-elf picolibc-riscv64-unknown-elf
 need pkg-config pkg-config
 here=$root/bindings/bare-metal
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
@@ -34,6 +38,9 @@ arm-none-eabi-objdump -d "$work/librelgrad.a" | grep 'vfma.f32' > /dev/null || f
 sizes 8 "$work/8"
 cc "${common[@]}" -I"$work/8" "$here/anomaly.c" "$here/host.c" "${flags[@]}" -o "$work/host"
 "$work/host" > "$work/host.out" || { cat "$work/host.out"; fail "the host's run"; }
+cc "${common[@]}" "${sanitize[@]}" -I"$work/8" "$here/anomaly.c" "$here/host.c" "${flags[@]}" -o "$work/sanitized"
+"$work/sanitized" > "$work/sanitized.out" || fail "the host's run with sanitizers"
+same "the host, with sanitizers" "$work/host.out" "$work/sanitized.out"
 arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -I"$work/8" "$here/anomaly.c" "${board[@]}" \
     "$work/librelgrad.a" -o "$work/anomaly.elf"
 on_board "$work/anomaly.elf" > "$work/board.out" || { cat "$work/board.out"; fail "the board's run"; }
@@ -57,28 +64,41 @@ grep -E '^(running|parameters)' "$work/host.out" > "$work/host.short"
 same "Rust firmware and host" "$work/host.short" "$work/rust.out"
 
 # Costs: SysTick counts 40 instructions a tick when QEMU gives each a nanosecond.
-{
-    echo "| features D | flash, bytes | RAM, bytes | instructions a step |"
-    echo "|---|---|---|---|"
-    for dim in 4 8 16 32; do
-        sizes "$dim" "$work/$dim"
-        arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -DMODEL_DIM="$dim" -I"$work/$dim" \
-            "$here/cost.c" "${board[@]}" "$work/librelgrad.a" -o "$work/cost.elf"
-        on_board "$work/cost.elf" -icount shift=0 > "$work/cost" || fail "cost at D = $dim"
-        read -r steps ram < "$work/cost"
-        flash=$(arm-none-eabi-size "$work/cost.elf" | awk 'NR == 2 {print $1 + $2}')
-        echo "| $dim | $flash | $ram | $steps |"
-    done
-} | tee "$work/table"
-# RISC-V, with and without an FPU: the core and the C ABI compile.
-for target in riscv32imac-unknown-none-elf riscv32imafc-unknown-none-elf; do
-    (
-        cd "$root"
-        env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-            /usr/bin/cargo check -q --lib --target-dir "$CARGO_TARGET_DIR/bare-metal" \
-            --target "$target" -Zbuild-std=core --no-default-features --features capi
-    ) || fail "$target"
-    echo "ok: $target compiles"
-done
-[ "${1:-}" != --write ] || sed -i -e "/^| features D/,/^| 32 /{/^| 32 /r $work/table
-d}" "$root/bindings/README.md"
+cost() { # LABEL DIM LIBRARY
+    local steps ram flash
+    sizes "$2" "$work/$2"
+    arm-none-eabi-gcc "${common[@]}" "${arm[@]}" -DMODEL_DIM="$2" -I"$work/$2" "$here/cost.c" \
+        "${board[@]}" "$3" -o "$work/cost.elf"
+    on_board "$work/cost.elf" -icount shift=0 > "$work/cost" || fail "cost at D = $2"
+    read -r steps ram < "$work/cost"
+    flash=$(arm-none-eabi-size "$work/cost.elf" | awk 'NR == 2 {print $1 + $2}')
+    echo "| $1 | $flash | $ram | $steps |"
+}
+for dim in 4 8 16 32; do cost $dim $dim "$work/librelgrad.a"; done | tee "$work/table"
+if [ "${1:-}" = --write ]; then
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=s "$here/build" "$work/small.a"
+    cost "8, built for size" 8 "$work/small.a" | tee -a "$work/table"
+    sed -i -e "/^| features D/,/^$/{/^|---/r $work/table
+/^| [0-9]/d}" "$root/bindings/README.md"
+fi
+
+# The sensor node on RISC-V; start-up and output are picolibc's.
+"$here/build" "$work/riscv.a" riscv32imac-unknown-none-elf > "$work/log" 2>&1 ||
+    { cat "$work/log"; fail "no library for riscv32imac"; }
+riscv64-unknown-elf-gcc "${common[@]}" -march=rv32imac -mabi=ilp32 -mcmodel=medany \
+    --specs=picolibc.specs --oslib=semihost --crt0=hosted \
+    -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=0x200000 \
+    -Wl,--defsym=__ram=0x80200000,--defsym=__ram_size=0x200000 \
+    -I"$prefix/include" -I"$work/8" "$here/anomaly.c" "$here/host.c" "$work/riscv.a" -o "$work/riscv.elf"
+timeout 300 qemu-system-riscv32 -M virt -bios none -nographic -monitor none -serial none \
+    -chardev stdio,id=out -semihosting-config enable=on,target=native,chardev=out \
+    -kernel "$work/riscv.elf" < /dev/null > "$work/riscv.out" || fail "the run on riscv32imac"
+same "and on riscv32imac" "$work/host.out" "$work/riscv.out"
+# With an FPU: the core and the C ABI compile.
+(
+    cd "$root"
+    env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+        /usr/bin/cargo check -q --lib --target-dir "$CARGO_TARGET_DIR/bare-metal" \
+        --target riscv32imafc-unknown-none-elf -Zbuild-std=core --no-default-features --features capi
+) || fail "riscv32imafc"
+echo "ok: riscv32imafc compiles"

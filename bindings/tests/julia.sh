@@ -26,10 +26,10 @@ other=$(grep -l 'ccall\|@cfunction' "$root"/bindings/julia/Relgrad.jl/src/*.jl)
 
 for threads in 1 2; do
     JULIA_NUM_THREADS=$threads RUST_BACKTRACE=0 RELGRAD_LAYOUT=$work/layout.txt RELGRAD_PANICS=$work/libother.so \
-        JULIA_DEPOT_PATH=$work/depot "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" \
-        "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
+        JULIA_DEPOT_PATH=$work/depot "$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
 done
-"$julia" --startup-file=no -e 'text = read(ARGS[1], String); at = 1
-    while at <= ncodeunits(text); global at; _, at = Meta.parse(text, at); end' \
-    "$root/bindings/julia/build_tarballs.jl"
+
+# The recipe for Yggdrasil.
+"$julia" --startup-file=no "$root/bindings/tests/recipe.jl" "$root/bindings/julia/build_tarballs.jl" > "$work/script"
+grep '^cargo rustc ' "$work/script" > /dev/null || fail "the recipe builds nothing"
 echo "ok: Julia"

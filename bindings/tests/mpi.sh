@@ -23,6 +23,11 @@ awk '/mean/ { if (!NR || first == "") first = $3; d = $3 - first; if (d < 0) d =
     dense.{1,2,4}.out || fail "dense: $(cat dense.?.out)"
 echo "ok: dense: the same up to the order of summation: $(awk '/mean/ {printf "%s ", $3}' dense.?.out)"
 
+# With sanitizers; what MPI leaks is its own affair.
+mpicc -std=c11 -D_DEFAULT_SOURCE -O1 "${warnings[@]}" "${sanitize[@]}" "$root/bindings/mpi/train.c" "${flags[@]}" -o "$work/sanitized"
+ASAN_OPTIONS=detect_leaks=0 run 2 ./sanitized factors 300 sanitized.checkpoint > sanitized.out
+same "with sanitizers" single.out sanitized.out
+
 # The last rank dies at step 130: the run ends, says so, and the checkpoint of step 100 is whole.
 if run 4 ./train factors 300 died 3 130 > died.out 2> died.err; then fail "a dead rank went unnoticed"; fi
 grep -i 'rank 3.*signal 9' died.err > /dev/null || fail "no clear error: $(cat died.err)"

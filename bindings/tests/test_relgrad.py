@@ -125,7 +125,9 @@ class Tests(unittest.TestCase):
                 for _ in range(4):
                     model.step(x, 0.1)
             self.assertGreater(pool.parts, 4 * 3)
-            # Ctrl-C waits for the end of the call, which is done.
+            # Ctrl-C waits for the end of the call, which is done. (Python leaves it ignored where it
+            # was at the start, as in a shell's background.)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             together.sample(1)
             pool.interrupts = 1
             self.assertRaises(KeyboardInterrupt, together.step, x, 0.1)

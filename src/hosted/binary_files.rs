@@ -2,7 +2,7 @@
 
 use std::format;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 use std::vec;
@@ -12,33 +12,48 @@ use npyz::WriterBuilder;
 
 use super::data::{Data, check_shape};
 use super::error::{FileError, FileResult};
+use super::replace_file::write_file;
 use super::rows::Rows;
 use crate::Real;
 
-/// Writes rows of `dim` values each as npy.
+/// Writes rows of `dim` values each as npy, whole or not at all.
 ///
 /// # Errors
 /// If the values do not fill rows, or the file cannot be written.
 pub fn write_npy<T: Real>(path: impl AsRef<Path>, dim: usize, values: &[T]) -> FileResult<()> {
     check_shape(dim, values.len())?;
+    write_npy_rows(path, [values.len() / dim, dim], |write| write(values))
+}
+
+/// Writes an npy file of this shape, (rows, dim), whole or not at all. `fill` hands its values
+/// over in order, as many at a time as it likes, so that they need not all be in memory.
+///
+/// # Errors
+/// Those of `fill`; if it gives more or fewer values, or the file cannot be written.
+pub fn write_npy_rows<T: Real>(
+    path: impl AsRef<Path>,
+    shape: [usize; 2],
+    fill: impl FnOnce(&mut dyn FnMut(&[T]) -> FileResult<()>) -> FileResult<()>,
+) -> FileResult<()> {
+    fn write<N: npyz::AutoSerialize, T: Real>(
+        path: &Path,
+        file: &mut impl Write,
+        shape: [usize; 2],
+        number: fn(f64) -> N,
+        fill: impl FnOnce(&mut dyn FnMut(&[T]) -> FileResult<()>) -> FileResult<()>,
+    ) -> FileResult<()> {
+        let io = |e| FileError::io(path, e);
+        let shape = shape.map(|n| n as u64);
+        let options = npyz::WriteOptions::<N>::new().default_dtype().shape(&shape);
+        let mut npy = options.writer(file).begin_nd().map_err(io)?;
+        fill(&mut |values| npy.extend(values.iter().map(|v| number(v.to_f64()))).map_err(io))?;
+        npy.finish().map_err(io)
+    }
     let path = path.as_ref();
-    let shape = [(values.len() / dim) as u64, dim as u64];
-    let write = || {
-        let file = BufWriter::new(File::create(path)?);
-        let numbers = values.iter().map(|v| v.to_f64());
-        if size_of::<T>() == size_of::<f32>() {
-            let options = npyz::WriteOptions::<f32>::new().default_dtype().shape(&shape);
-            let mut npy = options.writer(file).begin_nd()?;
-            npy.extend(numbers.map(|v| v as f32))?;
-            npy.finish()
-        } else {
-            let options = npyz::WriteOptions::<f64>::new().default_dtype().shape(&shape);
-            let mut npy = options.writer(file).begin_nd()?;
-            npy.extend(numbers)?;
-            npy.finish()
-        }
-    };
-    write().map_err(|e| FileError::io(path, e))
+    write_file(path, |file| match T::BITS {
+        32 => write(path, file, shape, |v| v as f32, fill),
+        _ => write(path, file, shape, |v| v, fill),
+    })
 }
 
 /// `value` as a `T`, or what is wrong with it.
@@ -69,6 +84,8 @@ pub(super) struct Table {
     rows: usize,
     dim: usize,
     element: Element,
+    /// Whether numbers come column by column, as numpy calls Fortran order.
+    by_columns: bool,
 }
 
 /// As much of a file's beginning as headers take.
@@ -80,7 +97,7 @@ impl Table {
         let dim = shape[1..].iter().try_fold(1u64, |dim, &n| dim.checked_mul(n));
         let fits = |n: u64| usize::try_from(n).ok().filter(|n| *n > 0);
         match (fits(shape[0]), dim.and_then(fits)) {
-            (Some(rows), Some(dim)) => Ok(Table { start, rows, dim, element }),
+            (Some(rows), Some(dim)) => Ok(Table { start, rows, dim, element, by_columns: false }),
             _ => {
                 let allowed = "every axis must be at least 1 and the whole fit into memory";
                 Err(FileError::field(path, "shape", format!("{shape:?}"), allowed))
@@ -105,14 +122,13 @@ impl Table {
                 return Err(FileError::field(path, "descr", other, allowed));
             }
         };
-        if header.order() != npyz::Order::C {
-            return Err(FileError::field(path, "fortran_order", "True", "must be False"));
-        }
         if header.shape().len() != 2 {
             let found = format!("{:?}", header.shape());
             return Err(FileError::field(path, "shape", found, "must be (rows, dim)"));
         }
-        Self::new(path, (head.len() - rest.len()) as u64, header.shape(), element)
+        let start = (head.len() - rest.len()) as u64;
+        let by_columns = header.order() != npyz::Order::C;
+        Ok(Table { by_columns, ..Self::new(path, start, header.shape(), element)? })
     }
 
     /// The table of an IDX file that begins with `head`.
@@ -172,11 +188,27 @@ impl Table {
         Err(FileError::Size { path: path.into(), bytes, expected })
     }
 
+    /// Whether a row's numbers stand together, so that it can be read alone.
+    pub fn has_rows(&self) -> bool {
+        !self.by_columns
+    }
+
     /// All of the table in the bytes of a file.
     pub fn read<T: Real>(&self, path: &Path, bytes: &[u8]) -> FileResult<Data<T>> {
         self.check_length(path, bytes.len() as u64)?;
         let mut values = vec![T::from_f64(0.0); self.rows * self.dim];
-        self.decode(path, 0, &bytes[self.start as usize..], &mut values)?;
+        let bytes = &bytes[self.start as usize..];
+        if !self.by_columns {
+            self.decode(path, 0, bytes, &mut values)?;
+            return Ok(Data { dim: self.dim, values });
+        }
+        let mut row = vec![0; self.dim * self.element.0];
+        for (i, values) in values.chunks_exact_mut(self.dim).enumerate() {
+            for (j, cell) in row.chunks_exact_mut(self.element.0).enumerate() {
+                cell.copy_from_slice(&bytes[(j * self.rows + i) * self.element.0..][..cell.len()]);
+            }
+            self.decode(path, i, &row, values)?;
+        }
         Ok(Data { dim: self.dim, values })
     }
 

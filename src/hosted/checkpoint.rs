@@ -77,7 +77,7 @@ impl<T: Scalar> Checkpoint<T> {
             &(payload.len() as u64).to_le_bytes(),
         ];
         let file = [&head.concat()[..], &payload].concat();
-        replace_file(path, &file).map_err(|e| FileError::io(path, e))
+        replace_file(path, &file)
     }
 
     /// Reads a checkpoint.

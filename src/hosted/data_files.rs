@@ -3,15 +3,15 @@
 use std::boxed::Box;
 use std::format;
 use std::fs::{self, File};
-use std::io::{Cursor, Read};
-use std::path::Path;
+use std::io::{Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
 use std::string::String;
 use std::vec::Vec;
 
 use super::binary_files::{FileRows, HEAD, Table};
 use super::data::Data;
 use super::error::{FileError, FileResult};
-use super::rows::Rows;
+use super::rows::{Rows, in_memory};
 use super::text_files::read_text;
 use crate::Real;
 
@@ -20,7 +20,7 @@ use crate::Real;
 pub struct Format {
     /// Features of raw files.
     pub dim: Option<usize>,
-    /// The array of an npz file, if it holds several.
+    /// The array of an npz or HDF5 file, if it holds several.
     pub array: Option<String>,
     /// Leave the rows in the file, where the format allows it.
     pub stream: bool,
@@ -33,8 +33,11 @@ const STREAM: u64 = 4 << 30;
 /// (little-endian), else npy, npz or IDX, told by the first bytes. A further `.gz` says that it
 /// is compressed.
 ///
-/// - npy: two axes in C order, `f4` or `f8` of either byte order, or `u1`.
-/// - npz: its only array, or the one that `format` names.
+/// - npy: two axes, `f4` or `f8` of either byte order, or `u1`.
+/// - npz: its only array, or the one that `format` names or that follows the file's name after a
+///   colon, as in `file.npz:train`.
+/// - HDF5, with the feature `hdf5`: an array is chosen as in npz, `file.hdf5:group/train`; numbers
+///   of any type, the first axis counts rows, the others are flattened.
 /// - csv, tsv: a first row without any number is a header; blank lines are skipped.
 /// - IDX (the format of MNIST): the first axis counts rows, the others are flattened.
 ///
@@ -45,24 +48,77 @@ pub fn open<T: Real + 'static>(
     path: impl AsRef<Path>,
     format: &Format,
 ) -> FileResult<Box<dyn Rows<T>>> {
-    let path = path.as_ref();
-    let file = File::open(path).map_err(|e| FileError::io(path, e))?;
+    let (path, format) = &address(path.as_ref(), format);
+    let mut file = File::open(path).map_err(|e| FileError::io(path, e))?;
     let length = file.metadata().map_err(|e| FileError::io(path, e))?.len();
-    if (format.stream || length > STREAM)
-        && let Some(rows) = stream(path, file, length, format)?
-    {
+    let is_large = format.stream || length > STREAM;
+    if is_hdf5(path, &mut file)? {
+        return hdf5_rows(path, format, is_large);
+    }
+    if is_large && let Some(rows) = stream(path, file, length, format)? {
         return Ok(Box::new(rows));
     }
     Ok(Box::new(read(path, format)?))
 }
 
-impl<T: Real> Data<T> {
+/// The file of `FILE:ARRAY`, and what is asked of it.
+fn address(path: &Path, format: &Format) -> (PathBuf, Format) {
+    let split = path.to_str().filter(|_| !path.exists()).and_then(|text| text.rsplit_once(':'));
+    match split {
+        Some((file, array)) if Path::new(file).is_file() => {
+            (file.into(), Format { array: Some(array.into()), ..format.clone() })
+        }
+        _ => (path.into(), format.clone()),
+    }
+}
+
+fn all_of<T: Real>(rows: &dyn Rows<T>) -> FileResult<Data<T>> {
+    in_memory(rows, rows.rows())
+}
+
+/// Whether a file begins as HDF5 does.
+fn is_hdf5(path: &Path, file: &mut File) -> FileResult<bool> {
+    let mut head = Vec::new();
+    let mut read = || {
+        Read::by_ref(file).take(8).read_to_end(&mut head)?;
+        file.rewind()
+    };
+    read().map_err(|e| FileError::io(path, e))?;
+    Ok(head == b"\x89HDF\r\n\x1a\n")
+}
+
+#[cfg(feature = "hdf5")]
+fn hdf5_rows<T: Real + 'static>(
+    path: &Path,
+    format: &Format,
+    is_large: bool,
+) -> FileResult<Box<dyn Rows<T>>> {
+    let rows = super::hdf5_files::HdfRows::open(path, format.array.as_deref())?;
+    Ok(match is_large && rows.has_rows() {
+        true => Box::new(rows),
+        false => Box::new(all_of(&rows)?),
+    })
+}
+
+#[cfg(not(feature = "hdf5"))]
+fn hdf5_rows<T: Real>(path: &Path, _: &Format, _: bool) -> FileResult<Box<dyn Rows<T>>> {
+    let allowed = "this build cannot read it; build with the feature hdf5 \
+                   (cargo install --path . --features cli,hdf5)";
+    Err(FileError::field(path, "format", "HDF5", allowed))
+}
+
+impl<T: Real + 'static> Data<T> {
     /// Reads a file that needs no [`Format`], as [`open`] does.
     ///
     /// # Errors
     /// As there.
     pub fn read(path: impl AsRef<Path>) -> FileResult<Data<T>> {
-        read(path.as_ref(), &Format::default())
+        let (path, format) = &address(path.as_ref(), &Format::default());
+        let mut file = File::open(path).map_err(|e| FileError::io(path, e))?;
+        if is_hdf5(path, &mut file)? {
+            return all_of(&*hdf5_rows(path, format, true)?);
+        }
+        read(path, format)
     }
 }
 
@@ -149,7 +205,7 @@ fn stream(
     Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
     if let Some(table) = table(path, &name, &head, length, format)? {
         table.check_length(path, length)?;
-        return Ok(Some(FileRows::new(path, file, table, 0)));
+        return Ok(table.has_rows().then(|| FileRows::new(path, file, table, 0)));
     }
     let (name, entry) = entry(path, &file, format)?;
     if !entry.stored {
@@ -166,7 +222,13 @@ fn stream(
     drop(archive);
     let table = Table::npy(&place, &head)?;
     table.check_length(&place, entry.size)?;
-    Ok(Some(FileRows::new(&place, file, table, start)))
+    Ok(table.has_rows().then(|| FileRows::new(&place, file, table, start)))
+}
+
+/// None or another than those in the file was asked for.
+pub(super) fn no_array(path: &Path, asked: Option<&str>, all: &[&str]) -> FileError {
+    let allowed = format!("must be one of {}", all.join(", "));
+    FileError::field(path, "array", asked.unwrap_or("not given"), allowed)
 }
 
 /// A file in an archive.
@@ -176,16 +238,12 @@ struct Entry {
     stored: bool,
 }
 
-fn archive<R: Read + std::io::Seek>(path: &Path, bytes: R) -> FileResult<zip::ZipArchive<R>> {
+fn archive<R: Read + Seek>(path: &Path, bytes: R) -> FileResult<zip::ZipArchive<R>> {
     zip::ZipArchive::new(bytes).map_err(|e| FileError::format(path, "npz", e))
 }
 
 /// The name and place of the array that `format` asks for.
-fn entry(
-    path: &Path,
-    bytes: impl Read + std::io::Seek,
-    format: &Format,
-) -> FileResult<(String, Entry)> {
+fn entry(path: &Path, bytes: impl Read + Seek, format: &Format) -> FileResult<(String, Entry)> {
     let mut archive = archive(path, bytes)?;
     let names: Vec<String> = archive.file_names().flatten().map(String::from).collect();
     let arrays: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".npy")).collect();
@@ -193,9 +251,7 @@ fn entry(
         (None, &[only]) => only,
         (Some(name), all) if all.contains(&name.as_str()) => name,
         (asked, all) => {
-            let value = asked.as_ref().map_or("not given", |name| name.as_str());
-            let allowed = format!("must be one of {}", all.join(", "));
-            return Err(FileError::field(path, "array", value, allowed));
+            return Err(no_array(path, asked.as_deref(), all));
         }
     };
     let name = format!("{chosen}.npy");

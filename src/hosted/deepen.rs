@@ -75,7 +75,7 @@ mod tests {
     fn trained_like(activation: Activation, bias: Bias) -> (ModelFile, Model<f64>) {
         let config = Config { activation, bias, input_transform: true, ..Config::new(3, 2) };
         let start = Model::<f64>::new(config, 1).unwrap();
-        let params = start.params().iter().map(|p| p + 0.05).collect();
+        let params: Vec<f64> = start.params().iter().map(|p| p + 0.05).collect();
         let model = Model::from_params(config, params).unwrap();
         (ModelFile::of(&model), model)
     }

@@ -2,6 +2,7 @@
 //! is held against.
 
 mod binary_files;
+mod c_header;
 mod checkpoint;
 mod conditioning;
 mod data;
@@ -9,6 +10,8 @@ mod data_files;
 mod deepen;
 mod error;
 mod gaussian;
+#[cfg(feature = "hdf5")]
+mod hdf5_files;
 mod model_file;
 mod model_format;
 mod preprocess;
@@ -20,7 +23,8 @@ mod threshold;
 mod toy;
 mod training;
 
-pub use binary_files::write_npy;
+pub use binary_files::{write_npy, write_npy_rows};
+pub use c_header::Precision;
 pub use checkpoint::{Checkpoint, checkpoint_settings};
 pub use conditioning::LayerReport;
 pub use data::Data;

@@ -90,7 +90,7 @@ impl ModelFile {
     /// As [`to_bytes`](Self::to_bytes), or if the folder cannot be written to.
     pub fn write(&self, path: impl AsRef<Path>) -> FileResult<()> {
         let path = path.as_ref();
-        replace_file(path, &self.serialize(path)?).map_err(|e| FileError::io(path, e))
+        replace_file(path, &self.serialize(path)?)
     }
 
     /// The bytes of the model's file: the same for equal models, on every machine.

@@ -66,7 +66,7 @@ impl Preprocess {
         }
     }
 
-    fn levels(&self) -> Option<f64> {
+    pub(super) fn levels(&self) -> Option<f64> {
         match *self {
             Preprocess::None => None,
             Preprocess::Dequantize { levels } => Some(levels),

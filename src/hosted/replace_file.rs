@@ -2,23 +2,34 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Makes `bytes` the content of `path` in one step: written beside it, synchronised, renamed. A
-/// kill leaves the old file or the new one, and at most one unfinished file beside it, which the
-/// next call replaces.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+use super::error::{FileError, FileResult};
+
+/// Makes `bytes` the content of `path` in one step.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> FileResult<()> {
+    write_file(path, |file| file.write_all(bytes).map_err(|e| FileError::io(path, e)))
+}
+
+/// Makes what `write` writes the content of `path` in one step: written beside it, synchronised,
+/// renamed. A kill leaves the old file or the new one, and at most one unfinished file beside it,
+/// which the next call replaces.
+pub(crate) fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> FileResult<()>,
+) -> FileResult<()> {
+    let io = |e| FileError::io(path, e);
     let mut name = OsString::from(path);
     name.push(".new");
     let new = Path::new(&name);
-    let write = || {
-        let mut file = File::create(new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(new, path)
+    let whole = || {
+        let mut file = BufWriter::new(File::create(new).map_err(io)?);
+        write(&mut file)?;
+        file.into_inner().map_err(|e| io(e.into_error()))?.sync_all().map_err(io)?;
+        fs::rename(new, path).map_err(io)
     };
-    write().inspect_err(|_| {
+    whole().inspect_err(|_| {
         // The error is what matters; what is left of the file does not.
         let _ = fs::remove_file(new);
     })?;
@@ -26,7 +37,8 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
         let here = folder.as_os_str().is_empty();
-        File::open(if here { Path::new(".") } else { folder })?.sync_all()?;
+        let folder = File::open(if here { Path::new(".") } else { folder }).map_err(io)?;
+        folder.sync_all().map_err(io)?;
     }
     Ok(())
 }

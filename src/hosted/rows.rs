@@ -1,6 +1,7 @@
 //! Data sets that training and evaluation take rows from: in memory, in a file, or prepared
 //! from either.
 
+use core::ops::Deref;
 use std::vec;
 use std::vec::Vec;
 
@@ -41,7 +42,8 @@ impl<T: Real> Rows<T> for Data<T> {
     }
 }
 
-impl<T, R: Rows<T> + ?Sized> Rows<T> for std::boxed::Box<R> {
+/// What points at a data set is one.
+impl<T, P: Deref<Target: Rows<T>>> Rows<T> for P {
     fn dim(&self) -> usize {
         (**self).dim()
     }
@@ -85,20 +87,6 @@ impl<T, R: Rows<T>> Rows<T> for Part<R> {
     fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
         let rows: Vec<usize> = rows.iter().map(|row| self.start + row).collect();
         self.whole.fetch(pass, &rows, out)
-    }
-}
-
-impl<T, R: Rows<T> + ?Sized> Rows<T> for std::rc::Rc<R> {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
-
-    fn rows(&self) -> usize {
-        (**self).rows()
-    }
-
-    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
-        (**self).fetch(pass, rows, out)
     }
 }
 

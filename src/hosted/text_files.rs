@@ -1,7 +1,6 @@
 //! Tables in text: csv and tsv.
 
 use std::format;
-use std::fs::File;
 use std::path::Path;
 use std::string::ToString;
 use std::vec::Vec;
@@ -9,10 +8,11 @@ use std::vec::Vec;
 use super::binary_files::number;
 use super::data::{Data, check_shape};
 use super::error::{FileError, FileResult};
+use super::replace_file::write_file;
 use crate::Real;
 
-/// Writes rows of `dim` values each as csv, with a header if there are names for the columns.
-/// Numbers are written so that they are read back as they were.
+/// Writes rows of `dim` values each as csv, whole or not at all, with a header if there are names
+/// for the columns. Numbers are written so that they are read back as they were.
 ///
 /// # Errors
 /// If the values do not fill rows, or the file cannot be written.
@@ -24,8 +24,8 @@ pub fn write_csv<T: Real>(
 ) -> FileResult<()> {
     check_shape(dim, values.len())?;
     let path = path.as_ref();
-    let write = || {
-        let mut writer = csv::Writer::from_writer(File::create(path)?);
+    let write = |file: &mut dyn std::io::Write| {
+        let mut writer = csv::Writer::from_writer(file);
         if let Some(names) = header {
             writer.write_record(names)?;
         }
@@ -39,7 +39,7 @@ pub fn write_csv<T: Real>(
         }
         writer.flush()
     };
-    write().map_err(|e: std::io::Error| FileError::io(path, e))
+    write_file(path, |file| write(file).map_err(|e: std::io::Error| FileError::io(path, e)))
 }
 
 /// Reads a table; a first row without any number is a header, blank lines are skipped.

@@ -10,6 +10,7 @@ use crate::status::{Error, Result, Status, Value};
 
 /// Which set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Toy {
     /// Eight Gaussians on a circle.
     Mixture,

@@ -1,5 +1,6 @@
 //! Blocks as one 512-bit register: AVX-512F with DQ.
 
+use super::block::row_sums;
 use super::{Block, Kernel, Real};
 use core::arch::x86_64::*;
 
@@ -181,31 +182,67 @@ unsafe impl Block<f32> for F32 {
             _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps::<1>(s, s)))
         }
     }
-    /// Halves two blocks in one register, then four: a third of the shuffles of four sums.
+    /// Two blocks are halved into one register, then two of those, until each lane is a sum:
+    /// two shuffles a block.
     #[inline(always)]
-    fn sum4([a, b, c, d]: [Self; 4]) -> [f32; 4] {
-        // SAFETY: these blocks exist only where AVX-512F does.
-        unsafe {
-            // Quarters (0, 1) of both, plus quarters (2, 3) of both: lanes i and i + 8.
-            let halve = |x, y| {
-                let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(x, y);
-                let high = _mm512_shuffle_f32x4::<0b11_10_11_10>(x, y);
-                _mm512_add_ps(low, high)
-            };
-            let (ab, cd) = (halve(a.0, b.0), halve(c.0, d.0));
-            // One quarter for each block: lanes i and i + 4.
-            let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(ab, cd);
-            let high = _mm512_shuffle_f32x4::<0b11_01_11_01>(ab, cd);
-            let s = _mm512_add_ps(low, high);
-            // Within each quarter: i and i + 2, then 0 and 1.
-            let s = _mm512_add_ps(s, _mm512_permute_ps::<0b11_10_11_10>(s));
-            let s = _mm512_add_ps(s, _mm512_permute_ps::<0b01_01_01_01>(s));
-            let first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-            let s = _mm512_castps512_ps128(_mm512_permutexvar_ps(first, s));
-            let mut out = [0.0; 4];
-            _mm_storeu_ps(out.as_mut_ptr(), s);
-            out
+    fn sums<const M: usize, const N: usize>(tile: [[Self; N]; M]) -> [[f32; N]; M] {
+        if N != 4 {
+            return row_sums(tile);
         }
+        // Of smaller tiles some rows stand for those that are missing.
+        let mut quarters = [Self::zero(); 4];
+        for i in 0..4 {
+            let row = &tile[i % M];
+            quarters[i] = quarter_sums(row[0], row[1 % N], row[2 % N], row[3 % N]);
+        }
+        let sums = sums_of_quarters(quarters);
+        let mut out = [[0.0; N]; M];
+        for i in 0..M {
+            for j in 0..N {
+                out[i][j] = sums[i][j];
+            }
+        }
+        out
+    }
+}
+
+/// A quarter for each block `x`: lanes `(x_i + x_i+8) + (x_i+4 + x_i+12)`.
+#[inline(always)]
+fn quarter_sums(a: F32, b: F32, c: F32, d: F32) -> F32 {
+    // SAFETY: these blocks exist only where AVX-512F does.
+    unsafe {
+        // Quarters (0, 1) of both, plus quarters (2, 3) of both.
+        let halve = |x, y| {
+            let low = _mm512_shuffle_f32x4::<0b01_00_01_00>(x, y);
+            let high = _mm512_shuffle_f32x4::<0b11_10_11_10>(x, y);
+            _mm512_add_ps(low, high)
+        };
+        let (ab, cd) = (halve(a.0, b.0), halve(c.0, d.0));
+        let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(ab, cd);
+        let high = _mm512_shuffle_f32x4::<0b11_01_11_01>(ab, cd);
+        F32(_mm512_add_ps(low, high))
+    }
+}
+
+/// `(p_0 + p_2) + (p_1 + p_3)` of each quarter p: a row of sums for each register.
+#[inline(always)]
+fn sums_of_quarters([a, b, c, d]: [F32; 4]) -> [[f32; 4]; 4] {
+    // SAFETY: these blocks exist only where AVX-512F does.
+    unsafe {
+        let halve = |x, y| {
+            let (x, y) = (_mm512_castps_pd(x), _mm512_castps_pd(y));
+            let low = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+            _mm512_add_ps(low, _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)))
+        };
+        let (ab, cd) = (halve(a.0, b.0), halve(c.0, d.0));
+        let even = _mm512_shuffle_ps::<0b10_00_10_00>(ab, cd);
+        let odd = _mm512_shuffle_ps::<0b11_01_11_01>(ab, cd);
+        // Quarter q, lane r: the sum of register r's quarter q.
+        let sums = _mm512_add_ps(even, odd);
+        let turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let mut out = [[0.0; 4]; 4];
+        _mm512_storeu_ps(out.as_mut_ptr().cast(), _mm512_permutexvar_ps(turn, sums));
+        out
     }
 }
 

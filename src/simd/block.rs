@@ -52,10 +52,10 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
     fn split(self) -> (Self, Self);
     /// The sum of all lanes by halving: lane `i` with lane `i + n/2`, and so on.
     fn sum(self) -> T;
-    /// The sums of four blocks, each as [`Block::sum`] gives it.
+    /// The sums of a tile's blocks, each as [`Block::sum`] gives it.
     #[inline(always)]
-    fn sum4(v: [Self; 4]) -> [T; 4] {
-        [v[0].sum(), v[1].sum(), v[2].sum(), v[3].sum()]
+    fn sums<const M: usize, const N: usize>(tile: [[Self; N]; M]) -> [[T; N]; M] {
+        row_sums(tile)
     }
 
     #[inline(always)]
@@ -90,6 +90,20 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
         unsafe { self.store(a.as_mut().as_mut_ptr()) };
         a
     }
+}
+
+/// [`Block::sums`] one by one.
+#[inline(always)]
+pub(super) fn row_sums<T: Real, S: Block<T>, const M: usize, const N: usize>(
+    tile: [[S; N]; M],
+) -> [[T; N]; M] {
+    let mut out = [[T::ZERO; N]; M];
+    for i in 0..M {
+        for j in 0..N {
+            out[i][j] = tile[i][j].sum();
+        }
+    }
+    out
 }
 
 /// A loop with its operands, to be run on blocks of any kind.

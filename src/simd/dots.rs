@@ -156,16 +156,7 @@ impl<T: Real, const M: usize, const N: usize> Kernel<T> for Tiles<T, M, N> {
                 if whole < self.terms {
                     acc = step(acc, x.add(k), ldx, y.add(k), ldy, self.terms - whole);
                 }
-                for row in acc {
-                    let mut sums = [T::ZERO; N];
-                    if N == 4 {
-                        let four = S::sum4([row[0], row[1 % N], row[2 % N], row[3 % N]]);
-                        sums.copy_from_slice(&four[..N]);
-                    } else {
-                        for b in 0..N {
-                            sums[b] = row[b].sum();
-                        }
-                    }
+                for mut sums in S::sums(acc) {
                     if self.add {
                         for b in 0..N {
                             sums[b] = *out.add(b) + sums[b];

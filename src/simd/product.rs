@@ -17,11 +17,16 @@ const TERMS: usize = 128;
 const FEW: usize = 4;
 const FEW_TERMS: usize = 8;
 
-/// Chains of more terms leave time to fetch what comes after them.
+/// Chains of more terms leave time to fetch what comes after them; shorter ones fetch what comes
+/// some strips later.
 const LONG: usize = 16;
+const SHORT_AHEAD: usize = 3;
 
 /// Bytes of X that all bands of rows share: they stay in the second cache.
 const CACHED: usize = 384 << 10;
+
+/// Bytes beyond which what an update reads is fetched ahead.
+const FAR: usize = 4 << 20;
 
 /// Bytes of an output that stay in the second cache as a whole.
 const SMALL: usize = 512 << 10;
@@ -200,10 +205,11 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
         let all = self.x.rows;
         let few = if self.c.rows <= FEW { FEW_TERMS } else { TERMS };
         let block = if K::RESUMES && all > 1024 { few } else { all };
+        let fetch = is_far(self.sink);
         let mut k = 0;
         loop {
             let terms = block.min(all - k);
-            let grid = Grid { c: self.c, x: self.x, sink: self.sink, k, terms };
+            let grid = Grid { c: self.c, x: self.x, sink: self.sink, k, terms, fetch };
             for_strips::<T>(self.columns, S::TILE.1, |c, count, width, n| {
                 for c in (0..count).map(|strip| c + strip * width * T::LANES) {
                     parts(self.c.rows, K::highest(all).min(S::TILE.0), |r, tiles, height| {
@@ -236,7 +242,8 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
     fn run<S: Block<T>>(self) -> f64 {
         let mut max = T::Array::default();
         let terms = self.x.rows;
-        let grid = Grid { c: self.c, x: self.x, sink: self.sink, k: 0, terms };
+        let fetch = is_far(self.sink);
+        let grid = Grid { c: self.c, x: self.x, sink: self.sink, k: 0, terms, fetch };
         let (from, to) = self.rows;
         let highest = K::highest(terms).min(S::TILE.0);
         // Small outputs stay in cache anyway: all bands in one call then.
@@ -273,6 +280,15 @@ struct Grid<'a, T, K> {
     sink: &'a K,
     k: usize,
     terms: usize,
+    /// Whether what the sink reads is fetched ahead.
+    fetch: bool,
+}
+
+/// Whether a sink reads so much that it comes from afar.
+#[inline(always)]
+fn is_far<T: Real, K: Sink<T>>(sink: &K) -> bool {
+    let (rows, cols) = sink.shape();
+    K::STREAMS * rows * cols * size_of::<T>() > FAR
 }
 
 /// Equal tiles of the output: `tiles` from row `r` down, `strips` from column `c` to the right.
@@ -355,14 +371,15 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
         max: &mut S,
     ) {
         let lanes = |j: usize| if j + 1 == N { n } else { T::LANES };
+        let further = if self.terms > LONG { K::LONG_AHEAD } else { SHORT_AHEAD };
         let mut acc = [[S::zero(); N]; M];
         // SAFETY: by contract.
         unsafe {
             for i in 0..M {
                 for j in 0..N {
                     acc[i][j] = self.sink.start(r + i, c + j * T::LANES, lanes(j), self.k == 0);
-                    if self.terms > LONG {
-                        self.sink.fetch::<S>(r + i, c + j * T::LANES);
+                    if self.fetch {
+                        self.sink.fetch::<S>(r + i, c + (j + further * N) * T::LANES);
                     }
                 }
             }
@@ -372,7 +389,8 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                 for j in 0..N {
                     xv[j] = S::load_n(at.wrapping_add(j * T::LANES), lanes(j));
                     if ahead {
-                        S::prefetch(at.wrapping_add((N + j) * T::LANES));
+                        // Where rows begin within a line, the last of a block is the new one.
+                        S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1));
                     }
                 }
                 for i in 0..M {

@@ -28,7 +28,12 @@ pub(crate) trait Sink<T: Real>: Sync {
     /// Those elements lie within [`Sink::shape`].
     unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool) -> S;
 
-    /// Asks for what [`Sink::finish`] will read there, while long chains run.
+    /// Matrices of its shape that it reads.
+    const STREAMS: usize = 0;
+    /// How many strips ahead of time long chains ask for them.
+    const LONG_AHEAD: usize = 0;
+
+    /// Asks for what will be read there.
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, _r: usize, _c: usize) {}
 
@@ -142,9 +147,15 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
     fn shape(&self) -> (usize, usize) {
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
+    const STREAMS: usize = 1;
+    const LONG_AHEAD: usize = 1;
+    #[inline(always)]
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
+        S::prefetch(self.w.at(r, c + T::LANES - 1));
+    }
     #[inline(always)]
     fn highest(terms: usize) -> usize {
-        few_rows(terms, 1)
+        few_rows(terms)
     }
     #[inline(always)]
     unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool) -> S {
@@ -161,8 +172,8 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
 
 /// Short chains leave a pass over W bound by memory: tiles of few rows then, for few streams.
 #[inline(always)]
-fn few_rows(terms: usize, short: usize) -> usize {
-    if terms <= short {
+fn few_rows(terms: usize) -> usize {
+    if terms == 1 {
         1
     } else if terms <= 16 {
         3
@@ -184,6 +195,8 @@ pub(crate) struct Ascend<'a, T, R> {
 /// What an optimiser makes of a direction before it is added.
 pub(crate) trait Rule<T: Real>: Sync {
     const COST: usize;
+    /// Matrices of W's shape that it reads.
+    const STREAMS: usize;
     fn fits(&self, shape: (usize, usize)) -> bool;
     /// Asks for what [`Rule::apply`] will read there.
     #[inline(always)]
@@ -198,6 +211,7 @@ pub(crate) struct Plain;
 
 impl<T: Real> Rule<T> for Plain {
     const COST: usize = 4;
+    const STREAMS: usize = 0;
     fn fits(&self, _: (usize, usize)) -> bool {
         true
     }
@@ -216,6 +230,7 @@ pub(crate) struct Momentum<'a, T> {
 
 impl<T: Real> Rule<T> for Momentum<'_, T> {
     const COST: usize = 8;
+    const STREAMS: usize = 1;
     fn fits(&self, shape: (usize, usize)) -> bool {
         (self.m.rows, self.m.cols) == shape
     }
@@ -243,13 +258,14 @@ pub(crate) struct Adam<'a, T> {
 
 impl<T: Real> Rule<T> for Adam<'_, T> {
     const COST: usize = 24;
+    const STREAMS: usize = 2;
     fn fits(&self, shape: (usize, usize)) -> bool {
         (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
     }
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.m.at(r, c));
-        S::prefetch(self.v.at(r, c));
+        S::prefetch(self.m.at(r, c + T::LANES - 1));
+        S::prefetch(self.v.at(r, c + T::LANES - 1));
     }
     #[inline(always)]
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
@@ -266,6 +282,7 @@ impl<T: Real> Rule<T> for Adam<'_, T> {
 
 impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
     const COST: usize = R::COST;
+    const STREAMS: usize = 1 + R::STREAMS;
 
     fn shape(&self) -> (usize, usize) {
         let w = (self.w.rows, self.w.cols);
@@ -275,7 +292,7 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
     }
     #[inline(always)]
     fn highest(terms: usize) -> usize {
-        few_rows(terms, 4)
+        few_rows(terms)
     }
     #[inline(always)]
     unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
@@ -283,7 +300,7 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
     }
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.w.at(r, c));
+        S::prefetch(self.w.at(r, c + T::LANES - 1));
         self.rule.fetch::<S>(r, c);
     }
     #[inline(always)]

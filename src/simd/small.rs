@@ -76,8 +76,8 @@ pub(crate) fn small_load<T: Real>(
             let z = &mut passes.z[..x.cols * n];
             for b in 0..x.rows {
                 for i in 0..x.cols {
-                    // SAFETY: the matrix has row b and column i.
-                    z[i * n + b] = unsafe { *x.at(b, i) };
+                    // SAFETY: the matrix has row b < n and column i, and z has x.cols * n numbers.
+                    unsafe { *z.as_mut_ptr().add(i * n + b) = *x.at(b, i) };
                 }
             }
             for (i, feature) in z.chunks_exact_mut(n).enumerate() {

@@ -58,12 +58,12 @@ fn the_same_data_in_every_format_give_the_same_model() {
         ("a.f32", raw(false), &["--dim", "64"]),
         ("a.f64", raw(true), &["--dim", "64", "--stream"]),
         ("a.npz", npz(&two[1..], deflated), &[]),
-        ("b.npz", npz(&two, deflated), &["--array", "digits"]),
+        ("b.npz:digits", npz(&two, deflated), &[]),
         ("c.npz", npz(&two, stored), &["--array", "digits", "--stream"]),
     ];
     let mut models = Vec::new();
     for (name, bytes, more) in files {
-        std::fs::write(path(name), bytes).unwrap();
+        std::fs::write(path(name.split(':').next().unwrap()), bytes).unwrap();
         let file = path(name);
         let mut args = vec!["train", "--data", &file, "--epochs", "1", "--val", "0.3", "--json"];
         args.extend(more);
@@ -90,7 +90,14 @@ fn bad_files_are_refused_with_the_place() {
     let nan = [1.0f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
     /// A file's name, its bytes, more flags, and what the refusal says.
     type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], &'a [&'a str]);
-    let cases: [Case; 12] = [
+    let mut flipped = archive.clone();
+    flipped[2000] ^= 1;
+    let cases: [Case; 17] = [
+        ("empty.npy", vec![], &[], &["first bytes: []"]),
+        ("empty.csv", vec![], &[], &["rows: none"]),
+        ("cut.npy", npy[..npy.len() - 4].into(), &[], &["76156 bytes long", "76160"]),
+        ("cut.npy", npy[..npy.len() - 4].into(), &["--stream"], &["76156 bytes long", "76160"]),
+        ("flipped.npz", flipped, &["--array", "x"], &["not a valid npz", "checksum"]),
         ("cut.npz", cut.into(), &[], &["not a valid npz"]),
         ("lying.npz", lying.clone(), &[], &["x.npy", "bytes long"]),
         ("lying.npz", lying, &["--stream"], &["x.npy", "bytes long"]),
@@ -149,4 +156,41 @@ fn dequantised_levels_come_back_as_samples() {
     write_npy(path("bad.npy"), 2, &[1.0f32, 16.0]).unwrap();
     let args = ["eval", "--model", &path("m"), "--data", &path("bad.npy")];
     assert!(refusal(&args).contains("row 1, column 2: 16"));
+    // A column is missing.
+    write_npy(path("one.npy"), 1, &[1.0f32, 2.0]).unwrap();
+    let text = refusal(&["eval", "--model", &path("m"), "--data", &path("one.npy")]);
+    assert!(text.contains("one.npy: features: 1; must be 2, as in the model"), "{text}");
+}
+
+/// A full disk leaves what was there, and nothing unfinished; a log that is full ends no run.
+#[cfg(unix)]
+#[test]
+fn outputs_are_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+    for name in ["a.npy", "a.csv"] {
+        let args = ["toy", "rings", "--rows", "9", "--out", &path(name)];
+        stdout(&relgrad(&args));
+        let before = std::fs::read(path(name)).unwrap();
+        // Files of more than 8 blocks (of 512 or 1024 bytes) cannot be written.
+        let output = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_relgrad"))
+            .args(["toy", "rings", "--rows", "9999", "--out", &path(name)])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && text.contains(name), "{text}");
+        assert_eq!(std::fs::read(path(name)).unwrap(), before);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    if std::path::Path::new("/dev/full").exists() {
+        let (data, out) = (path("a.npy"), path("m"));
+        let mut args = vec!["train", "--data", &data, "--epochs", "1", "--log", "/dev/full"];
+        args.extend(["--init", "aligned", "--out", &out]);
+        let output = relgrad(&args);
+        stdout(&output);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("the log ends here"), "{text}");
+    }
 }

@@ -1,7 +1,11 @@
 //! The workbench as its users see it.
 
 mod bench;
+mod commands;
 mod data;
+mod export;
+mod prepare;
+mod reproduce;
 mod resume;
 mod train;
 mod uses;
@@ -13,8 +17,17 @@ const DIGITS: [&str; 2] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_test.npy"),
 ];
 
+/// The program, by way of `RELGRAD_RUNNER` where it is for another machine: an emulator.
+fn program() -> Command {
+    let program = env!("CARGO_BIN_EXE_relgrad");
+    let Some(runner) = std::env::var_os("RELGRAD_RUNNER") else { return Command::new(program) };
+    let mut command = Command::new(runner);
+    command.arg(program);
+    command
+}
+
 fn relgrad(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_relgrad")).args(args).output().unwrap()
+    program().args(args).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {

@@ -4,13 +4,13 @@ use relgrad::hosted::Data;
 
 use crate::{json, refusal, relgrad, stdout};
 
-struct Trained {
+pub struct Trained {
     folder: tempfile::TempDir,
 }
 
 impl Trained {
     /// A small model of the rings.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let trained = Trained { folder: tempfile::tempdir().unwrap() };
         for (name, seed, rows) in
             [("train", "1", "2000"), ("new", "2", "1000"), ("cal", "3", "999")]
@@ -24,7 +24,7 @@ impl Trained {
         trained
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
@@ -155,29 +155,60 @@ fn pictures_are_drawn() {
     let t = Trained::new();
     let (m, data, log) = (t.path("m"), t.path("train.npy"), t.path("log.jsonl"));
     let out = t.path("p.png");
-    let plot = |args: &[&str]| {
+    // The picture's bytes, and what is said of it.
+    let plot = |args: &[&str], (width, height): (u32, u32)| {
         let _ = std::fs::remove_file(&out);
-        stdout(&relgrad(&[&["plot"], args, &["--out", &out]].concat()));
-        (size(&out), std::fs::read(&out).unwrap())
+        let numbers = json(&[&["plot"], args, &["--json", "--out", &out]].concat());
+        assert_eq!(size(&out), (width, height));
+        assert_eq!((&numbers["width"], &numbers["height"]), (&width.into(), &height.into()));
+        assert_eq!(numbers["out"], out);
+        (std::fs::read(&out).unwrap(), numbers)
     };
     let other = t.path("n");
     let train = ["train", "--data", &data, "--val", "0.1", "--epochs", "3", "--out", &other];
-    stdout(&relgrad(&[&train[..], &["--log", &log]].concat()));
-    assert_eq!(plot(&["loss", &log]).0, (900, 560));
-    let (area, first) = plot(&["density", "--model", &m, "--data", &data]);
-    assert_eq!(area, (1260, 420));
+    let end = json(&[&train[..], &["--json", "--log", &log]].concat());
+    let (_, numbers) = plot(&["loss", &log], (900, 560));
+    assert_eq!(
+        (&numbers["curves"][0]["name"], &numbers["curves"][0]["epochs"]),
+        (&"log".into(), &3.into())
+    );
+    assert_eq!(numbers["curves"][0]["best_epoch"], end["best_epoch"].as_f64().unwrap());
+    let density = |model: &str| plot(&["density", "--model", model, "--data", &data], (1260, 420));
+    let (first, numbers) = density(&m);
+    // The panel holds nearly all of a density of these data, and no more than all.
+    let mass = |numbers: &serde_json::Value| numbers["probability_in_window"].as_f64().unwrap();
+    assert!(mass(&numbers) > 0.9 && mass(&numbers) < 1.01, "{numbers}");
+    let mean = json(&["eval", "--model", &m, "--data", &data, "--json"]);
+    let mean = mean["mean_log_likelihood"].as_f64().unwrap();
+    assert!((numbers["mean_log_likelihood"].as_f64().unwrap() - mean).abs() < 1e-6);
     // Another model is another picture.
-    assert!(plot(&["density", "--model", &other, "--data", &data]).1 != first);
-    assert_eq!(plot(&["latents", "--model", &m, "--data", &data]).0, (600, 240));
+    assert!(density(&other).0 != first);
+    let (_, numbers) =
+        plot(&["grid", "--pair", &m, &data, "--pair", &other, &t.path("new.npy")], (368, 394));
+    let columns = numbers["columns"].as_array().unwrap();
+    assert_eq!((&columns[0]["name"], &columns[1]["name"]), (&"train".into(), &"new".into()));
+    // The other one has hardly been trained.
+    assert!(columns.iter().all(|c| mass(c) > 0.4 && mass(c) < 1.01), "{numbers}");
+    assert!((columns[0]["mean_log_likelihood"].as_f64().unwrap() - mean).abs() < 1e-6);
+    let (_, numbers) = plot(&["latents", "--model", &m, "--data", &data], (600, 240));
+    for latent in numbers["latents"].as_array().unwrap() {
+        let misfit = latent["misfit"].as_f64().unwrap();
+        assert!(misfit > 0.0 && misfit < 0.3, "{numbers}");
+    }
     // 16 images of 8 x 8, each pixel 12 wide, 4 between them.
     let digits = crate::DIGITS[0];
-    assert_eq!(plot(&["images", "--data", digits, "--count", "16"]).0, (404, 404));
-    assert_eq!(plot(&["images", "--model", &m, "--width", "2", "--count", "4"]).0, (60, 36));
+    let (_, numbers) = plot(&["images", "--data", digits, "--count", "16"], (404, 404));
+    assert_eq!((&numbers["images"], &numbers["image_width"]), (&16.into(), &8.into()));
+    plot(&["images", "--model", &m, "--width", "2", "--count", "4"], (60, 36));
 
     let refused =
         |args: &[&str], out: &str| refusal(&[&["plot"], args, &["--out", &t.path(out)]].concat());
-    assert!(refused(&["images", "--data", digits, "--width", "7"], "p.png").contains("--width 7"));
+    assert!(refused(&["images", "--data", digits, "--width", "7"], "q.png").contains("--width 7"));
+    assert!(refused(&["images", "--data", digits, "--count", "0"], "q.png").contains("--count 0"));
     assert!(refused(&["loss", &log], "p.jpg").contains("must end with .png"));
     std::fs::write(t.path("empty"), "").unwrap();
-    assert!(refused(&["loss", &t.path("empty")], "p.png").contains("holds no epoch"));
+    assert!(refused(&["loss", &t.path("empty")], "q.png").contains("holds no epoch"));
+    let pair = ["grid", "--pair", &m, &data, "--pair", &m, digits];
+    assert!(refused(&pair, "q.png").contains("features: 64; must be 2"));
+    assert!(!std::path::Path::new(&t.path("q.png")).exists());
 }

@@ -6,11 +6,23 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use relgrad::hosted::Preprocess;
+/// The two-dimensional sets.
 use relgrad::{Activation, Base, Bias, Gradient, Level, Start};
+
+use crate::export::Export;
+use crate::plot::args::Plot;
+
+/// What commands end with.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed; the reason stands on standard error
+  2    the command line is wrong
+  130  interrupted; `train` has saved its run and said how to go on";
 
 /// Invertible networks by exact maximum likelihood, trained with relative gradients.
 #[derive(Parser)]
-#[command(version, about, args_override_self = true)]
+#[command(version, about, args_override_self = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -36,11 +48,17 @@ pub enum Command {
     Inspect(Inspect),
     /// A model with one layer more, nearly the same density, to train on from.
     Deepen(crate::deepen::Deepen),
+    /// Write a model as one C header that needs nothing else.
+    Export(Export),
     /// Draw a run, a density, images or latents as PNG.
     #[command(subcommand)]
     Plot(Plot),
+    /// Make a benchmark set of its public files.
+    Prepare(crate::prepare::Prepare),
     /// Make a two-dimensional data set.
     Toy(Toy),
+    /// Do the experiments of Gresele et al. 2020 again: numbers, pictures, and a line that compares.
+    Reproduce(crate::reproduce::Reproduce),
     /// Print a script that completes commands in a shell.
     Completions {
         /// The shell.
@@ -49,9 +67,10 @@ pub enum Command {
 }
 
 #[derive(Args)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, after_help = EXIT_CODES)]
 pub struct Train {
-    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), or raw numbers (.f32, .f64).
+    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), raw numbers (.f32, .f64), or HDF5
+    /// if built with it. FILE:ARRAY is an array of an .npz or HDF5 file.
     #[arg(long)]
     pub data: PathBuf,
     #[command(flatten)]
@@ -72,8 +91,9 @@ pub struct Train {
     /// Layers of the network.
     #[arg(long, default_value_t = 2)]
     pub layers: usize,
-    /// smooth_leaky_relu:A, leaky_tanh:A,B or identity.
-    #[arg(long, default_value_t = Activation::SmoothLeakyRelu { a: 0.3 })]
+    /// `smooth_leaky_relu[:A]`, `leaky_tanh[:A[,B]]` or `identity`; A is 0.3 or 1 and B 0.1 unless
+    /// given.
+    #[arg(long, value_parser = activation, default_value_t = ACTIVATION)]
     pub activation: Activation,
     /// Give the last layer the activation too.
     #[arg(long)]
@@ -167,7 +187,7 @@ pub struct Format {
     /// Features of raw data files.
     #[arg(long)]
     pub dim: Option<usize>,
-    /// The array of an .npz file, if it holds several.
+    /// The array of an .npz or HDF5 file, if it holds several; FILE:ARRAY says the same.
     #[arg(long)]
     pub array: Option<String>,
     /// Read rows from the file as they are needed instead of holding them all; taken for
@@ -310,6 +330,20 @@ pub struct Inspect {
     pub json: bool,
 }
 
+const ACTIVATION: Activation = Activation::SmoothLeakyRelu { a: 0.3 };
+
+/// An activation whose parameters may be left out: those of GFJSH20 then.
+fn activation(text: &str) -> relgrad::Result<Activation> {
+    match text {
+        "smooth_leaky_relu" => Ok(ACTIVATION),
+        "leaky_tanh" => "leaky_tanh:1,0.1".parse(),
+        _ if text.starts_with("leaky_tanh:") && !text.contains(',') => {
+            format!("{text},0.1").parse()
+        }
+        _ => text.parse(),
+    }
+}
+
 fn level(name: &str) -> Result<Level, String> {
     let mut known = std::iter::once(Level::Auto).chain(Level::available());
     known.find(|l| l.name() == name).ok_or_else(|| {
@@ -326,78 +360,11 @@ pub enum TimedOptimizer {
     None,
 }
 
-#[derive(Subcommand)]
-pub enum Plot {
-    /// Likelihoods over epochs, from logs of `train --log`.
-    Loss {
-        /// Logs; each becomes a curve or, with validation, two.
-        #[arg(required = true)]
-        logs: Vec<PathBuf>,
-        /// The picture.
-        #[arg(long)]
-        out: PathBuf,
-    },
-    /// For two features: the data, the model's density and its samples.
-    Density {
-        /// The model's file.
-        #[arg(long)]
-        model: PathBuf,
-        /// The data.
-        #[arg(long)]
-        data: PathBuf,
-        #[command(flatten)]
-        format: Format,
-        /// Seed of the samples.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// The picture.
-        #[arg(long)]
-        out: PathBuf,
-    },
-    /// Rows as grey images: of a data file, or samples of a model.
-    Images {
-        /// The model to sample.
-        #[arg(long, conflicts_with = "data", required_unless_present = "data")]
-        model: Option<PathBuf>,
-        /// The rows to show.
-        #[arg(long)]
-        data: Option<PathBuf>,
-        #[command(flatten)]
-        format: Format,
-        /// Pixels of an image's row [default: the root of the features, if that is whole].
-        #[arg(long)]
-        width: Option<usize>,
-        /// How many images.
-        #[arg(long, default_value_t = 64)]
-        count: usize,
-        /// Seed of the samples.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// The picture.
-        #[arg(long)]
-        out: PathBuf,
-    },
-    /// Histograms of latents against the density that they should have.
-    Latents {
-        /// The model's file.
-        #[arg(long)]
-        model: PathBuf,
-        /// The data.
-        #[arg(long)]
-        data: PathBuf,
-        #[command(flatten)]
-        format: Format,
-        /// The picture.
-        #[arg(long)]
-        out: PathBuf,
-    },
-}
-
 #[derive(Args)]
 pub struct Toy {
     /// Which set.
     #[arg(value_enum)]
-    pub name: ToyName,
+    pub name: relgrad::hosted::Toy,
     /// Samples.
     #[arg(long, default_value_t = 10000)]
     pub rows: usize,
@@ -410,32 +377,6 @@ pub struct Toy {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-}
-
-/// The two-dimensional sets.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub enum ToyName {
-    /// Eight Gaussians on a circle.
-    Mixture,
-    Moons,
-    Sine,
-    Spirals,
-    Checkerboard,
-    Rings,
-}
-
-impl From<ToyName> for relgrad::hosted::Toy {
-    fn from(name: ToyName) -> Self {
-        use relgrad::hosted::Toy;
-        match name {
-            ToyName::Mixture => Toy::Mixture,
-            ToyName::Moons => Toy::Moons,
-            ToyName::Sine => Toy::Sine,
-            ToyName::Spirals => Toy::Spirals,
-            ToyName::Checkerboard => Toy::Checkerboard,
-            ToyName::Rings => Toy::Rings,
-        }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -6,8 +6,8 @@ use std::time::Instant;
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use relgrad::{
-    Activation, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar, Session,
-    Sizes,
+    Activation, Aligned, AlignedBytes, Batch, Config, Gradient, Level, Optimizer, Pool, Scalar,
+    Session, Sizes,
 };
 use serde::Serialize;
 
@@ -142,7 +142,7 @@ fn time<T: Scalar>(
     let config = &case.config;
     let sizes = Sizes::of::<T>(config)?;
     process::reset_peak();
-    let mut params = vec![T::ZERO; sizes.params_len];
+    let mut params = Aligned::new(sizes.params_len);
     let mut state = AlignedBytes::new(sizes.state_bytes);
     let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
     let pool = Pool::new(case.threads)?;
@@ -194,11 +194,12 @@ fn random<T: Scalar>(n: usize) -> Vec<T> {
     (0..n).map(|_| T::from_f64(next())).collect()
 }
 
-struct Samples {
-    median: f64,
-    min: f64,
+/// Seconds of a step.
+pub struct Samples {
+    pub median: f64,
+    pub min: f64,
     n: usize,
-    other_cpu: Option<f64>,
+    pub other_cpu: Option<f64>,
 }
 
 /// Seconds of warming up, and that a sample of short steps takes.
@@ -209,7 +210,10 @@ const LEAST_SAMPLES: usize = 5;
 
 /// Times `step` until the budget is spent. Short steps are timed several at a time, so that
 /// the clock does not count.
-fn measure(budget: f64, mut step: impl FnMut() -> relgrad::Result<()>) -> Result<Samples, Failure> {
+pub fn measure(
+    budget: f64,
+    mut step: impl FnMut() -> relgrad::Result<()>,
+) -> Result<Samples, Failure> {
     let started = Instant::now();
     let mut warm = 0u32;
     while warm == 0 || started.elapsed().as_secs_f64() < WARM.min(budget) {

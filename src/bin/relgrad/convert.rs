@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use relgrad::Scalar;
-use relgrad::hosted::{ModelFile, Toy};
+use relgrad::hosted::{ModelFile, Preprocess};
 
 use crate::Failure;
 use crate::args::{self, Convert, Sample};
-use crate::data::{all, check_dim, prepared, raw, write};
+use crate::data::{all, write};
 use crate::model::{self, Opened};
 
 pub fn encode(args: &Convert) -> Result<(), Failure> {
-    model::open(&args.on.model, Encode(args))
+    model::open(&args.on.model, Conversion { args, decode: false })
 }
 
 pub fn decode(args: &Convert) -> Result<(), Failure> {
-    model::open(&args.on.model, Decode(args))
+    model::open(&args.on.model, Conversion { args, decode: true })
 }
 
 pub fn sample(args: &Sample) -> Result<(), Failure> {
@@ -23,8 +23,7 @@ pub fn sample(args: &Sample) -> Result<(), Failure> {
 }
 
 pub fn toy(args: &args::Toy) -> Result<(), Failure> {
-    let toy: Toy = args.name.into();
-    let data = toy.sample::<f32>(args.rows, args.seed)?;
+    let data = args.name.sample::<f32>(args.rows, args.seed)?;
     write(&args.out, data.dim(), data.values())?;
     done(args.json, args.rows, data.dim(), &args.out);
     Ok(())
@@ -38,42 +37,32 @@ fn done(json: bool, rows: usize, dim: usize, out: &Path) {
     }
 }
 
-struct Encode<'a>(&'a Convert);
-
-impl model::Use for Encode<'_> {
-    fn with<T: Scalar + 'static>(
-        self,
-        file: ModelFile,
-        mut opened: Opened<T>,
-    ) -> Result<(), Failure> {
-        let (args, on) = (self.0, &self.0.on);
-        let features = Some((file.dim, "the model"));
-        let preprocess = if args.prepared { Default::default() } else { opened.preprocess };
-        let data = prepared::<T>(&on.data, &on.format, preprocess, on.seed, features)?;
-        let latents = opened.model.forward(all(&data)?.values())?;
-        write(&args.out, file.dim, &latents)?;
-        done(on.json, latents.len() / file.dim, file.dim, &args.out);
-        Ok(())
-    }
+/// Encodes rows, or decodes them.
+struct Conversion<'a> {
+    args: &'a Convert,
+    decode: bool,
 }
 
-struct Decode<'a>(&'a Convert);
-
-impl model::Use for Decode<'_> {
+impl model::Use for Conversion<'_> {
     fn with<T: Scalar + 'static>(
         self,
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        let (args, on) = (self.0, &self.0.on);
-        let latents = all(&*raw::<T>(&on.data, &on.format)?)?;
-        check_dim(file.dim, latents.dim(), &on.data, "the model")?;
-        let (mut x, _) = opened.model.inverse(latents.values())?;
-        if !args.prepared {
-            opened.preprocess.undo(&mut x);
-        }
-        write(&args.out, file.dim, &x)?;
-        done(on.json, latents.rows(), file.dim, &args.out);
+        let (args, on) = (self.args, &self.args.on);
+        let preprocess = if args.prepared { Preprocess::None } else { opened.preprocess };
+        // Latents are taken as they are.
+        opened.preprocess = if self.decode { Preprocess::None } else { preprocess };
+        let rows = all(&opened.rows(&on.data, &on.format, on.seed)?)?;
+        let converted = if self.decode {
+            let (mut x, _) = opened.model.inverse(rows.values())?;
+            preprocess.undo(&mut x);
+            x
+        } else {
+            opened.model.forward(rows.values())?
+        };
+        write(&args.out, file.dim, &converted)?;
+        done(on.json, rows.rows(), file.dim, &args.out);
         Ok(())
     }
 }

@@ -13,18 +13,16 @@ pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Ro
     Ok(open(path, &format.into())?)
 }
 
-/// The rows of a file as a model sees them; `features` is what it takes.
+/// The rows of a file as a model sees them; it takes so many `features`, as something has them.
 pub fn prepared<T: Real + 'static>(
     path: &Path,
     format: &Format,
     preprocess: Preprocess,
     seed: u64,
-    features: Option<(usize, &str)>,
+    features: (usize, &str),
 ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
     let rows = raw::<T>(path, format)?;
-    if let Some((dim, whose)) = features {
-        check_dim(dim, rows.dim(), path, whose)?;
-    }
+    check_dim(features.0, rows.dim(), path, features.1)?;
     Ok(Prepared::new(rows, preprocess, seed, false))
 }
 

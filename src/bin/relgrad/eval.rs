@@ -5,7 +5,7 @@ use relgrad::hosted::{ModelFile, for_each_chunk};
 
 use crate::Failure;
 use crate::args::Eval;
-use crate::data::{mean_and_error, prepared, write};
+use crate::data::{mean_and_error, write};
 use crate::model::{self, Opened};
 
 pub fn run(args: &Eval) -> Result<(), Failure> {
@@ -23,8 +23,7 @@ impl model::Use for &Eval {
     ) -> Result<(), Failure> {
         let on = &self.on;
         let preprocess = opened.preprocess;
-        let features = Some((file.dim, "the model"));
-        let data = prepared::<T>(&on.data, &on.format, preprocess, on.seed, features)?;
+        let data = opened.rows(&on.data, &on.format, on.seed)?;
         let (mut log_p, mut slope) = (Vec::new(), 0.0);
         for_each_chunk(&data, CHUNK, |x| {
             log_p.extend(opened.model.log_likelihood(x)?);

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::args::Inspect;
-use crate::data::prepared;
 use crate::model::{self, Opened};
 
 pub fn run(args: &Inspect) -> Result<(), Failure> {
@@ -25,17 +24,12 @@ struct Optimality {
 }
 
 impl model::Use for &Inspect {
-    fn with<T: Scalar + 'static>(
-        self,
-        file: ModelFile,
-        mut opened: Opened<T>,
-    ) -> Result<(), Failure> {
+    fn with<T: Scalar + 'static>(self, _: ModelFile, mut opened: Opened<T>) -> Result<(), Failure> {
         let layers = opened.model.conditioning()?;
         let optimality = match &self.data {
             None => None,
             Some(path) => {
-                let features = Some((file.dim, "the model"));
-                let data = prepared::<T>(path, &self.format, opened.preprocess, 1, features)?;
+                let data = opened.rows(path, &self.format, 1)?;
                 Some(optimality(&opened.model, &data)?)
             }
         };
@@ -96,7 +90,7 @@ fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimal
         report_norms: true,
         ..*model.config()
     };
-    let mut model = Model::from_params(config, model.params().to_vec())?;
+    let mut model = Model::from_params(config, model.params())?;
     // A step of rate 0 only looks.
     let report = model.step(data.values(), 0.0)?;
     Ok(Optimality {

@@ -1,23 +1,35 @@
 //! The workbench: trains models from data files, uses them, and times steps.
 
+/// Prints a line, in place of the standard library's, which panics when whoever reads the lines
+/// has had enough of them (`head`): a run goes on then.
+macro_rules! println {
+    () => { println!("") };
+    ($($words:tt)*) => { $crate::print_line(format_args!($($words)*)) };
+}
+
 mod args;
 mod bench;
 mod convert;
 mod data;
 mod deepen;
 mod eval;
+mod export;
 mod inspect;
 mod model;
 mod plot;
+mod prepare;
 mod process;
 mod progress;
+mod reproduce;
 mod roofline;
 mod score;
 mod settings;
 mod train;
 
-use clap::{CommandFactory, Parser};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
 
 /// Anything that ends a command.
 type Failure = Box<dyn std::error::Error>;
@@ -31,6 +43,15 @@ pub enum Outcome {
 
 /// The exit code of a program ended by SIGINT.
 const INTERRUPTED: u8 = 130;
+
+fn print_line(line: std::fmt::Arguments) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("error: standard output: {error}");
+        std::process::exit(1);
+    }
+}
 
 fn main() -> ExitCode {
     match run() {
@@ -55,8 +76,11 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Score(args) => score::run(&args)?,
         args::Command::Inspect(args) => inspect::run(&args)?,
         args::Command::Deepen(args) => deepen::run(&args)?,
+        args::Command::Export(args) => export::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
+        args::Command::Prepare(args) => prepare::run(&args)?,
         args::Command::Toy(args) => convert::toy(&args)?,
+        args::Command::Reproduce(args) => reproduce::run(&args)?,
         args::Command::Completions { shell } => {
             let mut command = args::Cli::command();
             clap_complete::generate(shell, &mut command, "relgrad", &mut std::io::stdout());

@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use relgrad::hosted::{ModelFile, Parameters, Preprocess};
+use relgrad::hosted::{ModelFile, Parameters, Prepared, Preprocess, Rows};
 use relgrad::{Model, Pool, Scalar};
 
 use crate::Failure;
+use crate::args::Format;
+use crate::data::prepared;
 
 /// A model and what its file says beside it.
 pub struct Opened<T> {
@@ -18,7 +20,18 @@ pub struct Opened<T> {
 /// Rows of a call of the kernels that only evaluate.
 const BATCH: usize = 256;
 
-impl<T: Scalar> Opened<T> {
+impl<T: Scalar + 'static> Opened<T> {
+    /// The rows of a file as the model sees them.
+    pub fn rows(
+        &self,
+        path: &Path,
+        format: &Format,
+        seed: u64,
+    ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
+        let features = (self.model.config().dim, "the model");
+        prepared(path, format, self.preprocess, seed, features)
+    }
+
     pub fn of(file: &ModelFile) -> Result<Self, Failure> {
         let config = relgrad::Config { max_batch: BATCH, ..file.config() };
         let mut model = Model::from_params(config, file.parameters.to_vec())?;

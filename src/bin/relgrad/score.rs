@@ -7,7 +7,6 @@ use relgrad::hosted::{ModelFile, Threshold, write_csv, write_npy};
 
 use crate::Failure;
 use crate::args::Score;
-use crate::data::prepared;
 use crate::model::{self, Opened};
 
 pub fn run(args: &Score) -> Result<(), Failure> {
@@ -17,15 +16,10 @@ pub fn run(args: &Score) -> Result<(), Failure> {
 const COLUMNS: [&str; 4] = ["row", "log_likelihood", "p_value", "anomaly"];
 
 impl model::Use for &Score {
-    fn with<T: Scalar + 'static>(
-        self,
-        file: ModelFile,
-        mut opened: Opened<T>,
-    ) -> Result<(), Failure> {
+    fn with<T: Scalar + 'static>(self, _: ModelFile, mut opened: Opened<T>) -> Result<(), Failure> {
         let on = &self.on;
         let mut scores = |path: &Path| {
-            let features = Some((file.dim, "the model"));
-            let data = prepared::<T>(path, &on.format, opened.preprocess, on.seed, features)?;
+            let data = opened.rows(path, &on.format, on.seed)?;
             Ok::<_, Failure>(opened.model.log_likelihood_of(&data)?)
         };
         let threshold = Threshold::calibrate(scores(&self.calibrate)?, self.false_alarm)?;

@@ -177,6 +177,43 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_is_a_key() {
+        let command = Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        for arg in train.get_arguments().filter(|a| a.get_id() != "config") {
+            let name = arg.get_long().unwrap();
+            let (value, flag) = match arg.get_action().takes_values() {
+                true => ("1", format!("--{name}=1")),
+                false => ("true", format!("--{name}")),
+            };
+            for key in [name.to_owned(), name.replace('-', "_")] {
+                let table = format!("{key} = {value}").parse().unwrap();
+                assert_eq!(flags_of(Path::new("c"), table).unwrap(), [OsString::from(&flag)]);
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_of_activations_may_be_left_out() {
+        let activation = |text: &str| {
+            let line = format!("relgrad train --data d --out m --activation {text}");
+            train_of(&words(&line)).map(|t| t.activation.to_string())
+        };
+        for (short, long) in [
+            ("smooth_leaky_relu", "smooth_leaky_relu:0.3"),
+            ("leaky_tanh", "leaky_tanh:1,0.1"),
+            ("leaky_tanh:2", "leaky_tanh:2,0.1"),
+            ("leaky_tanh:2,0.5", "leaky_tanh:2,0.5"),
+        ] {
+            assert_eq!(activation(short).unwrap(), long);
+        }
+        for text in ["relu", "smooth_leaky_relu:", "leaky_tanh:", "identity:1"] {
+            let error = activation(text).unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("leaky_tanh:a,b"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_run_is_known_by_its_flags() {
         let settings = |text| of_the_run(&words(text)).unwrap();
         let run = settings("relgrad train --data d --out m --lr 0.5 --json");

@@ -51,7 +51,7 @@ impl<T: Scalar> Sets<T> {
         let file: Rc<dyn Rows<T>> = raw::<T>(&args.data, &args.format)?.into();
         let dim = file.dim();
         let held_out = |path: &Path, seed: u64| {
-            let features = Some((dim, "the training data"));
+            let features = (dim, "the training data");
             let seed = args.seed ^ (seed << 32);
             let set = prepared::<T>(path, &args.format, args.preprocess, seed, features)?;
             Ok::<_, Failure>(Box::new(set) as Box<dyn Rows<T>>)

@@ -1,4 +1,4 @@
-use super::super::binary_files::{MAX_NPY_HEADER, write_npy};
+use super::super::binary_files::{MAX_NPY_HEADER, write_npy, write_npy_rows};
 use super::*;
 use std::string::ToString;
 use std::vec;
@@ -91,7 +91,6 @@ fn npy_headers() {
     assert_eq!(error("a.npy", &npy(&good, &nan)), "row 1, column 2: \"NaN\" is not finite");
     let refused = |descr, fortran, shape| error("a", &npy(&header(descr, fortran, shape), &[0; 8]));
     assert!(refused("<i8", "False", "(1, 1)").starts_with("descr: '<i8'; must be <f4"));
-    assert!(refused("<f4", "True", "(1, 2)").starts_with("fortran_order: True"));
     assert!(refused("<f4", "False", "(2,)").starts_with("shape: [2]; must be (rows, dim)"));
     assert!(refused("<f4", "False", "(0, 2)").starts_with("shape: [0, 2]; every axis"));
     for lie in
@@ -134,4 +133,118 @@ fn idx() {
     assert!(error("a", &huge).starts_with("shape: [4294967295"));
     assert!(error("a", &[&[0, 0, 14, 2][..], &[255; 8]].concat()).ends_with("any file"));
     assert!(error("a", &[0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 1]).starts_with("shape: [0, 1]"));
+}
+
+#[test]
+fn npy_by_columns() {
+    let bytes: Vec<u8> =
+        [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let file = npy(&header("<f4", "True", "(2, 3)"), &bytes);
+    assert_eq!(read("a.npy", &file).unwrap(), data(3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    let mut bad = bytes;
+    bad[12..16].copy_from_slice(&f32::NAN.to_le_bytes());
+    let file = npy(&header("<f4", "True", "(2, 3)"), &bad);
+    assert_eq!(error("a.npy", &file), "row 2, column 2: \"NaN\" is not finite");
+}
+
+#[test]
+fn files_are_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    write_npy(&path, 1, &[1.0f32]).unwrap();
+    for values in [&[1.0f32, 2.0, 3.0][..], &[1.0; 5]] {
+        let error = write_npy_rows(&path, [2, 2], |write| write(values));
+        assert!(matches!(error, Err(FileError::Io { .. })), "{} of 4", values.len());
+    }
+    let broken = write_npy_rows(&path, [2, 1], |write| {
+        write(&[1.0f32])?;
+        Err(FileError::field(Path::new("source"), "row 2", "bad", "must be good"))
+    });
+    assert_eq!(broken.unwrap_err().to_string(), "source: row 2: bad; must be good");
+    assert_eq!(Data::<f32>::read(&path).unwrap(), Data::new(1, vec![1.0]).unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
+}
+
+const HDF5: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tables.hdf5");
+
+#[cfg(not(feature = "hdf5"))]
+#[test]
+fn hdf5_needs_its_feature() {
+    let error = Data::<f32>::read(HDF5).unwrap_err().to_string();
+    assert!(error.contains("tables.hdf5: format: HDF5; ") && error.contains("--features cli,hdf5"));
+}
+
+#[cfg(feature = "hdf5")]
+mod hdf5 {
+    use super::*;
+
+    /// What tests/data/tables.py writes.
+    fn table(rows: usize, dim: usize) -> Data<f64> {
+        let value = |k: usize| (k as f64 * 0.618).fract() - 0.5;
+        Data::new(dim, (0..rows * dim).map(value).collect()).unwrap()
+    }
+
+    fn read<T: Real + 'static>(array: &str) -> core::result::Result<Data<T>, String> {
+        Data::read(format!("{HDF5}:{array}")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_layout_gives_its_rows() {
+        assert_eq!(read("other/big_endian").unwrap(), table(5, 4));
+        assert_eq!(read("other/deep/packed").unwrap(), table(30, 4));
+        let narrow = |data: Data<f64>| {
+            let values = data.values().iter().map(|v| *v as f32).collect();
+            Data::new(data.dim(), values).unwrap()
+        };
+        assert_eq!(read("other/chunks").unwrap(), narrow(table(30, 4)));
+        assert_eq!(read("/train").unwrap(), narrow(table(20, 63)));
+        let whole: Vec<f64> = (0..30).map(|k| f64::from(k) - 7.0).collect();
+        assert_eq!(read("other/whole").unwrap(), data(6, &whole));
+    }
+
+    #[test]
+    fn rows_are_had_in_any_order() {
+        for array in ["validation", "other/chunks", "other/deep/packed"] {
+            for stream in [false, true] {
+                let format = Format { array: Some(array.into()), stream, dim: None };
+                let rows = open::<f32>(HDF5, &format).unwrap();
+                let all = all_of(&*rows).unwrap();
+                let mut out = vec![0.0; 5 * rows.dim()];
+                rows.fetch(3, &[4, 5, 1, 0, 1], &mut out).unwrap();
+                assert_eq!(out, all.select(&[4, 5, 1, 0, 1]).values(), "{array} {stream}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused_with_the_place() {
+        let error = |array| read::<f32>(array).unwrap_err();
+        let nan = error("other/nan");
+        assert!(nan.ends_with("other/nan: row 2, column 2: \"NaN\" is not finite"), "{nan}");
+        assert!(error("other/line").contains("other/line: shape: [5]; must be (rows, dim)"));
+        assert!(error("other/text").contains("other/text: not a valid HDF5 file"));
+        let none = error("nothing");
+        assert!(none.contains("array: nothing; must be one of ") && none.contains("other/whole"));
+        let several = Data::<f32>::read(HDF5).unwrap_err().to_string();
+        assert!(several.contains("array: not given; must be one of "), "{several}");
+        assert!(Data::<f32>::read("no/file.hdf5:train").unwrap_err().to_string().contains("train"));
+    }
+
+    /// A file that is cut anywhere is an error, never a panic.
+    #[test]
+    fn cut_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.hdf5");
+        let whole = fs::read(HDF5).unwrap();
+        for length in (0..whole.len() - 1).step_by(211) {
+            fs::write(&path, &whole[..length]).unwrap();
+            for array in ["train", "other/deep/packed", "other/nan"] {
+                let format = Format { array: Some(array.into()), ..Format::default() };
+                let read = open::<f32>(&path, &format).map(|_| ());
+                if array == "other/nan" {
+                    assert!(read.is_err());
+                }
+            }
+        }
+    }
 }

@@ -1,22 +1,19 @@
 //! Two features: data, density and samples side by side (GFJSH20 figure 2).
 
-use std::path::Path;
-
 use plotters::prelude::*;
 use relgrad::hosted::{ModelFile, in_memory};
 use relgrad::{Model, Scalar};
+use serde_json::json;
 
+use super::args::{Picture, Shown};
 use super::{Area, COLOURS, FONT, INK, finish, picture};
 use crate::Failure;
-use crate::args::Format;
-use crate::data::prepared;
 use crate::model::{Opened, Use};
 
 pub struct Density<'a> {
-    pub data: &'a Path,
-    pub format: &'a Format,
+    pub on: &'a Shown,
     pub seed: u64,
-    pub out: &'a Path,
+    pub picture: &'a Picture,
 }
 
 /// Points of a panel.
@@ -29,35 +26,41 @@ impl Use for Density<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        if file.dim != 2 {
-            return Err(
-                format!("a density is drawn over 2 features; the model has {}", file.dim).into()
-            );
-        }
-        let features = Some((2, "the model"));
-        let data = prepared::<T>(self.data, self.format, opened.preprocess, 1, features)?;
-        let data = in_memory(&data, POINTS)?;
+        check_plane(file.dim)?;
+        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, 1)?, POINTS)?;
         let samples = opened.model.sample(POINTS, self.seed)?;
+        let mean = opened.model.mean_log_likelihood(data.values())?;
         let [points, samples] = [data.values(), &samples[..]].map(points);
         let window = window(&points);
-        let area = picture(self.out, (3 * PANEL, PANEL))?;
+        let area = picture(&self.picture.out, (3 * PANEL, PANEL))?;
         let panels = area.split_evenly((1, 3));
-        scatter(&panels[0], "data", &window, &points)?;
-        heat(&panels[1], &window, &mut opened.model)?;
-        scatter(&panels[2], "samples", &window, &samples)?;
-        finish(&area, self.out)
+        let frame = |title| Frame { title, ticks: true, window };
+        scatter(&panels[0], &frame("data"), &points)?;
+        let mass = heat(&panels[1], &frame("density"), &mut opened.model)?;
+        scatter(&panels[2], &frame("samples"), &samples)?;
+        let numbers = json!({"points": points.len(), "window": window,
+            "probability_in_window": mass, "mean_log_likelihood": mean});
+        finish(&area, self.picture, numbers)
+    }
+}
+
+/// Densities are drawn over two features.
+pub fn check_plane(dim: usize) -> Result<(), Failure> {
+    match dim {
+        2 => Ok(()),
+        _ => Err(format!("a density is drawn over 2 features; the model has {dim}").into()),
     }
 }
 
 /// The least and the greatest value of each feature.
-type Window = [(f64, f64); 2];
+pub type Window = [(f64, f64); 2];
 
-fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
+pub fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
     values.chunks_exact(2).map(|p| (p[0].to_f64(), p[1].to_f64())).collect()
 }
 
 /// What holds nearly all points: outliers must not make the rest small.
-fn window(points: &[(f64, f64)]) -> Window {
+pub fn window(points: &[(f64, f64)]) -> Window {
     [0, 1].map(|axis| {
         let mut values: Vec<f64> =
             points.iter().map(|p| if axis == 0 { p.0 } else { p.1 }).collect();
@@ -69,47 +72,52 @@ fn window(points: &[(f64, f64)]) -> Window {
     })
 }
 
+/// What surrounds a panel.
+pub struct Frame<'a> {
+    pub title: &'a str,
+    pub ticks: bool,
+    pub window: Window,
+}
+
 fn panel<'a, 'b>(
     area: &'a Area<'b>,
-    title: &str,
-    [x, y]: &Window,
+    frame: &Frame,
 ) -> Result<ChartContext<'a, BitMapBackend<'b>, super::Plane>, Failure> {
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, (FONT, 20, &INK))
-        .margin(12)
-        .x_label_area_size(28)
-        .y_label_area_size(40)
-        .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_labels(5)
-        .y_labels(5)
-        .label_style((FONT, 15, &INK))
-        .draw()?;
+    let [x, y] = frame.window;
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(if frame.ticks { 12 } else { 6 });
+    if !frame.title.is_empty() {
+        builder.caption(frame.title, (FONT, 20, &INK));
+    }
+    if frame.ticks {
+        builder.x_label_area_size(28).y_label_area_size(40);
+    }
+    let mut chart = builder.build_cartesian_2d(x.0..x.1, y.0..y.1)?;
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_mesh().x_labels(5).y_labels(5).label_style((FONT, 15, &INK));
+    if !frame.ticks {
+        mesh.disable_axes();
+    }
+    mesh.draw()?;
     Ok(chart)
 }
 
-fn scatter(
-    area: &Area,
-    title: &str,
-    window: &Window,
-    points: &[(f64, f64)],
-) -> Result<(), Failure> {
-    let mut chart = panel(area, title, window)?;
-    let [x, y] = window;
+pub fn scatter(area: &Area, frame: &Frame, points: &[(f64, f64)]) -> Result<(), Failure> {
+    let mut chart = panel(area, frame)?;
+    let [x, y] = frame.window;
     let inside = |p: &&(f64, f64)| (x.0..x.1).contains(&p.0) && (y.0..y.1).contains(&p.1);
     let dot = |p: &(f64, f64)| Circle::new(*p, 1, COLOURS[0].mix(0.5).filled());
     chart.draw_series(points.iter().filter(inside).map(dot))?;
     Ok(())
 }
 
-/// The density at each pixel, from white at 0 to the darkest at the panel's maximum.
-fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result<(), Failure> {
-    let chart = panel(area, "density", window)?;
+/// The density at each pixel, from white at 0 to the darkest at the panel's maximum; the
+/// probability of the panel.
+pub fn heat<T: Scalar>(area: &Area, frame: &Frame, model: &mut Model<T>) -> Result<f64, Failure> {
+    let chart = panel(area, frame)?;
     let plane = chart.plotting_area();
     let (columns, rows) = plane.get_pixel_range();
-    let [x, y] = window;
+    let [x, y] = frame.window;
     let (width, height) =
         (f64::from(columns.end - columns.start), f64::from(rows.end - rows.start));
     let mut grid = Vec::new();
@@ -133,13 +141,15 @@ fn heat<T: Scalar>(area: &Area, window: &Window, model: &mut Model<T>) -> Result
         let colour = shade(share.sqrt());
         area.draw_pixel((column - base.0, row - base.1), &colour)?;
     }
-    Ok(())
+    let pixel = (x.1 - x.0) * (y.1 - y.0) / log_p.len() as f64;
+    Ok(pixel * log_p.iter().map(|v| v.exp()).sum::<f64>())
 }
 
-/// White at 0, light blue, dark blue at 1.
+/// White at 0, light blue, dark blue at 1; in steps too small to see, which compress well.
 fn shade(share: f64) -> RGBColor {
+    const STEPS: f64 = 64.0;
     const STOPS: [[f64; 3]; 3] = [[255.0, 255.0, 255.0], [86.0, 170.0, 225.0], [8.0, 40.0, 96.0]];
-    let place = 2.0 * share.clamp(0.0, 1.0);
+    let place = 2.0 * (STEPS * share.clamp(0.0, 1.0)).round() / STEPS;
     let (from, part) = if place < 1.0 { (0, place) } else { (1, place - 1.0) };
     let [r, g, b] = [0, 1, 2].map(|c| {
         let (low, high) = (STOPS[from][c], STOPS[from + 1][c]);

@@ -5,7 +5,9 @@ use std::path::Path;
 use plotters::prelude::*;
 use relgrad::Scalar;
 use relgrad::hosted::ModelFile;
+use serde_json::json;
 
+use super::args::{Images, Picture};
 use super::{finish, picture};
 use crate::Failure;
 use crate::args::Format;
@@ -13,10 +15,8 @@ use crate::data::raw;
 use crate::model::{Opened, Use};
 
 pub struct Grid<'a> {
-    pub width: Option<usize>,
-    pub count: usize,
-    pub seed: u64,
-    pub out: &'a Path,
+    pub images: &'a Images,
+    pub picture: &'a Picture,
 }
 
 const GAP: usize = 4;
@@ -27,7 +27,7 @@ impl Use for Grid<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        let mut samples = opened.model.sample(self.count.max(1), self.seed)?;
+        let mut samples = opened.model.sample(self.count()?, self.images.seed)?;
         opened.preprocess.undo(&mut samples);
         let pixels: Vec<f64> = samples.iter().map(|v| v.to_f64()).collect();
         self.draw(file.dim, &pixels)
@@ -35,17 +35,24 @@ impl Use for Grid<'_> {
 }
 
 impl Grid<'_> {
+    fn count(&self) -> Result<usize, Failure> {
+        match self.images.count {
+            0 => Err("--count 0: must be at least 1".into()),
+            count => Ok(count),
+        }
+    }
+
     /// The first rows of a data file.
     pub fn of_file(&self, path: &Path, format: &Format) -> Result<(), Failure> {
         let data = raw::<f64>(path, format)?;
-        let rows: Vec<usize> = (0..self.count.clamp(1, data.rows())).collect();
+        let rows: Vec<usize> = (0..self.count()?.min(data.rows())).collect();
         let mut pixels = vec![0.0; rows.len() * data.dim()];
         data.fetch(0, &rows, &mut pixels)?;
         self.draw(data.dim(), &pixels)
     }
 
     fn draw(&self, dim: usize, pixels: &[f64]) -> Result<(), Failure> {
-        let width = self.width.unwrap_or_else(|| dim.isqrt());
+        let width = self.images.width.unwrap_or_else(|| dim.isqrt());
         if width == 0 || !dim.is_multiple_of(width) {
             return Err(format!("--width {width}: {dim} features are not images so wide").into());
         }
@@ -56,7 +63,7 @@ impl Grid<'_> {
         let (cell_w, cell_h) = (width * zoom + GAP, height * zoom + GAP);
         let down = count.div_ceil(across);
         let size = ((across * cell_w + GAP) as u32, (down * cell_h + GAP) as u32);
-        let area = picture(self.out, size)?;
+        let area = picture(&self.picture.out, size)?;
         // One scale for all images: the middle 99.8 % of their values.
         let mut sorted = pixels.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -76,6 +83,8 @@ impl Grid<'_> {
                 area.draw(&Rectangle::new(corners, grey(*value).filled()))?;
             }
         }
-        finish(&area, self.out)
+        let numbers = json!({"images": count, "image_width": width, "image_height": height,
+            "black": low, "white": high});
+        finish(&area, self.picture, numbers)
     }
 }

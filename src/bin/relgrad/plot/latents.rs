@@ -1,21 +1,18 @@
 //! Latents against the density that they should have.
 
-use std::path::Path;
-
 use plotters::prelude::*;
 use relgrad::hosted::{ModelFile, in_memory};
 use relgrad::{Base, Scalar};
+use serde_json::json;
 
+use super::args::{Picture, Shown};
 use super::{COLOURS, FONT, INK, finish, picture};
 use crate::Failure;
-use crate::args::Format;
-use crate::data::prepared;
 use crate::model::{Opened, Use};
 
 pub struct Latents<'a> {
-    pub data: &'a Path,
-    pub format: &'a Format,
-    pub out: &'a Path,
+    pub on: &'a Shown,
+    pub picture: &'a Picture,
 }
 
 /// Rows that go into histograms.
@@ -33,9 +30,8 @@ impl Use for Latents<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         let dim = file.dim;
-        let features = Some((dim, "the model"));
-        let data = prepared::<T>(self.data, self.format, opened.preprocess, 1, features)?;
-        let latents = opened.model.forward(in_memory(&data, ROWS)?.values())?;
+        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, 1)?, ROWS)?;
+        let latents = opened.model.forward(data.values())?;
         let rows = latents.len() / dim;
         let mut heights: Vec<(usize, Vec<f64>)> = (0..dim)
             .map(|i| {
@@ -43,15 +39,17 @@ impl Use for Latents<'_> {
                 (i, histogram(column, rows))
             })
             .collect();
+        // Half the area between histogram and density: 0 if they agree, 1 at most.
         let misfit = |heights: &[f64]| -> f64 {
             let bins = heights.iter().enumerate();
-            bins.map(|(b, h)| (h - density(file.base, centre(b))).abs()).sum()
+            let gap: f64 = bins.map(|(b, h)| (h - density(file.base, centre(b))).abs()).sum();
+            gap * REACH / BINS as f64
         };
         heights.sort_by(|a, b| misfit(&b.1).total_cmp(&misfit(&a.1)));
         let shown = heights.len().min(PANELS);
         let across = (1..=3).find(|n| n * n >= shown).unwrap_or(3);
         let down = shown.div_ceil(across);
-        let area = picture(self.out, (300 * across as u32, 240 * down as u32))?;
+        let area = picture(&self.picture.out, (300 * across as u32, 240 * down as u32))?;
         let panels = area.split_evenly((down, across));
         for (panel, (i, heights)) in panels.iter().zip(&heights[..shown]) {
             let top = heights.iter().fold(0.55f64, |max, h| max.max(*h)) * 1.08;
@@ -79,7 +77,10 @@ impl Use for Latents<'_> {
             });
             chart.draw_series(LineSeries::new(curve, COLOURS[1].stroke_width(2)))?;
         }
-        finish(&area, self.out)
+        let shown = heights[..shown].iter();
+        let shown: Vec<_> =
+            shown.map(|(i, h)| json!({"latent": i + 1, "misfit": misfit(h)})).collect();
+        finish(&area, self.picture, json!({"rows": rows, "latents": shown}))
     }
 }
 

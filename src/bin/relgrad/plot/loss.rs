@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::args::Picture;
 use super::{COLOURS, FONT, INK, finish, picture, range_of};
 use crate::Failure;
 
@@ -15,7 +16,7 @@ struct Curve {
     validation: Vec<(f64, f64)>,
 }
 
-pub fn draw(logs: &[PathBuf], out: &Path) -> Result<(), Failure> {
+pub fn draw(logs: &[PathBuf], target: &Picture) -> Result<(), Failure> {
     let curves: Vec<Curve> = logs.iter().map(|l| read(l)).collect::<Result<_, _>>()?;
     let points = || curves.iter().flat_map(|c| c.train.iter().chain(&c.validation));
     let last = points().fold(1.0, |max: f64, p| max.max(p.0));
@@ -23,7 +24,7 @@ pub fn draw(logs: &[PathBuf], out: &Path) -> Result<(), Failure> {
     let settled = points().filter(|p| last < 8.0 || p.0 > 1.0).map(|p| p.1);
     let range = range_of(settled);
     let height = range.end - range.start;
-    let area = picture(out, (900, 560))?;
+    let area = picture(&target.out, (900, 560))?;
     let mut chart = ChartBuilder::on(&area)
         .margin(18)
         .x_label_area_size(46)
@@ -67,7 +68,18 @@ pub fn draw(logs: &[PathBuf], out: &Path) -> Result<(), Failure> {
         .background_style(WHITE.mix(0.85))
         .border_style(INK.mix(0.3))
         .draw()?;
-    finish(&area, out)
+    let numbers: Vec<_> = curves.iter().map(Curve::numbers).collect();
+    finish(&area, target, json!({"curves": numbers}))
+}
+
+impl Curve {
+    /// What its points come to.
+    fn numbers(&self) -> Value {
+        let best = self.validation.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        json!({"name": self.name, "epochs": self.train.len(),
+            "train": self.train.last().map(|p| p.1), "validation": best.map(|b| b.1),
+            "best_epoch": best.map(|b| b.0)})
+    }
 }
 
 fn read(path: &Path) -> Result<Curve, Failure> {

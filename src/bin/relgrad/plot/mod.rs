@@ -1,6 +1,9 @@
 //! `relgrad plot`: pictures as PNG.
 
-mod density;
+pub mod args;
+pub mod chart;
+pub mod density;
+mod grid;
 mod images;
 mod latents;
 mod loss;
@@ -10,40 +13,41 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use serde_json::Value;
+
+use self::args::{Picture, Plot};
 use crate::Failure;
-use crate::args::Plot;
 use crate::model;
 
 pub fn run(args: &Plot) -> Result<(), Failure> {
     match args {
-        Plot::Loss { logs, out } => loss::draw(logs, out),
-        Plot::Density { model, data, format, seed, out } => {
-            model::open(model, density::Density { data, format, seed: *seed, out })
+        Plot::Loss { logs, picture } => loss::draw(logs, picture),
+        Plot::Density { on, seed, picture } => {
+            model::open(&on.model, density::Density { on, seed: *seed, picture })
         }
-        Plot::Images { model, data, format, width, count, seed, out } => {
-            let grid = images::Grid { width: *width, count: *count, seed: *seed, out };
+        Plot::Grid { pair, format, picture } => grid::draw(pair, format, picture),
+        Plot::Images { model, data, format, images, picture } => {
+            let grid = images::Grid { images, picture };
             match (model, data) {
                 (Some(path), _) => model::open(path, grid),
                 (None, Some(path)) => grid.of_file(path, format),
                 (None, None) => Err("--model or --data must be given".into()),
             }
         }
-        Plot::Latents { model, data, format, out } => {
-            model::open(model, latents::Latents { data, format, out })
-        }
+        Plot::Latents { on, picture } => model::open(&on.model, latents::Latents { on, picture }),
     }
 }
 
 /// The coordinates of a chart.
 type Plane =
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>;
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// The name under which the one font is known.
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(40, 40, 40);
+pub const FONT: &str = "sans-serif";
+pub const INK: RGBColor = RGBColor(40, 40, 40);
 /// Colours that are told apart by everyone (after Okabe and Ito).
-const COLOURS: [RGBColor; 6] = [
+pub const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -53,7 +57,7 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// An empty picture. The font is the program's own, so that pictures are the same everywhere.
-fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
+pub fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
     let is_png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     if !is_png {
         return Err(format!("{}: must end with .png", path.display()).into());
@@ -65,10 +69,28 @@ fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
     Ok(area)
 }
 
+/// Text by itself.
+pub fn text(size: u32) -> TextStyle<'static> {
+    (FONT, size).into_font().color(&INK)
+}
+
 /// Writes the picture to its file.
-fn finish(area: &Area, path: &Path) -> Result<(), Failure> {
-    area.present().map_err(|e| format!("{}: {e}", path.display()))?;
-    println!("saved {}", path.display());
+pub fn write(area: &Area, path: &Path) -> Result<(), Failure> {
+    Ok(area.present().map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// Writes the picture and says so; `numbers` is an object of what it shows.
+fn finish(area: &Area, picture: &Picture, mut numbers: Value) -> Result<(), Failure> {
+    write(area, &picture.out)?;
+    if picture.json {
+        let (width, height) = area.dim_in_pixel();
+        numbers["out"] = serde_json::json!(picture.out);
+        numbers["width"] = width.into();
+        numbers["height"] = height.into();
+        println!("{numbers}");
+    } else {
+        println!("saved {}", picture.out.display());
+    }
     Ok(())
 }
 

@@ -1,0 +1,99 @@
+//! The command line of `relgrad plot`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::args::Format;
+
+#[derive(Subcommand)]
+pub enum Plot {
+    /// Likelihoods over epochs, from logs of `train --log`.
+    Loss {
+        /// Logs; each becomes a curve or, with validation, two.
+        #[arg(required = true)]
+        logs: Vec<PathBuf>,
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// For two features: the data, the model's density and its samples.
+    Density {
+        #[command(flatten)]
+        on: Shown,
+        /// Seed of the samples.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// Several models of two features: the data of each above its density.
+    Grid {
+        /// A model's file and its data's, for each column; the data's name becomes its title.
+        #[arg(long, required = true, num_args = 2, value_names = ["MODEL", "DATA"])]
+        pair: Vec<PathBuf>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// Rows as grey images: of a data file, or samples of a model.
+    Images {
+        /// The model to sample.
+        #[arg(long, conflicts_with = "data", required_unless_present = "data")]
+        model: Option<PathBuf>,
+        /// The rows to show.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        images: Images,
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// Histograms of latents against the density that they should have.
+    Latents {
+        #[command(flatten)]
+        on: Shown,
+        #[command(flatten)]
+        picture: Picture,
+    },
+}
+
+/// Where a picture goes.
+#[derive(Args)]
+pub struct Picture {
+    /// The picture, .png.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Print one JSON object: the picture's size and the numbers that it shows.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A model and the data to show it on.
+#[derive(Args)]
+pub struct Shown {
+    /// The model's file.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// The data.
+    #[arg(long)]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// Which images, and how many.
+#[derive(Args)]
+pub struct Images {
+    /// Pixels of an image's row [default: the root of the features, if that is whole].
+    #[arg(long)]
+    pub width: Option<usize>,
+    /// How many images.
+    #[arg(long, default_value_t = 64)]
+    pub count: usize,
+    /// Seed of the samples.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}

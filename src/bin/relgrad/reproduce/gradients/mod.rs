@@ -1,0 +1,121 @@
+//! The gradients whose cost is compared with one another, each ready to be computed over and
+//! over. `cargo bench` uses them too.
+
+mod jacobian;
+
+use relgrad::{Activation, Batch, Config, Gradient, Layout, Model, Optimizer, Result};
+
+use jacobian::Jacobian;
+
+/// Layers of the network, and the slope of its smooth leaky ReLU.
+pub const LAYERS: usize = 2;
+const A: f64 = 0.3;
+
+/// How a gradient of the log-likelihood is had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Relative,
+    Transposed,
+    /// With an inverse of each weight.
+    Ordinary,
+    /// Through the Jacobian of each sample.
+    Jacobian,
+}
+
+impl Method {
+    pub const ALL: [Method; 4] =
+        [Method::Relative, Method::Transposed, Method::Ordinary, Method::Jacobian];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Relative => "relative",
+            Method::Transposed => "transposed",
+            Method::Ordinary => "ordinary",
+            Method::Jacobian => "jacobian",
+        }
+    }
+}
+
+/// A network, a batch, and room for the gradient.
+pub struct Ready {
+    way: Way,
+    x: Vec<f32>,
+    rows: usize,
+    out: Vec<f32>,
+}
+
+enum Way {
+    Layers(Model<f32>),
+    Jacobian(Jacobian, Vec<f32>),
+}
+
+fn config(dim: usize, rows: usize, gradient: Gradient) -> Config {
+    let activation = Activation::SmoothLeakyRelu { a: A };
+    let (optimizer, max_batch) = (Optimizer::SGD, rows);
+    Config { activation, gradient, optimizer, max_batch, ..Config::new(dim, LAYERS) }
+}
+
+/// A few steps away from the identity, where weights are dense.
+fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
+    let layout = Layout::new(&config);
+    let mut params = vec![0.0; layout.params_len()];
+    for k in 0..LAYERS {
+        params[layout.weight(k)].iter_mut().step_by(config.dim + 1).for_each(|w| *w = 1.0);
+    }
+    let mut model = Model::from_params(config, params)?;
+    // A relative gradient grows as the squared norm of a row.
+    let rate = 1.0 / config.dim as f64;
+    for _ in 0..5 {
+        model.step(x, rate)?;
+    }
+    Ok(model)
+}
+
+impl Ready {
+    pub fn new(method: Method, dim: usize, rows: usize) -> Result<Self> {
+        let x: Vec<f32> = (0..rows * dim).map(|i| 2.0 * (i as f32 * 0.618).fract() - 1.0).collect();
+        let layers = |gradient| network(config(dim, rows, gradient), &x);
+        let way = match method {
+            Method::Relative => Way::Layers(layers(Gradient::Relative)?),
+            Method::Transposed => Way::Layers(layers(Gradient::Transposed)?),
+            Method::Ordinary => Way::Layers(layers(Gradient::Ordinary)?),
+            Method::Jacobian => {
+                let model = layers(Gradient::Relative)?;
+                let (layout, params) = (model.layout(), model.params().to_vec());
+                // Before the Jacobian's own memory is taken.
+                drop(model);
+                Way::Jacobian(Jacobian::new(A as f32, layout, dim, LAYERS), params)
+            }
+        };
+        let len = match &way {
+            Way::Layers(model) => model.params().len(),
+            Way::Jacobian(_, params) => params.len(),
+        };
+        Ok(Ready { way, x, rows, out: vec![0.0; len] })
+    }
+
+    pub fn compute(&mut self) -> Result<&[f32]> {
+        match &mut self.way {
+            Way::Layers(model) => {
+                let (mut session, params) = model.session();
+                session.gradient(params, &Batch::new(&self.x, self.rows), &mut self.out)?;
+            }
+            Way::Jacobian(jacobian, params) => jacobian.gradient(params, &self.x, &mut self.out),
+        }
+        Ok(&self.out)
+    }
+}
+
+/// The largest difference between the ordinary gradient and the one through the Jacobian,
+/// relative to the largest element: both are exact, or their times mean nothing.
+pub fn disagreement() -> Result<f32> {
+    let (dim, rows) = (24, 10);
+    let mut through = Ready::new(Method::Jacobian, dim, rows)?;
+    let Way::Jacobian(_, params) = &through.way else { unreachable!("asked for") };
+    let model = Model::from_params(config(dim, rows, Gradient::Ordinary), params.clone())?;
+    let (way, x) = (Way::Layers(model), through.x.clone());
+    let mut ordinary = Ready { way, x, rows, out: through.out.clone() };
+    let (a, b) = (through.compute()?, ordinary.compute()?);
+    let largest = b.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+    Ok(a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest)
+}

@@ -1,0 +1,161 @@
+//! `relgrad reproduce`: the experiments of GFJSH20. Each writes its numbers as CSV and its picture
+//! as PNG, and says in one line, computed from those numbers, how it compares with the paper.
+
+mod ascent;
+mod densities;
+mod gradients;
+mod memory;
+mod optimizers;
+mod runs;
+mod scaling;
+mod table;
+mod timing;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+#[derive(Args)]
+pub struct Reproduce {
+    /// Which figure or table.
+    #[arg(value_enum, required_unless_present = "jacobian_memory")]
+    pub what: Option<What>,
+    /// Folder of the results, made if need be.
+    #[arg(long, default_value = "reproduction")]
+    pub out: PathBuf,
+    /// table1: the folder of the data sets, NAME_train.npy, NAME_val.npy and NAME_test.npy, as
+    /// `relgrad prepare` writes them.
+    #[arg(long, required_if_eq("what", "table1"))]
+    pub data: Option<PathBuf>,
+    /// table1: passes over each data set, instead of its own number.
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// A small version of everything, in seconds.
+    #[arg(long)]
+    pub quick: bool,
+    /// Seed of data, starts and the order of rows.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads of trainings [default: all that the machine runs at once]; what is timed runs on
+    /// one.
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
+    /// Print one JSON object a figure and nothing else.
+    #[arg(long)]
+    pub json: bool,
+    /// Measure the memory of the gradient through the Jacobian at this D, in this process.
+    #[arg(long, hide = true)]
+    jacobian_memory: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum What {
+    /// Relative against ordinary gradient: full-batch ascent from 10 starts, and time against D.
+    Fig1,
+    /// Two-dimensional densities.
+    Fig2,
+    /// Time of four gradients against D.
+    Fig3,
+    /// Memory of training against D.
+    Fig4,
+    /// Mini-batch SGD.
+    Fig5,
+    /// Adam and the natural relative gradient.
+    Fig6,
+    /// Test log-likelihoods of benchmark data sets.
+    Table1,
+    /// All of it; table1 if --data is given.
+    All,
+}
+
+/// What an experiment found.
+pub struct Finding {
+    /// What the paper reports.
+    pub paper: String,
+    /// What came out here.
+    pub here: String,
+    /// The numbers in `here`.
+    pub numbers: Value,
+}
+
+type Experiment = fn(&Reproduce) -> Result<Finding, Failure>;
+
+pub fn run(args: &Reproduce) -> Result<(), Failure> {
+    if let Some(dim) = args.jacobian_memory {
+        return memory::of_jacobian(dim);
+    }
+    std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
+    let what = args.what.unwrap_or(What::All);
+    let steps: [(What, Experiment); 7] = [
+        (What::Fig1, ascent::run),
+        (What::Fig2, densities::run),
+        (What::Fig3, scaling::run),
+        (What::Fig4, memory::run),
+        (What::Fig5, optimizers::sgd),
+        (What::Fig6, optimizers::adam),
+        (What::Table1, table::run),
+    ];
+    for (one, experiment) in steps {
+        let skipped = what == What::All && one == What::Table1 && args.data.is_none();
+        if skipped && !args.json {
+            println!("table1: skipped; needs --data");
+        }
+        if skipped || (what != one && what != What::All) {
+            continue;
+        }
+        let started = Instant::now();
+        let finding = experiment(args)?;
+        report(args, &name(one), &finding, started.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+fn name(what: What) -> String {
+    what.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
+}
+
+fn report(args: &Reproduce, name: &str, finding: &Finding, seconds: f64) {
+    let line = format!("{name}: paper: {}; here: {}", finding.paper, finding.here);
+    let [csv, png] = ["csv", "png"].map(|e| file(args, name, e));
+    if args.json {
+        let object = json!({
+            "figure": name, "line": line, "numbers": finding.numbers, "csv": csv, "png": png,
+            "seed": args.seed, "quick": args.quick, "seconds": seconds,
+        });
+        println!("{object}");
+        return;
+    }
+    println!("{line}");
+    println!("saved {} and {} in {seconds:.0} s", csv.display(), png.display());
+}
+
+/// A file of this experiment.
+fn file(args: &Reproduce, name: &str, extension: &str) -> PathBuf {
+    args.out.join(format!("{name}.{extension}"))
+}
+
+/// Says what is being done, to whoever waits.
+fn say(args: &Reproduce, text: &str) {
+    if !args.json {
+        eprintln!("{text}");
+    }
+}
+
+fn write_csv<R: Serialize>(path: &Path, rows: &[R]) -> Result<(), Failure> {
+    let failed = |e: csv::Error| format!("{}: {e}", path.display());
+    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    rows.iter().try_for_each(|row| writer.serialize(row)).map_err(failed)?;
+    Ok(writer.flush().map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// The threads of trainings.
+fn threads(args: &Reproduce) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    args.threads.map_or_else(all, NonZeroUsize::get)
+}

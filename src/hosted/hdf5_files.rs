@@ -1,0 +1,134 @@
+//! Tables in HDF5 files.
+
+use std::format;
+use std::path::{Path, PathBuf};
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
+
+use hdf5_pure::{Dataset, File, Group};
+
+use super::binary_files::number;
+use super::data_files::no_array;
+use super::error::{FileError, FileResult};
+use super::rows::Rows;
+use crate::Real;
+
+/// A dataset that stays in its file; rows are read as they are asked for.
+pub(super) struct HdfRows {
+    /// The file, and the dataset in it.
+    path: PathBuf,
+    dataset: Dataset,
+    rows: usize,
+    dim: usize,
+}
+
+/// Numbers of rows that are read at once.
+const AT_ONCE: usize = 1 << 18;
+/// Bytes that a compressed byte can stand for: a little more than deflate's 1,032.
+const DENSEST: u64 = 1100;
+/// Groups that are searched.
+const MOST_GROUPS: usize = 1000;
+
+impl HdfRows {
+    /// The dataset `array` of `path`, or its only one.
+    pub fn open(path: &Path, array: Option<&str>) -> FileResult<Self> {
+        let fault = |e: hdf5_pure::Error| FileError::format(path, "HDF5", e);
+        let file = File::open_streaming(path).map_err(fault)?;
+        let names = list(file.root()).map_err(fault)?;
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let name = match (array.map(|name| name.trim_matches('/')), &all[..]) {
+            (None, &[only]) => only,
+            (Some(name), all) if all.contains(&name) => name,
+            (asked, all) => return Err(no_array(path, asked, all)),
+        };
+        let dataset = file.dataset(name).map_err(fault)?;
+        let place = path.join(name);
+        let fault = |e: hdf5_pure::Error| FileError::format(&place, "HDF5", e);
+        let shape = dataset.shape().map_err(fault)?;
+        let element = dataset.element_size().map_err(fault)?;
+        let length = std::fs::metadata(path).map_err(|e| FileError::io(path, e))?.len();
+        let held =
+            if dataset.filters().is_empty() { length } else { length.saturating_mul(DENSEST) };
+        let product = |axes: &[u64]| axes.iter().try_fold(1u64, |n, axis| n.checked_mul(*axis));
+        let bytes = product(&shape).and_then(|n| n.checked_mul(element));
+        let is_held = bytes.is_some_and(|n| (1..=held).contains(&n));
+        match (&shape[..], product(shape.get(1..).unwrap_or_default())) {
+            (&[rows, _, ..], Some(dim)) if is_held => {
+                let (rows, dim) = (rows as usize, dim as usize);
+                Ok(HdfRows { path: place, dataset, rows, dim })
+            }
+            _ => {
+                let allowed = "must be (rows, dim), every axis at least 1, and no more than the \
+                               file can hold";
+                Err(FileError::field(&place, "shape", format!("{shape:?}"), allowed))
+            }
+        }
+    }
+
+    /// Whether a row can be read alone, without others that are compressed with it.
+    pub fn has_rows(&self) -> bool {
+        self.dataset.filters().is_empty()
+    }
+
+    fn read<T: Real>(&self, start: usize, out: &mut [T]) -> FileResult<()> {
+        let rows = (out.len() / self.dim) as u64;
+        let values = self.dataset.read_f64_rows(start as u64, rows);
+        let values = values.map_err(|e| FileError::format(&self.path, "HDF5", e))?;
+        if values.len() != out.len() {
+            let found = format!("{} from row {} on", values.len(), start + 1);
+            let allowed = format!("must be {}", out.len());
+            return Err(FileError::field(&self.path, "numbers", found, allowed));
+        }
+        for (i, (out, value)) in out.iter_mut().zip(values).enumerate() {
+            *out = number(value).map_err(|problem| FileError::Cell {
+                path: self.path.clone(),
+                row: (start + i / self.dim) as u64 + 1,
+                column: i % self.dim + 1,
+                value: value.to_string(),
+                problem,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of the datasets in a file, with those of the groups around them.
+fn list(root: Group) -> Result<Vec<String>, hdf5_pure::Error> {
+    let mut names = Vec::new();
+    let (mut groups, mut seen) = (vec![(root, String::new())], 1);
+    while let Some((group, prefix)) = groups.pop() {
+        names.extend(group.datasets()?.iter().map(|name| format!("{prefix}{name}")));
+        for name in group.groups()? {
+            // Groups may contain each other.
+            if seen < MOST_GROUPS {
+                groups.push((group.group(&name)?, format!("{prefix}{name}/")));
+                seen += 1;
+            }
+        }
+    }
+    Ok(names)
+}
+
+impl<T: Real> Rows<T> for HdfRows {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn fetch(&self, _: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        let at_once = (AT_ONCE / self.dim).max(1);
+        let mut done = 0;
+        for run in rows.chunk_by(|a, b| a + 1 == *b) {
+            for run in run.chunks(at_once) {
+                let len = run.len() * self.dim;
+                self.read(run[0], &mut out[done..done + len])?;
+                done += len;
+            }
+        }
+        Ok(())
+    }
+}
