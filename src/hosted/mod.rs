@@ -7,6 +7,7 @@ mod checkpoint;
 mod conditioning;
 mod data;
 mod data_files;
+mod deepen;
 mod error;
 mod gaussian;
 #[cfg(feature = "hdf5")]

@@ -64,7 +64,7 @@ pub struct ModelFile {
 }
 
 /// What errors call bytes that come from no file.
-const IN_MEMORY: &str = "model";
+pub(super) const IN_MEMORY: &str = "model";
 
 impl ModelFile {
     /// Reads a model.
@@ -162,7 +162,7 @@ impl ModelFile {
     }
 
     /// What a file must fulfil beyond its form, whether read or to be written.
-    fn check(&self, path: &Path) -> FileResult<()> {
+    pub(super) fn check(&self, path: &Path) -> FileResult<()> {
         let config = Config { activation: self.activation, ..Config::new(self.dim, self.layers) };
         config.check().map_err(|e| {
             let value = match e.value {

@@ -17,7 +17,7 @@ fn exit_codes_are_those_that_help_names() {
         assert!(named.iter().all(|n| text.contains(n)), "{text}");
     }
     // Each with all that it must be told, and files that are not there.
-    let complete: [&[&str]; 10] = [
+    let complete: [&[&str]; 11] = [
         &["train", "--data", "no.npy", "--out", "no"],
         &["eval", "--model", "no", "--data", "no.npy"],
         &["encode", "--model", "no", "--data", "no.npy", "--out", "no.npy"],
@@ -26,6 +26,7 @@ fn exit_codes_are_those_that_help_names() {
         &["score", "--model", "no", "--data", "no.npy", "--calibrate", "no.npy"],
         &["inspect", "--model", "no"],
         &["export", "--model", "no", "--out", "no.h"],
+        &["deepen", "--model", "no", "--out", "n"],
         &["toy", "rings", "--out", "no/no.npy"],
         &["plot", "density", "--model", "no", "--data", "no.npy", "--out", "no.png"],
     ];
@@ -45,7 +46,7 @@ fn every_command_speaks_json() {
     let t = Trained::new();
     let (m, data, npy, h) = (t.path("m"), t.path("new.npy"), t.path("o.npy"), t.path("o.h"));
     let (cal, png) = (t.path("cal.npy"), t.path("o.png"));
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 12] = [
         &["train", "--data", &data, "--epochs", "1", "--out", &t.path("n")],
         &["eval", "--model", &m, "--data", &data],
         &["encode", "--model", &m, "--data", &data, "--out", &npy],
@@ -54,6 +55,7 @@ fn every_command_speaks_json() {
         &["score", "--model", &m, "--data", &data, "--calibrate", &cal],
         &["inspect", "--model", &m],
         &["export", "--model", &m, "--out", &h],
+        &["deepen", "--model", &m, "--out", &t.path("deeper")],
         &["toy", "rings", "--out", &npy],
         &["plot", "latents", "--model", &m, "--data", &data, "--out", &png],
         &["bench", "--dim", "4", "--budget", "0.01"],

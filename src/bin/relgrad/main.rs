@@ -11,6 +11,7 @@ mod args;
 mod bench;
 mod convert;
 mod data;
+mod deepen;
 mod eval;
 mod export;
 mod inspect;
@@ -74,6 +75,7 @@ fn run() -> Result<Outcome, Failure> {
         args::Command::Sample(args) => convert::sample(&args)?,
         args::Command::Score(args) => score::run(&args)?,
         args::Command::Inspect(args) => inspect::run(&args)?,
+        args::Command::Deepen(args) => deepen::run(&args)?,
         args::Command::Export(args) => export::run(&args)?,
         args::Command::Plot(args) => plot::run(&args)?,
         args::Command::Prepare(args) => prepare::run(&args)?,
