@@ -225,10 +225,16 @@ fn stream(
     Ok(table.has_rows().then(|| FileRows::new(&place, file, table, start)))
 }
 
-/// None or another than those in the file was asked for.
-pub(super) fn no_array(path: &Path, asked: Option<&str>, all: &[&str]) -> FileError {
-    let allowed = format!("must be one of {}", all.join(", "));
-    FileError::field(path, "array", asked.unwrap_or("not given"), allowed)
+/// The array that was asked for, or the only one.
+pub(super) fn choose<'a>(path: &Path, asked: Option<&str>, all: &[&'a str]) -> FileResult<&'a str> {
+    let chosen = match (asked, all) {
+        (None, &[only]) => Some(only),
+        (asked, all) => all.iter().copied().find(|name| Some(*name) == asked),
+    };
+    chosen.ok_or_else(|| {
+        let allowed = format!("must be one of {}", all.join(", "));
+        FileError::field(path, "array", asked.unwrap_or("not given"), allowed)
+    })
 }
 
 /// A file in an archive.
@@ -247,14 +253,7 @@ fn entry(path: &Path, bytes: impl Read + Seek, format: &Format) -> FileResult<(S
     let mut archive = archive(path, bytes)?;
     let names: Vec<String> = archive.file_names().flatten().map(String::from).collect();
     let arrays: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".npy")).collect();
-    let chosen = match (&format.array, &arrays[..]) {
-        (None, &[only]) => only,
-        (Some(name), all) if all.contains(&name.as_str()) => name,
-        (asked, all) => {
-            return Err(no_array(path, asked.as_deref(), all));
-        }
-    };
-    let name = format!("{chosen}.npy");
+    let name = format!("{}.npy", choose(path, format.array.as_deref(), &arrays)?);
     let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
     let index = archive.index_for_name(&name).unwrap_or_default();
     let file = archive.by_index(index).map_err(fault)?;

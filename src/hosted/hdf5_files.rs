@@ -9,7 +9,7 @@ use std::vec::Vec;
 use hdf5_pure::{Dataset, File, Group};
 
 use super::binary_files::number;
-use super::data_files::no_array;
+use super::data_files::choose;
 use super::error::{FileError, FileResult};
 use super::rows::Rows;
 use crate::Real;
@@ -37,11 +37,7 @@ impl HdfRows {
         let file = File::open_streaming(path).map_err(fault)?;
         let names = list(file.root()).map_err(fault)?;
         let all: Vec<&str> = names.iter().map(String::as_str).collect();
-        let name = match (array.map(|name| name.trim_matches('/')), &all[..]) {
-            (None, &[only]) => only,
-            (Some(name), all) if all.contains(&name) => name,
-            (asked, all) => return Err(no_array(path, asked, all)),
-        };
+        let name = choose(path, array.map(|name| name.trim_matches('/')), &all)?;
         let dataset = file.dataset(name).map_err(fault)?;
         let place = path.join(name);
         let fault = |e: hdf5_pure::Error| FileError::format(&place, "HDF5", e);

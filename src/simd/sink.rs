@@ -235,6 +235,10 @@ impl<T: Real> Rule<T> for Momentum<'_, T> {
         (self.m.rows, self.m.cols) == shape
     }
     #[inline(always)]
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
+        S::prefetch(self.m.at(r, c + T::LANES - 1));
+    }
+    #[inline(always)]
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
         // SAFETY: by contract.
         unsafe {

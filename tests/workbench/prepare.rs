@@ -45,7 +45,7 @@ impl Case {
         args.extend(["--any-size", "--json"]);
         let about = json(&args);
         let parts = ["train", "validation", "test"].map(|part| {
-            let data = Data::read(out.join(format!("{part}.npy"))).unwrap();
+            let data = Data::read(out.join(format!("{set}_{part}.npy"))).unwrap();
             assert_eq!(about["rows"][part], data.rows(), "{about}");
             assert_eq!(about["dim"], data.dim(), "{about}");
             data
@@ -276,11 +276,11 @@ fn mnist_is_prepared_and_learned() {
     let end = json(&[
         "train",
         "--data",
-        &out("train.npy"),
+        &out("mnist_train.npy"),
         "--val",
-        &out("validation.npy"),
+        &out("mnist_validation.npy"),
         "--test",
-        &out("test.npy"),
+        &out("mnist_test.npy"),
         "--epochs",
         "20",
         "--batch",
@@ -339,7 +339,7 @@ fn bsds300_and_hdf5_arrays() {
     }
     // An array of the file, whole or left in it, and the file that was made of it: one model.
     let array = |name: &str| format!("{TABLES}:{name}");
-    let made = case.path("out/train.npy").to_str().unwrap().to_owned();
+    let made = case.path("out/bsds300_train.npy").to_str().unwrap().to_owned();
     let (train, validation) = (array("train"), array("validation"));
     let mut models = Vec::new();
     for data in [&[&train[..]][..], &[&train, "--stream"], &[TABLES, "--array", "train"], &[&made]]

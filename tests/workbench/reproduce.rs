@@ -238,7 +238,7 @@ fn figure_4_says_what_its_processes_took() {
 
 /// Rows of `dim` features made of two-dimensional points.
 fn write_set(folder: &Path, name: &str, dim: usize) {
-    for (part, seed, rows) in [("train", 1, 600), ("val", 2, 200), ("test", 3, 200)] {
+    for (part, seed, rows) in [("train", 1, 600), ("validation", 2, 200), ("test", 3, 200)] {
         let data = Toy::Rings.sample::<f32>(rows * dim / 2, seed).unwrap();
         write_npy(folder.join(format!("{name}_{part}.npy")), dim, data.values()).unwrap();
     }
@@ -300,8 +300,8 @@ fn what_cannot_be_reproduced_is_refused() {
     let text = refusal(&table);
     assert!(text.contains("gas_train.npy") && text.contains("must be 8"), "{text}");
     write_set(data.path(), "gas", 8);
-    std::fs::remove_file(data.path().join("gas_val.npy")).unwrap();
-    assert!(refusal(&table).contains("gas_val.npy"));
+    std::fs::remove_file(data.path().join("gas_validation.npy")).unwrap();
+    assert!(refusal(&table).contains("gas_validation.npy"));
     assert!(refusal(&["reproduce", "table1", "--out", out]).contains("--data"));
     assert!(refusal(&["reproduce", "fig9"]).contains("fig9"));
     // A file where the folder must be.

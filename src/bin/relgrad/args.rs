@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use relgrad::hosted::Preprocess;
-/// The two-dimensional sets.
 use relgrad::{Activation, Base, Bias, Gradient, Level, Start};
 
 use crate::export::Export;
@@ -198,7 +197,7 @@ pub struct Format {
 
 /// A model and data for it.
 #[derive(Args)]
-pub struct On {
+pub struct Pair {
     /// The model's file.
     #[arg(long)]
     pub model: PathBuf,
@@ -207,6 +206,13 @@ pub struct On {
     pub data: PathBuf,
     #[command(flatten)]
     pub format: Format,
+}
+
+/// What a command works on.
+#[derive(Args)]
+pub struct On {
+    #[command(flatten)]
+    pub pair: Pair,
     /// Seed of dequantisation, for models that have it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -328,6 +334,11 @@ pub struct Inspect {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A value as it is named on the command line.
+pub fn name_of(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
 }
 
 const ACTIVATION: Activation = Activation::SmoothLeakyRelu { a: 0.3 };

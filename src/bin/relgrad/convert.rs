@@ -11,11 +11,11 @@ use crate::data::{all, write};
 use crate::model::{self, Opened};
 
 pub fn encode(args: &Convert) -> Result<(), Failure> {
-    model::open(&args.on.model, Conversion { args, decode: false })
+    model::open(&args.on.pair.model, Conversion { args, decode: false })
 }
 
 pub fn decode(args: &Convert) -> Result<(), Failure> {
-    model::open(&args.on.model, Conversion { args, decode: true })
+    model::open(&args.on.pair.model, Conversion { args, decode: true })
 }
 
 pub fn sample(args: &Sample) -> Result<(), Failure> {
@@ -53,7 +53,7 @@ impl model::Use for Conversion<'_> {
         let preprocess = if args.prepared { Preprocess::None } else { opened.preprocess };
         // Latents are taken as they are.
         opened.preprocess = if self.decode { Preprocess::None } else { preprocess };
-        let rows = all(&opened.rows(&on.data, &on.format, on.seed)?)?;
+        let rows = all(&opened.rows(&on.pair.data, &on.pair.format, on.seed)?)?;
         let converted = if self.decode {
             let (mut x, _) = opened.model.inverse(rows.values())?;
             preprocess.undo(&mut x);

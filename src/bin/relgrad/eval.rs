@@ -9,7 +9,7 @@ use crate::data::{mean_and_error, write};
 use crate::model::{self, Opened};
 
 pub fn run(args: &Eval) -> Result<(), Failure> {
-    model::open(&args.on.model, args)
+    model::open(&args.on.pair.model, args)
 }
 
 /// Rows evaluated at a time.
@@ -23,7 +23,7 @@ impl model::Use for &Eval {
     ) -> Result<(), Failure> {
         let on = &self.on;
         let preprocess = opened.preprocess;
-        let data = opened.rows(&on.data, &on.format, on.seed)?;
+        let data = opened.rows(&on.pair.data, &on.pair.format, on.seed)?;
         let (mut log_p, mut slope) = (Vec::new(), 0.0);
         for_each_chunk(&data, CHUNK, |x| {
             log_p.extend(opened.model.log_likelihood(x)?);

@@ -10,7 +10,7 @@ use crate::args::Score;
 use crate::model::{self, Opened};
 
 pub fn run(args: &Score) -> Result<(), Failure> {
-    model::open(&args.on.model, args)
+    model::open(&args.on.pair.model, args)
 }
 
 const COLUMNS: [&str; 4] = ["row", "log_likelihood", "p_value", "anomaly"];
@@ -19,11 +19,11 @@ impl model::Use for &Score {
     fn with<T: Scalar + 'static>(self, _: ModelFile, mut opened: Opened<T>) -> Result<(), Failure> {
         let on = &self.on;
         let mut scores = |path: &Path| {
-            let data = opened.rows(path, &on.format, on.seed)?;
+            let data = opened.rows(path, &on.pair.format, on.seed)?;
             Ok::<_, Failure>(opened.model.log_likelihood_of(&data)?)
         };
         let threshold = Threshold::calibrate(scores(&self.calibrate)?, self.false_alarm)?;
-        let log_p = scores(&on.data)?;
+        let log_p = scores(&on.pair.data)?;
         let is_anomaly = |v: f64| v < threshold.value();
         let anomalies = log_p.iter().filter(|v| is_anomaly(**v)).count();
         if let Some(path) = &self.out {

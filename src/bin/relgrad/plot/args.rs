@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::args::Format;
+use crate::args::{Format, Pair};
 
 #[derive(Subcommand)]
 pub enum Plot {
@@ -19,7 +19,7 @@ pub enum Plot {
     /// For two features: the data, the model's density and its samples.
     Density {
         #[command(flatten)]
-        on: Shown,
+        on: Pair,
         /// Seed of the samples.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -54,7 +54,7 @@ pub enum Plot {
     /// Histograms of latents against the density that they should have.
     Latents {
         #[command(flatten)]
-        on: Shown,
+        on: Pair,
         #[command(flatten)]
         picture: Picture,
     },
@@ -69,19 +69,6 @@ pub struct Picture {
     /// Print one JSON object: the picture's size and the numbers that it shows.
     #[arg(long)]
     pub json: bool,
-}
-
-/// A model and the data to show it on.
-#[derive(Args)]
-pub struct Shown {
-    /// The model's file.
-    #[arg(long)]
-    pub model: PathBuf,
-    /// The data.
-    #[arg(long)]
-    pub data: PathBuf,
-    #[command(flatten)]
-    pub format: Format,
 }
 
 /// Which images, and how many.

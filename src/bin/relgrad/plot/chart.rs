@@ -1,6 +1,7 @@
 //! Lines over two axes, either of which may be logarithmic.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
@@ -15,19 +16,35 @@ pub struct Scale {
     range: Range<f64>,
     /// The logarithm's base and its ticks; `None` on a linear axis.
     powers: Option<f64>,
-    format: fn(f64) -> String,
+    format: Rc<dyn Fn(f64) -> String>,
 }
 
 impl Scale {
     /// Holds all finite values.
-    pub fn linear(values: impl Iterator<Item = f64>, format: fn(f64) -> String) -> Self {
-        Scale { range: range_of(values), powers: None, format }
+    pub fn linear(
+        values: impl Iterator<Item = f64>,
+        format: impl Fn(f64) -> String + 'static,
+    ) -> Self {
+        Scale { range: range_of(values), powers: None, format: Rc::new(format) }
+    }
+
+    /// [`linear`](Self::linear), with as many digits as the axis needs.
+    pub fn precise(values: impl Iterator<Item = f64>) -> Self {
+        let range = range_of(values);
+        let digits = 2.0 - (range.end - range.start).log10().floor();
+        let digits = digits.clamp(0.0, 6.0) as usize;
+        Scale { range, powers: None, format: Rc::new(move |v| format!("{v:.digits$}")) }
     }
 
     /// Holds all positive values; ticks at powers of `base`.
-    pub fn log(base: f64, values: impl Iterator<Item = f64>, format: fn(f64) -> String) -> Self {
+    pub fn log(
+        base: f64,
+        values: impl Iterator<Item = f64>,
+        format: impl Fn(f64) -> String + 'static,
+    ) -> Self {
         let logs = range_of(values.filter(|v| *v > 0.0).map(f64::ln));
-        Scale { range: logs.start.exp()..logs.end.exp(), powers: Some(base), format }
+        let range = logs.start.exp()..logs.end.exp();
+        Scale { range, powers: Some(base), format: Rc::new(format) }
     }
 }
 
@@ -67,7 +84,7 @@ impl ValueFormatter<f64> for Scale {
 /// One entry of the legend: a line, or several that mean the same.
 pub struct Series {
     pub name: String,
-    pub colour: RGBColor,
+    pub colour: RGBAColor,
     pub lines: Vec<Vec<(f64, f64)>>,
     /// Whether points are marked.
     pub marked: bool,

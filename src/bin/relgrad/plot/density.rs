@@ -5,13 +5,14 @@ use relgrad::hosted::{ModelFile, in_memory};
 use relgrad::{Model, Scalar};
 use serde_json::json;
 
-use super::args::{Picture, Shown};
+use super::args::Picture;
 use super::{Area, COLOURS, FONT, INK, finish, picture};
 use crate::Failure;
+use crate::args::Pair;
 use crate::model::{Opened, Use};
 
 pub struct Density<'a> {
-    pub on: &'a Shown,
+    pub on: &'a Pair,
     pub seed: u64,
     pub picture: &'a Picture,
 }

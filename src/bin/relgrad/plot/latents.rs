@@ -5,13 +5,14 @@ use relgrad::hosted::{ModelFile, in_memory};
 use relgrad::{Base, Scalar};
 use serde_json::json;
 
-use super::args::{Picture, Shown};
+use super::args::Picture;
 use super::{COLOURS, FONT, INK, finish, picture};
 use crate::Failure;
+use crate::args::Pair;
 use crate::model::{Opened, Use};
 
 pub struct Latents<'a> {
-    pub on: &'a Shown,
+    pub on: &'a Pair,
     pub picture: &'a Picture,
 }
 

@@ -6,7 +6,8 @@ use plotters::prelude::*;
 use serde_json::{Value, json};
 
 use super::args::Picture;
-use super::{COLOURS, FONT, INK, finish, picture, range_of};
+use super::chart::{Chart, Scale, Series};
+use super::{COLOURS, finish, picture};
 use crate::Failure;
 
 /// The epochs of one log.
@@ -18,56 +19,32 @@ struct Curve {
 
 pub fn draw(logs: &[PathBuf], target: &Picture) -> Result<(), Failure> {
     let curves: Vec<Curve> = logs.iter().map(|l| read(l)).collect::<Result<_, _>>()?;
-    let points = || curves.iter().flat_map(|c| c.train.iter().chain(&c.validation));
-    let last = points().fold(1.0, |max: f64, p| max.max(p.0));
+    let last = curves.iter().flat_map(|c| &c.train).fold(1.0, |max: f64, p| max.max(p.0));
     // The first epochs of a run are far below the rest and would flatten it.
-    let settled = points().filter(|p| last < 8.0 || p.0 > 1.0).map(|p| p.1);
-    let range = range_of(settled);
-    let height = range.end - range.start;
-    let area = picture(&target.out, (900, 560))?;
-    let mut chart = ChartBuilder::on(&area)
-        .margin(18)
-        .x_label_area_size(46)
-        .y_label_area_size(84)
-        .build_cartesian_2d(0.0..last * 1.01, range)?;
-    chart
-        .configure_mesh()
-        .x_desc("epoch")
-        .y_desc("log-likelihood, nats")
-        .x_label_formatter(&|epoch| format!("{epoch:.0}"))
-        .y_label_formatter(&|nats| {
-            // As many digits as the axis needs.
-            let digits = (2.0 - height.log10().floor()).clamp(0.0, 6.0);
-            format!("{nats:.0$}", digits as usize)
-        })
-        .label_style((FONT, 17, &INK))
-        .axis_desc_style((FONT, 19, &INK))
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(INK.mix(0.12))
-        .draw()?;
+    let settled = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
+        points.iter().filter(|p| last < 8.0 || p.0 > 1.0).copied().collect()
+    };
+    let mut series = Vec::new();
     for (i, curve) in curves.iter().enumerate() {
         let colour = COLOURS[i % COLOURS.len()];
-        let mut line = |points: &[(f64, f64)], style: ShapeStyle, name: String| {
-            let series = LineSeries::new(points.iter().copied(), style);
-            let drawn = chart.draw_series(series)?;
-            drawn.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style));
-            Ok::<_, Failure>(())
+        let mut add = |points: &[(f64, f64)], part: &str, colour: RGBAColor| {
+            let (name, lines) = (format!("{} {part}", curve.name), vec![settled(points)]);
+            series.push(Series { name, colour, lines, marked: false });
         };
-        line(&curve.train, colour.mix(0.45).stroke_width(2), format!("{} train", curve.name))?;
+        add(&curve.train, "train", colour.mix(0.45));
         if !curve.validation.is_empty() {
-            let name = format!("{} validation", curve.name);
-            line(&curve.validation, colour.stroke_width(3), name)?;
+            add(&curve.validation, "validation", colour.mix(1.0));
         }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .margin(14)
-        .legend_area_size(32)
-        .label_font((FONT, 17, &INK))
-        .background_style(WHITE.mix(0.85))
-        .border_style(INK.mix(0.3))
-        .draw()?;
+    let points = || series.iter().flat_map(|s| s.lines.iter().flatten());
+    let area = picture(&target.out, (900, 560))?;
+    let chart = Chart {
+        title: "Likelihood over epochs",
+        x: ("epoch", Scale::linear(points().map(|p| p.0), |epoch| format!("{epoch:.0}"))),
+        y: ("log-likelihood, nats", Scale::precise(points().map(|p| p.1))),
+        legend: SeriesLabelPosition::LowerRight,
+    };
+    chart.draw(&area, &series)?;
     let numbers: Vec<_> = curves.iter().map(Curve::numbers).collect();
     finish(&area, target, json!({"curves": numbers}))
 }

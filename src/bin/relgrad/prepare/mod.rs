@@ -13,6 +13,7 @@ use relgrad::hosted::{FileResult, write_npy_rows};
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::args::name_of;
 
 #[derive(Args)]
 pub struct Prepare {
@@ -22,7 +23,7 @@ pub struct Prepare {
     /// Folder of the set's public files.
     #[arg(long, default_value = ".")]
     pub raw: PathBuf,
-    /// Folder for train.npy, validation.npy and test.npy.
+    /// Folder for SET_train.npy, SET_validation.npy and SET_test.npy.
     #[arg(long)]
     pub out: PathBuf,
     /// Seed of the order, the choice and the noise of sets that have them; 42 is the published one.
@@ -36,7 +37,7 @@ pub struct Prepare {
     pub json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum Set {
     /// Electric power used by a household.
     Power,
@@ -112,8 +113,14 @@ impl Set {
         }
     }
 
-    fn name(self) -> String {
-        self.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
+    /// Features of the published set.
+    pub fn dim(self) -> usize {
+        self.facts().dim
+    }
+
+    /// Where a part of the set stands in `folder`.
+    pub fn file(self, folder: &Path, part: &str) -> PathBuf {
+        folder.join(format!("{}_{part}.npy", name_of(&self)))
     }
 }
 
@@ -137,10 +144,10 @@ trait Parts {
     }
 }
 
-const PARTS: [&str; 3] = ["train", "validation", "test"];
+pub const PARTS: [&str; 3] = ["train", "validation", "test"];
 
 pub fn run(args: &Prepare) -> Result<(), Failure> {
-    let (facts, name) = (args.set.facts(), args.set.name());
+    let (facts, name) = (args.set.facts(), name_of(&args.set));
     let about = |e: &dyn std::fmt::Display| format!("{e}; {name}: from {}", facts.source);
     let files = files(&args.raw, &facts).map_err(|e| about(&e))?;
     let mut set = sets::open(args.set, &files, args.seed).map_err(|e| about(&e))?;
@@ -163,9 +170,9 @@ pub fn run(args: &Prepare) -> Result<(), Failure> {
         }
     }
     std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    for (part, name) in PARTS.iter().enumerate() {
-        let path = args.out.join(format!("{name}.npy"));
-        write_npy_rows(path, [rows[part], dim], |to| set.write(part, to))?;
+    let outs = PARTS.map(|part| args.set.file(&args.out, part));
+    for (part, out) in outs.iter().enumerate() {
+        write_npy_rows(out, [rows[part], dim], |to| set.write(part, to))?;
     }
     if args.json {
         let mut object = json!({"set": name, "dim": dim, "out": args.out, "seed": args.seed});
@@ -176,9 +183,8 @@ pub fn run(args: &Prepare) -> Result<(), Failure> {
         println!("{object}");
         return Ok(());
     }
-    for (part, name) in PARTS.iter().enumerate() {
-        let path = args.out.join(format!("{name}.npy"));
-        println!("{:>9} rows of {dim} in {}", rows[part], path.display());
+    for (rows, out) in rows.iter().zip(&outs) {
+        println!("{rows:>9} rows of {dim} in {}", out.display());
     }
     Ok(())
 }

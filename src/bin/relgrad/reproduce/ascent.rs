@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::gradients::Method;
 use super::runs::{Climb, Course, Curves, Problem, best_rate, lead};
-use super::timing::{self, Cost, Effort, median};
+use super::timing::{self, Cost, median};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
@@ -41,14 +41,7 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     let relative = best_rate(&problem, climb("relative", Gradient::Relative), &course)?;
     let ordinary = best_rate(&problem, climb("ordinary", Gradient::Ordinary), &course)?;
     say(args, "fig1: time of one gradient");
-    let dims: &[usize] = match quick {
-        true => &[16, 32, 64],
-        false => &[16, 32, 64, 128, 256, 512, 1024],
-    };
-    let effort = match quick {
-        true => Effort { turn: 0.002, rounds: 2 },
-        false => Effort { turn: 0.05, rounds: 7 },
-    };
+    let (dims, effort) = timing::plan(args.quick);
     let able = [(METHODS[0], 1024), (METHODS[1], 1024), (METHODS[2], 512)];
     let costs = timing::costs(&able, dims, 1, effort)?;
 
@@ -122,19 +115,15 @@ fn draw(
     let last = series.iter().flat_map(|s| s.lines.iter().flatten()).fold(0.0f64, |m, p| m.max(p.0));
     series.push(Series {
         name: "the network that made the data".into(),
-        colour: COLOURS[5],
+        colour: COLOURS[5].mix(1.0),
         lines: vec![vec![(0.0, problem.true_train), (last, problem.true_train)]],
         marked: false,
     });
-    let heights = curves.iter().flat_map(|c| c.runs.iter().flatten()).map(|p| p.log_likelihood);
-    let heights = heights.filter(|v| *v >= least);
+    let heights = series.iter().flat_map(|s| s.lines.iter().flatten()).map(|p| p.1);
     let chart = Chart {
         title: "Full-batch ascent, each line one start",
         x: ("time, s", Scale::linear([0.0, last].into_iter(), |s| format!("{s:.2}"))),
-        y: (
-            "mean log-likelihood, nats",
-            Scale::linear(heights.chain([problem.true_train]), |v| format!("{v:.0}")),
-        ),
+        y: ("mean log-likelihood, nats", Scale::linear(heights, |v| format!("{v:.0}"))),
         legend: SeriesLabelPosition::LowerRight,
     };
     chart.draw(&panels[0], &series)?;

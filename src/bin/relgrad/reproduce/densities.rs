@@ -1,17 +1,16 @@
 //! Figure 2: two-dimensional densities, by the paper's recipe and by this crate's.
 
-use core::ops::ControlFlow;
-
 use clap::ValueEnum;
 use plotters::style::FontTransform;
-use relgrad::hosted::{Data, GaussianBaseline, Plan, Toy, Training};
+use relgrad::hosted::{GaussianBaseline, Toy};
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Schedule, Start, Trainer};
 use serde::Serialize;
 use serde_json::json;
 
-use super::runs::on_threads;
+use super::runs::{Fitted, fit, on_threads};
 use super::{Finding, Reproduce, file, say, threads, write_csv};
 use crate::Failure;
+use crate::args::name_of;
 use crate::data::mean_and_error;
 use crate::plot::density::{Frame, heat, points, scatter, window};
 use crate::plot::{picture, text, write};
@@ -91,16 +90,9 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     Ok(finding)
 }
 
-fn title(name: Toy) -> String {
-    name.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
-}
-
-fn data(name: Toy, rows: usize, seed: u64) -> relgrad::Result<Data<f32>> {
-    name.sample(rows, seed)
-}
-
 fn train(name: Toy, recipe: Recipe, size: &Size, seed: u64) -> Result<(Row, Model<f32>), Failure> {
-    let (data, test) = (data(name, size.rows, seed)?, data(name, 10_000, seed ^ (1 << 32))?);
+    let data = name.sample::<f32>(size.rows, seed)?;
+    let test = name.sample::<f32>(10_000, seed ^ (1 << 32))?;
     let gaussian = GaussianBaseline::fit(&data, 0.0)?.mean_log_likelihood(&test);
     let (data, validation) = data.split_fraction(0.1)?;
     let bias = if recipe == Recipe::Paper { Bias::Projected } else { Bias::Separate };
@@ -119,13 +111,11 @@ fn train(name: Toy, recipe: Recipe, size: &Size, seed: u64) -> Result<(Row, Mode
         ),
     };
     let trainer = Trainer::new(model, schedule, seed)?;
-    let mut training = Training::new(trainer, Plan::new(size.epochs))?;
-    training.run(&data, Some(&validation), &mut |_| ControlFlow::Continue(()))?;
-    let (best_epoch, best) = training.best().unwrap_or((0, f64::NAN));
-    let mut model = training.into_best()?;
+    let Fitted { mut model, best_epoch, validation: best } =
+        fit(trainer, size.epochs, &data, &validation)?;
     let (test_mean, test_standard_error) = mean_and_error(&model.log_likelihood(test.values())?);
     let row = Row {
-        set: title(name),
+        set: name_of(&name),
         recipe: recipe.name(),
         layers: size.layers,
         steps: total,
@@ -180,11 +170,11 @@ fn draw(args: &Reproduce, names: &[Toy], trained: &mut [(Row, Model<f32>)]) -> R
     let style = text(18);
     let turned = style.transform(FontTransform::Rotate270);
     for (i, name) in names.iter().enumerate() {
-        let title = title(*name);
+        let title = name_of(name);
         let (width, _) = area.estimate_text_size(&title, &style)?;
         let x = SIDE + i as u32 * PANEL + PANEL.saturating_sub(width) / 2;
         head.draw_text(&title, &style, (x as i32, 6))?;
-        let samples = points(data(*name, POINTS, args.seed)?.values());
+        let samples = points(name.sample::<f32>(POINTS, args.seed)?.values());
         let frame = Frame { title: "", ticks: false, window: window(&samples) };
         scatter(&panels[i], &frame, &samples)?;
         for (row, (_, model)) in trained[2 * i..2 * i + 2].iter_mut().enumerate() {

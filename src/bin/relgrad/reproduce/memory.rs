@@ -156,14 +156,14 @@ fn draw(args: &Reproduce, rows: &[Row]) -> Result<(), Failure> {
         .enumerate()
         .map(|(i, way)| Series {
             name: way.name.into(),
-            colour: COLOURS[i],
+            colour: COLOURS[i].mix(1.0),
             lines: vec![of(rows, way.name).iter().map(|r| (r.dim as f64, r.peak_mib)).collect()],
             marked: true,
         })
         .collect();
     series.push(Series {
         name: "the parameters themselves".into(),
-        colour: RGBColor(150, 150, 150),
+        colour: RGBColor(150, 150, 150).mix(1.0),
         lines: vec![of(rows, WAYS[0].name).iter().map(|r| (r.dim as f64, r.params_mib)).collect()],
         marked: false,
     });

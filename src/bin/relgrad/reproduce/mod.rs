@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::args::name_of;
 
 #[derive(Args)]
 pub struct Reproduce {
@@ -29,8 +30,7 @@ pub struct Reproduce {
     /// Folder of the results, made if need be.
     #[arg(long, default_value = "reproduction")]
     pub out: PathBuf,
-    /// table1: the folder of the data sets, NAME_train.npy, NAME_val.npy and NAME_test.npy, as
-    /// `relgrad prepare` writes them.
+    /// table1: the folder into which `relgrad prepare` wrote the data sets.
     #[arg(long, required_if_eq("what", "table1"))]
     pub data: Option<PathBuf>,
     /// table1: passes over each data set, instead of its own number.
@@ -111,13 +111,9 @@ pub fn run(args: &Reproduce) -> Result<(), Failure> {
         }
         let started = Instant::now();
         let finding = experiment(args)?;
-        report(args, &name(one), &finding, started.elapsed().as_secs_f64());
+        report(args, &name_of(&one), &finding, started.elapsed().as_secs_f64());
     }
     Ok(())
-}
-
-fn name(what: What) -> String {
-    what.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
 }
 
 fn report(args: &Reproduce, name: &str, finding: &Finding, seconds: f64) {

@@ -1,8 +1,11 @@
 //! Training from several starts, each method at the best of some rates (figures 1, 5 and 6).
 
+use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use plotters::style::Color;
+use relgrad::hosted::{Data, Plan, Training};
 use relgrad::{Bias, Config, Gradient, Model, Optimizer, Schedule, Trainer};
 use serde::Serialize;
 
@@ -106,7 +109,7 @@ impl Curves {
     pub fn series(&self, place: usize, of: impl Fn(&Point) -> (f64, f64)) -> Series {
         Series {
             name: self.climb.name.into(),
-            colour: COLOURS[place % COLOURS.len()],
+            colour: COLOURS[place % COLOURS.len()].mix(1.0),
             lines: self.runs.iter().map(|r| r.iter().map(&of).collect()).collect(),
             marked: false,
         }
@@ -174,6 +177,26 @@ fn run(
     let typical = median(times.into_iter());
     points.iter_mut().for_each(|p| p.seconds = typical * p.epoch as f64);
     Some(points)
+}
+
+/// The best epoch of a run by validation, and the model as it was then.
+pub struct Fitted {
+    pub model: Model<f32>,
+    pub best_epoch: u64,
+    pub validation: f64,
+}
+
+/// Trains over all of `train` so many times.
+pub fn fit(
+    trainer: Trainer<f32>,
+    epochs: u64,
+    train: &Data<f32>,
+    validation: &Data<f32>,
+) -> Result<Fitted, Failure> {
+    let mut training = Training::new(trainer, Plan::new(epochs))?;
+    training.run(train, Some(validation), &mut |_| ControlFlow::Continue(()))?;
+    let (best_epoch, validation) = training.best().unwrap_or((0, f64::NAN));
+    Ok(Fitted { model: training.into_best()?, best_epoch, validation })
 }
 
 /// For each start, how many times sooner `fast` is where `slow` ends, by what `of` says of a

@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use serde_json::json;
 
 use super::gradients::{Method, disagreement};
-use super::timing::{self, Effort, exponent, points, ratio};
+use super::timing::{self, exponent, points, ratio};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
 use crate::plot::chart::Chart;
@@ -20,14 +20,7 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
         return Err(format!("exact gradients differ by {difference}").into());
     }
     say(args, "fig3: time of four gradients");
-    let dims: &[usize] = match args.quick {
-        true => &[16, 32, 64],
-        false => &[16, 32, 64, 128, 256, 512, 1024],
-    };
-    let effort = match args.quick {
-        true => Effort { turn: 0.002, rounds: 2 },
-        false => Effort { turn: 0.05, rounds: 7 },
-    };
+    let (dims, effort) = timing::plan(args.quick);
     let largest = |method| if method == Method::Jacobian { 256 } else { 1024 };
     let able = Method::ALL.map(|m| (m, largest(m)));
     let costs = timing::costs(&able, dims, BATCH, effort)?;

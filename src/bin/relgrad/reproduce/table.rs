@@ -1,37 +1,38 @@
 //! Table 1: test log-likelihoods of the benchmark data sets that are present.
 
-use core::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use plotters::prelude::*;
-use relgrad::hosted::{Data, Format, GaussianBaseline, Plan, Training, in_memory, open};
+use relgrad::hosted::{Data, Format, GaussianBaseline, in_memory, open};
 use relgrad::{Config, Decay, Model, Optimizer, Pool, Schedule, Start, Trainer};
 use serde::Serialize;
 use serde_json::json;
 
+use super::runs::{Fitted, fit};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
+use crate::args::name_of;
 use crate::data::mean_and_error;
 use crate::plot::{COLOURS, INK, picture, text, write};
+use crate::prepare::{PARTS, Set};
 
 /// A data set, what the paper reports for it (its authors publish the same numbers with their
 /// code), and how long to train on it.
-struct Set {
-    name: &'static str,
-    dim: usize,
+struct Entry {
+    set: Set,
     /// Test log-likelihood and its error, in nats.
     paper: (f64, f64),
     epochs: u64,
 }
 
-const SETS: [Set; 6] = [
-    Set { name: "power", dim: 6, paper: (0.065, 0.013), epochs: 10 },
-    Set { name: "gas", dim: 8, paper: (6.978, 0.020), epochs: 15 },
-    Set { name: "hepmass", dim: 21, paper: (-21.958, 0.019), epochs: 30 },
-    Set { name: "miniboone", dim: 43, paper: (-13.372, 0.450), epochs: 100 },
-    Set { name: "bsds300", dim: 63, paper: (151.12, 0.28), epochs: 10 },
-    Set { name: "mnist", dim: 784, paper: (-1375.2, 1.4), epochs: 6 },
+const ENTRIES: [Entry; 6] = [
+    Entry { set: Set::Power, paper: (0.065, 0.013), epochs: 10 },
+    Entry { set: Set::Gas, paper: (6.978, 0.020), epochs: 15 },
+    Entry { set: Set::Hepmass, paper: (-21.958, 0.019), epochs: 30 },
+    Entry { set: Set::Miniboone, paper: (-13.372, 0.450), epochs: 100 },
+    Entry { set: Set::Bsds300, paper: (151.12, 0.28), epochs: 10 },
+    Entry { set: Set::Mnist, paper: (-1375.2, 1.4), epochs: 6 },
 ];
 
 /// A model to choose from; which one is taken, validation data decide.
@@ -79,7 +80,7 @@ const RIDGE: f64 = 1e-6;
 
 #[derive(Serialize)]
 struct Row {
-    set: &'static str,
+    set: String,
     #[serde(rename = "D")]
     dim: usize,
     train_rows: usize,
@@ -100,30 +101,33 @@ struct Row {
 /// The three parts of a data set.
 struct Parts {
     train: Data<f32>,
-    val: Data<f32>,
+    validation: Data<f32>,
     test: Data<f32>,
 }
 
 pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     let folder = args.data.as_deref().ok_or("table1: --data must be given")?;
-    let (present, missing): (Vec<&Set>, Vec<&Set>) =
-        SETS.iter().partition(|set| part(folder, set, "train").exists());
-    for set in &missing {
-        say(args, &format!("table1: {}", how_to_get(folder, set)));
+    let (present, missing): (Vec<&Entry>, Vec<&Entry>) =
+        ENTRIES.iter().partition(|entry| entry.set.file(folder, PARTS[0]).exists());
+    for entry in &missing {
+        let (name, train) = (name_of(&entry.set), entry.set.file(folder, PARTS[0]));
+        let help = format!("`relgrad prepare {name} --help` says where its raw file comes from");
+        say(args, &format!("table1: no {}; {help} and writes it", train.display()));
     }
     if present.is_empty() {
-        let names = SETS.map(|s| s.name).join(", ");
+        let names = names(&ENTRIES.each_ref());
         return Err(format!(
-            "{}: holds none of {names}; must hold NAME_train.npy, NAME_val.npy and \
-             NAME_test.npy, which `relgrad prepare NAME` writes",
+            "{}: holds none of {names}; must hold the files that `relgrad prepare SET --out {}` \
+             writes",
+            folder.display(),
             folder.display()
         )
         .into());
     }
     let pool = crate::model::threads(args.threads)?;
     let mut rows = Vec::new();
-    for set in present {
-        rows.extend(train_all(args, set, &Parts::read(folder, set)?, &pool)?);
+    for entry in present {
+        rows.extend(train_all(args, entry, &Parts::read(folder, entry.set)?, &pool)?);
         // What is done is kept, whatever happens to the next.
         write_csv(&file(args, "table1", "csv"), &rows)?;
     }
@@ -131,41 +135,30 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     Ok(finding(&rows, &missing))
 }
 
-fn part(folder: &Path, set: &Set, part: &str) -> PathBuf {
-    folder.join(format!("{}_{part}.npy", set.name))
-}
-
-fn how_to_get(folder: &Path, set: &Set) -> String {
-    format!(
-        "no {}; `relgrad prepare {} --help` says where its raw file comes from and writes it",
-        part(folder, set, "train").display(),
-        set.name
-    )
-}
-
 impl Parts {
-    fn read(folder: &Path, set: &Set) -> Result<Self, Failure> {
-        let read = |name: &str| -> Result<Data<f32>, Failure> {
-            let path = part(folder, set, name);
+    fn read(folder: &Path, set: Set) -> Result<Self, Failure> {
+        let read = |part: &str| -> Result<Data<f32>, Failure> {
+            let path = set.file(folder, part);
             let rows = open::<f32>(&path, &Format::default())?;
-            crate::data::check_dim(set.dim, rows.dim(), &path, set.name)?;
+            crate::data::check_dim(set.dim(), rows.dim(), &path, &name_of(&set))?;
             Ok(in_memory(&*rows, rows.rows())?)
         };
-        Ok(Parts { train: read("train")?, val: read("val")?, test: read("test")? })
+        let [train, validation, test] = PARTS.map(read);
+        Ok(Parts { train: train?, validation: validation?, test: test? })
     }
 }
 
 fn train_all(
     args: &Reproduce,
-    set: &'static Set,
+    entry: &Entry,
     parts: &Parts,
     pool: &Arc<Pool>,
 ) -> Result<Vec<Row>, Failure> {
     let gaussian = GaussianBaseline::fit(&parts.train, RIDGE)?.mean_log_likelihood(&parts.test);
     let mut rows = Vec::new();
-    for candidate in CANDIDATES.iter().filter(|c| set.dim <= c.widest) {
-        say(args, &format!("table1: {}, {}", set.name, candidate.name));
-        rows.push(train(args, set, candidate, parts, pool, gaussian)?);
+    for candidate in CANDIDATES.iter().filter(|c| entry.set.dim() <= c.widest) {
+        say(args, &format!("table1: {}, {}", name_of(&entry.set), candidate.name));
+        rows.push(train(args, entry, candidate, parts, pool, gaussian)?);
     }
     let best = rows.iter().map(|r| r.validation).fold(f64::NEG_INFINITY, f64::max);
     if let Some(first) = rows.iter_mut().find(|r| r.validation == best) {
@@ -176,33 +169,32 @@ fn train_all(
 
 fn train(
     args: &Reproduce,
-    set: &'static Set,
+    entry: &Entry,
     candidate: &Candidate,
     parts: &Parts,
     pool: &Arc<Pool>,
     gaussian: f64,
 ) -> Result<Row, Failure> {
     let started = std::time::Instant::now();
-    let epochs = args.epochs.unwrap_or(if args.quick { 1 } else { set.epochs });
+    let epochs = args.epochs.unwrap_or(if args.quick { 1 } else { entry.epochs });
     let config = Config {
         optimizer: candidate.optimizer,
         max_batch: BATCH,
-        ..Config::new(set.dim, candidate.layers)
+        ..Config::new(entry.set.dim(), candidate.layers)
     };
     let total = Trainer::steps_of(parts.train.values(), &config, epochs).max(1);
     let mut model = Model::from_data(config, parts.train.values(), candidate.start, args.seed)?;
     model.set_parallel(Some(pool.clone()));
     let decay = Decay::Cosine { total };
     let schedule = Schedule { rate: candidate.rate, warmup: WARMUP.min(total / 10), decay };
-    let mut training = Training::new(Trainer::new(model, schedule, args.seed)?, Plan::new(epochs))?;
-    training.run(&parts.train, Some(&parts.val), &mut |_| ControlFlow::Continue(()))?;
-    let (best_epoch, validation) = training.best().unwrap_or((0, f64::NAN));
-    let mut model = training.into_best()?;
+    let trainer = Trainer::new(model, schedule, args.seed)?;
+    let Fitted { mut model, best_epoch, validation } =
+        fit(trainer, epochs, &parts.train, &parts.validation)?;
     model.set_parallel(Some(pool.clone()));
     let (test, test_standard_error) = mean_and_error(&model.log_likelihood(parts.test.values())?);
     Ok(Row {
-        set: set.name,
-        dim: set.dim,
+        set: name_of(&entry.set),
+        dim: entry.set.dim(),
         train_rows: parts.train.rows(),
         candidate: candidate.name,
         epochs,
@@ -212,8 +204,8 @@ fn train(
         test,
         test_standard_error,
         gaussian,
-        paper: set.paper.0,
-        paper_error: set.paper.1,
+        paper: entry.paper.0,
+        paper_error: entry.paper.1,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -222,7 +214,11 @@ fn selected(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().filter(|r| r.selected)
 }
 
-fn finding(rows: &[Row], missing: &[&Set]) -> Finding {
+fn names(entries: &[&Entry]) -> String {
+    entries.iter().map(|e| name_of(&e.set)).collect::<Vec<_>>().join(", ")
+}
+
+fn finding(rows: &[Row], missing: &[&Entry]) -> Finding {
     let paper: Vec<String> =
         selected(rows).map(|r| format!("{} {} +- {}", r.set, r.paper, r.paper_error)).collect();
     let here: Vec<String> = selected(rows)
@@ -236,9 +232,7 @@ fn finding(rows: &[Row], missing: &[&Set]) -> Finding {
     let above = selected(rows).filter(|r| r.test > r.paper).count();
     let absent = match missing {
         [] => String::new(),
-        some => {
-            format!("; not there: {}", some.iter().map(|s| s.name).collect::<Vec<_>>().join(", "))
-        }
+        some => format!("; not there: {}", names(some)),
     };
     Finding {
         paper: paper.join(", "),
@@ -248,7 +242,7 @@ fn finding(rows: &[Row], missing: &[&Set]) -> Finding {
             here.len()
         ),
         numbers: json!({"rows": rows, "above_paper": above,
-            "missing": missing.iter().map(|s| s.name).collect::<Vec<_>>()}),
+            "missing": missing.iter().map(|e| name_of(&e.set)).collect::<Vec<_>>()}),
     }
 }
 
@@ -278,7 +272,7 @@ fn draw(args: &Reproduce, rows: &[Row]) -> Result<(), Failure> {
     }
     for (i, r) in chosen.iter().enumerate() {
         let top = 50 + SET * i as i32;
-        area.draw_text(r.set, &style, (14, top + 10))?;
+        area.draw_text(&r.set, &style, (14, top + 10))?;
         for (k, (test, colour)) in
             [(r.test, COLOURS[0]), (r.paper, COLOURS[1])].into_iter().enumerate()
         {

@@ -1,5 +1,6 @@
 //! The cost of gradients against D.
 
+use plotters::style::Color;
 use serde::Serialize;
 
 use super::gradients::{Method, Ready};
@@ -27,6 +28,14 @@ pub struct Cost {
 pub struct Effort {
     pub turn: f64,
     pub rounds: usize,
+}
+
+/// The sizes at which gradients are timed, and how long.
+pub fn plan(quick: bool) -> (&'static [usize], Effort) {
+    match quick {
+        true => (&[16, 32, 64], Effort { turn: 0.002, rounds: 2 }),
+        false => (&[16, 32, 64, 128, 256, 512, 1024], Effort { turn: 0.05, rounds: 7 }),
+    }
 }
 
 /// Times each method at each D up to the largest of its own, on one thread.
@@ -109,7 +118,7 @@ pub fn curves(costs: &[Cost], methods: &[Method]) -> (Scale, Scale, Vec<Series>)
             Method::Jacobian => "through the Jacobian".into(),
             other => other.name().into(),
         },
-        colour: COLOURS[i % COLOURS.len()],
+        colour: COLOURS[i % COLOURS.len()].mix(1.0),
         lines: vec![points(costs, *method)],
         marked: true,
     });
