@@ -107,6 +107,11 @@ fn other_commands_refuse_what_says_nothing() {
     assert!(bench.contains("--dim"), "{bench}");
     let text = refusal(&["reproduce", "fig3", "--quick", "--data", "d", "--out", &path("r")]);
     assert!(text.contains("--data: no effect on fig3; goes with table1"), "{text}");
+    let text = refusal(&["prepare", "hepmass", "--out", &path("r"), "--seed", "1"]);
+    assert!(text.contains("--seed 1: no effect on hepmass"), "{text}");
+    let of_model = refusal(&["plot", "images", "--model", "m", "--out", &png, "--dim", "4"]);
+    assert!(of_model.contains("--dim: no effect without --data"), "{of_model}");
+    assert!(refusal(&["inspect", "--model", "m", "--stream"]).contains("--stream: no effect"));
     // Data files: features are checked, and only archives name arrays.
     let text = refusal(&[&images[..], &["--dim", "63"]].concat());
     assert!(text.contains("digits_test.npy: features: 64; must be 63"), "{text}");

@@ -196,6 +196,17 @@ pub struct Format {
     pub stream: bool,
 }
 
+impl Format {
+    /// Refuses what is said of a data file where there is none.
+    pub fn refuse_any(&self) -> Result<(), crate::Failure> {
+        let flags = [("dim", self.dim.is_some()), ("array", self.array.is_some())];
+        match flags.into_iter().chain([("stream", self.stream)]).find(|f| f.1) {
+            Some((flag, _)) => Err(format!("--{flag}: no effect without --data").into()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A model and data for it.
 #[derive(Args)]
 pub struct Pair {

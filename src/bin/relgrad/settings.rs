@@ -201,7 +201,7 @@ mod tests {
     fn parameters_of_activations_may_be_left_out() {
         let activation = |text: &str| {
             let line = format!("relgrad train --data d --out m --activation {text}");
-            train_of(&words(&line)).map(|t| t.activation.to_string())
+            train_of(&words(&line)).map(|t| t.activation.unwrap().to_string())
         };
         for (short, long) in [
             ("smooth_leaky_relu", "smooth_leaky_relu:0.3"),

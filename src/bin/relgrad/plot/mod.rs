@@ -29,7 +29,10 @@ pub fn run(args: &Plot) -> Result<(), Failure> {
         Plot::Images { model, data, format, images, picture } => {
             let grid = images::Grid { images, picture };
             match (model, data) {
-                (Some(path), _) => model::open(path, grid),
+                (Some(path), _) => {
+                    format.refuse_any()?;
+                    model::open(path, grid)
+                }
                 (None, Some(path)) => grid.of_file(path, format),
                 (None, None) => Err("--model or --data must be given".into()),
             }
