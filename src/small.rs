@@ -26,7 +26,6 @@ fn passes<'w, T: Scalar>(w: &'w mut Work<T>, stride: usize, n: usize) -> Passes<
         n,
         stride,
         z: w.z,
-        u: w.u,
         c: w.c,
         delta: w.delta,
         ratio: w.p,
@@ -88,13 +87,12 @@ impl<T: Scalar> Session<'_, T> {
     fn custom_density_packed(&mut self, batch: &Batch<T>, n: usize) -> Result<()> {
         let base: &dyn CustomBase<T> = batch.custom_base()?;
         let d = self.config.dim;
-        self.work.u[..d * n].fill(T::ZERO);
         for b in 0..batch.rows {
             let w = &mut self.work;
             let [z, log_p, score] = &mut w.row;
             (0..d).for_each(|i| z[i] = w.z[i * n + b]);
             w.log_p[b] = crate::base_density::evaluate(base, b, z, log_p, score)?;
-            (0..d).for_each(|i| w.u[i * n + b] = score[i]);
+            (0..d).for_each(|i| w.z[i * n + b] = score[i]);
         }
         Ok(())
     }
@@ -114,14 +112,14 @@ impl<T: Scalar> Session<'_, T> {
             let w = &mut self.work;
             for x in [&mut *w.delta, &mut *w.c] {
                 let layer = &mut x[k * self.rows.layer..][..self.rows.layer];
-                w.u[..d * n].copy_from_slice(&layer[..d * n]);
+                w.z[..d * n].copy_from_slice(&layer[..d * n]);
                 layer.fill(T::ZERO);
                 for b in 0..rows {
                     let row = self.rows.row_mut(layer, 0, b);
-                    row.iter_mut().enumerate().for_each(|(i, v)| *v = w.u[i * n + b]);
+                    row.iter_mut().enumerate().for_each(|(i, v)| *v = w.z[i * n + b]);
                 }
             }
-            w.u.fill(T::ZERO);
+            w.z.fill(T::ZERO);
             w.p[k * self.rows.layer..][..self.rows.layer].fill(T::ZERO);
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);
             let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
@@ -138,13 +136,13 @@ impl<T: Scalar> Session<'_, T> {
             for x in [&mut *w.delta, &mut *w.c] {
                 let layer = &mut x[k * self.rows.layer..][..self.rows.layer];
                 for i in 0..d {
-                    let feature = &mut w.u[i * n..][..n];
+                    let feature = &mut w.z[i * n..][..n];
                     for (b, v) in feature[..rows].iter_mut().enumerate() {
                         *v = self.rows.row(layer, 0, b)[i];
                     }
                     feature[rows..].fill(T::ZERO);
                 }
-                layer[..d * n].copy_from_slice(&w.u[..d * n]);
+                layer[..d * n].copy_from_slice(&w.z[..d * n]);
             }
         }
         self.work.weights[rows..n].fill(T::ZERO);
