@@ -152,7 +152,8 @@ impl<T: Scalar> Session<'_, T> {
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
         if self.packed {
-            return self.trust_scale(k, rows, limit);
+            let bound = self.norm_bound_packed(k);
+            return if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) };
         }
         T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(h));
 
