@@ -304,7 +304,7 @@ pub struct Bench {
     #[arg(long, value_delimiter = ',', value_parser = level, default_value = "auto", requires = "dim")]
     pub level: Vec<Level>,
     /// Seconds to spend on a case, and at least five steps.
-    #[arg(long, default_value_t = 0.8, requires = "dim")]
+    #[arg(long, default_value_t = 0.8)]
     pub budget: f64,
     /// Measure the peak of multiply-adds and the bandwidth of each cache level first, by which
     /// cases are then judged; all there is to do without --dim.
