@@ -68,7 +68,7 @@ impl<T: Scalar> Session<'_, T> {
     fn custom_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
         let base = batch.custom_base()?;
         let w = &mut self.work;
-        let [_, log_p, scores] = &mut w.row;
+        let (log_p, scores) = w.rows[..2 * self.config.dim].split_at_mut(self.config.dim);
         for b in 0..batch.rows {
             let z = self.rows.row_mut(w.z, 0, b);
             w.log_p[b] = evaluate(base, b, z, log_p, scores)?;

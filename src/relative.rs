@@ -29,7 +29,7 @@ impl<T: Scalar> Session<'_, T> {
         let right = self.rows.of(w.c, k, rows);
         let weights = &w.weights[..rows];
 
-        let [mean, products, _] = &mut w.row;
+        let (mean, products) = w.rows[..2 * d].split_at_mut(d);
         let all = Mat::new(weights, 1, rows);
         T::multiply(exec, all, left, MatMut::new(&mut mean[..d], 1, d));
         let vector = mean.iter().map(|v| v.to_f64() * v.to_f64()).sum();

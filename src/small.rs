@@ -89,7 +89,8 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         for b in 0..batch.rows {
             let w = &mut self.work;
-            let [z, log_p, score] = &mut w.row;
+            let (z, rest) = w.rows.split_at_mut(d);
+            let (log_p, score) = rest.split_at_mut(d);
             (0..d).for_each(|i| z[i] = w.z[i * n + b]);
             w.log_p[b] = crate::base_density::evaluate(base, b, z, log_p, score)?;
             (0..d).for_each(|i| w.z[i * n + b] = score[i]);
@@ -184,7 +185,7 @@ impl<T: Scalar> Session<'_, T> {
         let w = &mut self.work;
         let (g, mean) = (&w.diagonal[k * d..][..d], &w.moments[3 * k * d..][..d]);
         let products = Mat::new(&w.products[k * d * d..][..d * d], d, d);
-        let squares = &mut w.row[0][..d];
+        let squares = &mut w.rows[..d];
         T::row_squares(self.exec, products, squares);
         let (mut sum, mut cross) = (0.0, 0.0);
         for (i, square) in squares.iter().enumerate() {

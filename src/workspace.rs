@@ -253,8 +253,8 @@ pub(crate) struct Work<'m, T> {
     /// The same, damped: what natural steps divide by.
     pub damped_h: &'m mut [T],
     pub damped_q: &'m mut [T],
-    /// `D` numbers each.
-    pub row: [&'m mut [T]; 3],
+    /// Three rows of `D` numbers.
+    pub rows: &'m mut [T],
     /// `min(B, D)^2`: Gram products, and the small matrix in f64 with its pivots.
     pub gram: &'m mut [T],
     pub small: &'m mut [f64],
@@ -303,7 +303,7 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             q: c.take(parts.fisher),
             damped_h: c.take(parts.fisher),
             damped_q: c.take(parts.fisher),
-            row: [c.take(d), c.take(d), c.take(d)],
+            rows: c.take(3 * d),
             gram: c.take(n * n),
             small: c.take(n * n),
             small_panel: c.take(panel_len(n)),

@@ -156,6 +156,7 @@ fn on_threads<T: Scalar>(config: Config, team: Option<&dyn ParallelFor>) -> u64 
     let x: Vec<T> = Lcg(9).normals(b * d);
     let (mut s, params, scratch) = owned.session();
     s.set_parallel(team);
+    s.start_orthogonal(params, 2).unwrap();
     for _ in 0..2 {
         s.step(params, &Batch::new(&x, b), 0.02).unwrap();
     }
