@@ -292,7 +292,7 @@ impl<T: Scalar> Session<'_, T> {
 }
 
 /// Whether a network's steps take this way: see the module. Batches of a few samples would leave
-/// most lanes empty, and those of fewer samples than features are less than E.
+/// most lanes empty; with fewer samples than features delta and c are smaller than E.
 pub(crate) fn is_small(config: &Config) -> bool {
     let least = if config.dim <= ALWAYS { 8 } else { config.dim };
     config.gradient == Gradient::Relative && config.dim <= LARGEST && config.max_batch >= least
