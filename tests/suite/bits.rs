@@ -173,7 +173,7 @@ fn on_threads<T: Scalar>(config: Config, team: Option<&dyn ParallelFor>) -> u64 
 fn any_number_of_threads() {
     fn check<T: Scalar>() {
         let pools: Vec<Pool> = [2, 3, 5].map(|n| Pool::new(n).unwrap()).into();
-        for (dim, max_batch) in [(150, 33), (257, 8), (130, 150), (300, 1), (70, 300)] {
+        for (dim, max_batch) in [(150, 33), (257, 8), (130, 150), (300, 1), (70, 300), (41, 600)] {
             for optimizer in OPTIMIZERS {
                 for gradient in [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary] {
                     let config = Config { max_batch, optimizer, gradient, ..Config::new(dim, 2) };
