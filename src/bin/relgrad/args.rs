@@ -45,7 +45,7 @@ pub enum Command {
     Score(Score),
     /// What a model is and how well it is conditioned.
     Inspect(Inspect),
-    /// A model with one layer more, nearly the same density, to train on from.
+    /// A model with one layer more, of a density near the old one, to train on from.
     Deepen(crate::deepen::Deepen),
     /// Write a model as one C header that needs nothing else.
     Export(Export),
