@@ -145,8 +145,9 @@ pub struct Config {
     pub dim: usize,
     /// Layers `L >= 1`, each `D x D`.
     pub layers: usize,
-    /// The largest batch `B` a call may bring, `>= 1`; the workspace grows with it. Networks of
-    /// 17 to 64 features are faster with D or more, and then differ in last bits.
+    /// The largest batch `B` a call may bring, `>= 1`; the workspace grows with it. With relative
+    /// gradients, networks of 17 to 64 features are faster with D or more, and differ in last bits
+    /// from those with less.
     pub max_batch: usize,
     /// Nonlinearity after every layer but (by default) the last.
     pub activation: Activation,

@@ -155,7 +155,8 @@ impl<T: Scalar> Session<'_, T> {
 
     /// Whether what stands in `work.z` is.
     fn is_finite(&self, rows: usize) -> bool {
-        T::max_abs(self.exec, self.rows.flat(self.work.z, 0, rows)).is_finite()
+        let mut z = self.rows.of(self.work.z, 0, rows).iter();
+        z.all(|row| T::max_abs(self.exec, row).is_finite())
     }
 
     fn unwind_weight(&mut self, with: &Inverse, k: usize, rows: usize) -> Result<()> {

@@ -124,8 +124,8 @@ impl Sizes {
     }
 }
 
-/// How a batch lies in the workspace: rows `ld` numbers apart with zeros between them, the
-/// batches of all layers one after the other.
+/// How a batch lies in the workspace: rows `ld` numbers apart with zeros between them (but for
+/// what packed passes leave there), the batches of all layers one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
     dim: usize,

@@ -2,10 +2,15 @@
 
 /// Something that runs tasks at once: a pool of threads, OpenMP, the tasks of an RTOS.
 ///
-/// Steps and evaluations hand it parts of one layer's work, a few microseconds to milliseconds
-/// each, many times a step; how the work is split, and by how many, never changes a bit of the
-/// result.
-pub trait ParallelFor: Sync {
+/// Steps, evaluations, starts and factorisations hand it parts of their work, a few microseconds
+/// to milliseconds each, many times a step; how the work is split, and by how many, never changes
+/// a bit of the result.
+///
+/// # Safety
+/// [`run`](ParallelFor::run) calls `task` as it says: tasks write to memory of their own, so that
+/// one which ran twice at a time would be a data race, and one left out memory not written.
+#[allow(unsafe_code)]
+pub unsafe trait ParallelFor: Sync {
     /// How many tasks may run at once, at least 1.
     fn threads(&self) -> usize;
 
@@ -30,7 +35,8 @@ impl Exec<'_> {
         Exec { level, team: None }
     }
 
-    fn threads(&self) -> usize {
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
         self.team.map_or(1, |team| team.threads())
     }
 

@@ -98,7 +98,8 @@ impl<T: Scalar> Session<'_, T> {
             let (log_p, score) = rest.split_at_mut(d);
             (0..d).for_each(|i| z[i] = w.z[i * n + b]);
             w.log_p[b] = crate::base_density::evaluate(base, b, z, log_p, score)?;
-            (0..d).for_each(|i| w.z[i * n + b] = score[i]);
+            let same = if b + 1 == batch.rows { b..n } else { b..b + 1 };
+            (0..d).for_each(|i| w.z[i * n..][same.clone()].fill(score[i]));
         }
         Ok(())
     }

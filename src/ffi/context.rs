@@ -226,7 +226,8 @@ unsafe extern "C" fn run_task(tasks: *mut c_void, index: usize) {
     }
 }
 
-impl ParallelFor for CallersThreads {
+// SAFETY: `Tasks` runs a task once, whatever the caller's function does.
+unsafe impl ParallelFor for CallersThreads {
     fn threads(&self) -> usize {
         self.threads
     }

@@ -15,7 +15,7 @@ use core::ops::Range;
 
 /// Columns that are worked on at a time.
 pub(crate) const PANEL: usize = 64;
-/// Threads take at least so many of them.
+/// A few threads take so many of them at least.
 const THREADS_COLUMNS: usize = 16;
 /// The largest order that is factored without kernels.
 pub(crate) const PLAIN: usize = 16;
@@ -55,11 +55,10 @@ pub(crate) fn factor<T: Real>(
         let width = PANEL.min(n - from);
         let (to, rows) = (from + width, n - from);
         let (panel, columns) = (&mut panel[..n * width], &mut columns[..rows * width]);
-        let share = share::<T>(exec, width, from * (from / 2 + rows));
+        let (share, across, within) = share::<T>(exec, width, from * (from / 2 + rows));
         let (before, done) = (&*a, &pivots[..from]);
-        for_pairs(exec, (panel, n * share), (columns, rows * share), |i, panel, columns| {
-            let (alone, first, width) =
-                (Exec::serial(exec.level), from + i * share, panel.len() / n);
+        for_pairs(across, (panel, n * share), (columns, rows * share), |i, panel, columns| {
+            let (first, width) = (from + i * share, panel.len() / n);
             // The columns as the exchanges so far leave them.
             for (panel, row) in panel.chunks_exact_mut(width).zip(before.chunks_exact(n)) {
                 panel.copy_from_slice(&row[first..][..width]);
@@ -69,11 +68,11 @@ pub(crate) fn factor<T: Real>(
             }
             // U above the diagonal block; L U off the rest.
             let (above, rest) = panel.split_at_mut(from * width);
-            solve_lower(alone, before, n, from, above, width);
+            solve_lower(within, before, n, from, above, width);
             if from > 0 {
                 let l = Mat::with_ld(&before[from * n..], rows, from, n);
                 let out = MatMut::new(rest, rows, width);
-                T::subtract_product(alone, l, Mat::new(above, from, width), out);
+                T::subtract_product(within, l, Mat::new(above, from, width), out);
             }
             // Transposed, a column is contiguous.
             transpose(rest, rows, width, columns);
@@ -153,9 +152,17 @@ pub(crate) fn log_abs_product(values: impl Iterator<Item = f64>) -> f64 {
     sum + libm::log(product)
 }
 
-/// How many of `width` columns are a thread's own, each of which takes `terms` multiplications.
-fn share<T: Real>(exec: Exec, width: usize, terms: usize) -> usize {
-    exec.share(width, THREADS_COLUMNS, terms * width.div_ceil(T::LANES))
+/// How many of `width` columns are a thread's own, each of which takes `terms` multiplications,
+/// and who works across these shares and within one: more than a few threads would have too narrow
+/// ones, and share every product instead.
+fn share<T: Real>(exec: Exec, width: usize, terms: usize) -> (usize, Exec, Exec) {
+    let alone = Exec::serial(exec.level);
+    let share = exec.share(width, THREADS_COLUMNS, terms * width.div_ceil(T::LANES));
+    if share < width && exec.threads() * THREADS_COLUMNS <= PANEL {
+        (share, exec, alone)
+    } else {
+        (width, alone, exec)
+    }
 }
 
 /// The first `rows` rows of a panel into the columns `to` of `a`, whose rows have `n` numbers.
@@ -310,15 +317,15 @@ pub(crate) fn invert<T: Real>(
     for from in (0..n).step_by(2 * PANEL) {
         let width = usize::min(2 * PANEL, n - from);
         let panel = &mut panel[..n * width];
-        let share = share::<T>(exec, width, n * n).min(PANEL);
-        for_parts(exec, (panel, n * share), |i, panel| {
-            let (alone, first, width) =
-                (Exec::serial(exec.level), from + i * share, panel.len() / n);
+        let (share, across, within) = share::<T>(exec, width, n * n);
+        let share = share.min(PANEL);
+        for_parts(across, (panel, n * share), |i, panel| {
+            let (first, width) = (from + i * share, panel.len() / n);
             panel.fill(T::ZERO);
             let lower = &mut panel[first * width..];
             lower.iter_mut().step_by(width + 1).take(width).for_each(|v| *v = T::ONE);
-            solve_lower(alone, &lu[first * n + first..], n, n - first, lower, width);
-            solve_upper(alone, lu, n, n, panel, width);
+            solve_lower(within, &lu[first * n + first..], n, n - first, lower, width);
+            solve_upper(within, lu, n, n, panel, width);
         });
         put_columns((panel, share), n, (out, n), from..from + width);
     }

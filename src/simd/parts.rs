@@ -11,7 +11,7 @@ pub(crate) fn for_parts<T: Send>(
     body: impl Fn(usize, &mut [T]) + Sync,
 ) {
     let a = Parts::new(a, n);
-    // SAFETY: a team calls a task once.
+    // SAFETY: a team calls a task once, by its contract.
     run(exec, a.count(), |i| body(i, unsafe { a.at(i) }));
 }
 
@@ -24,13 +24,13 @@ pub(crate) fn for_pairs<T: Send>(
 ) {
     let (a, b) = (Parts::new(a, n), Parts::new(b, m));
     assert!(a.count() == b.count());
-    // SAFETY: a team calls a task once.
+    // SAFETY: a team calls a task once, by its contract.
     run(exec, a.count(), |i| body(i, unsafe { a.at(i) }, unsafe { b.at(i) }));
 }
 
 fn run(exec: Exec, count: usize, task: impl Fn(usize) + Sync) {
     match exec.team {
-        Some(team) if count > 1 => team.run(count, &task),
+        Some(team) if count > 1 && team.threads() > 1 => team.run(count, &task),
         _ => (0..count).for_each(task),
     }
 }

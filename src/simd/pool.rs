@@ -221,7 +221,8 @@ impl Pool {
     }
 }
 
-impl ParallelFor for Pool {
+// SAFETY: threads take the numbers of tasks from counters, each of which gives a number once.
+unsafe impl ParallelFor for Pool {
     fn threads(&self) -> usize {
         self.workers.len() + 1
     }

@@ -48,7 +48,7 @@ impl<'a, T: Real> Net<'a, T> {
 pub(crate) struct Passes<'a, T> {
     pub n: usize,
     pub stride: usize,
-    /// Latents on the way up, `W^T delta` on the way back: of one layer.
+    /// Latents on the way up, `W^T delta` on the way back, `w delta` in the sums: of one layer.
     pub z: MatMut<'a, T>,
     pub c: MatMut<'a, T>,
     /// `s'`, then delta.
@@ -106,8 +106,8 @@ const FEATURES: usize = 8;
 /// About how many multiply-adds a nonlinearity or a density costs.
 const CURVE: usize = 40;
 
-/// `z = (x - shift) * scale` feature by feature, 0 where samples only fill up. False if an
-/// element of x or of the result is not finite.
+/// `z = (x - shift) * scale` feature by feature; the last sample once more where samples only
+/// fill up. False if an element of x or of the result is not finite.
 pub(crate) fn small_load<T: Real>(
     exec: Exec,
     x: Mat<T>,
@@ -141,14 +141,12 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
         // thread's.
         unsafe {
             let z = passes.z.block(0, x.cols, passes.n);
-            for b in from..to.min(x.rows) {
+            for b in from..to {
                 for i in 0..x.cols {
-                    *z.at(i, b) = *x.at(b, i);
+                    *z.at(i, b) = *x.at(b.min(x.rows - 1), i);
                 }
             }
-            let fill = |i: usize| (from.max(x.rows)..to).for_each(|b| *z.at(i, b) = T::ZERO);
             for i in 0..x.cols {
-                fill(i);
                 for b in (from..to).step_by(T::LANES) {
                     let mut v = S::load(z.at(i, b));
                     finite.see(v);
@@ -158,7 +156,6 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
                         v.store(z.at(i, b));
                     }
                 }
-                fill(i);
             }
         }
         finite.ok()

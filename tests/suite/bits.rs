@@ -139,7 +139,8 @@ struct Backwards {
     calls: std::sync::atomic::AtomicUsize,
 }
 
-impl ParallelFor for Backwards {
+// SAFETY: each task once.
+unsafe impl ParallelFor for Backwards {
     fn threads(&self) -> usize {
         self.threads
     }
@@ -173,6 +174,17 @@ fn on_threads<T: Scalar>(config: Config, team: Option<&dyn ParallelFor>) -> u64 
 fn any_number_of_threads() {
     fn check<T: Scalar>() {
         let pools: Vec<Pool> = [2, 3, 5].map(|n| Pool::new(n).unwrap()).into();
+        // Small networks on threads: custom densities aside, all that a step is made of.
+        for bias in [Bias::Affine, Bias::Projected, Bias::None] {
+            let optimizer = OPTIMIZERS[bias as usize % 3];
+            for (dim, max_batch) in [(3, 9000), (24, 1500), (64, 500)] {
+                let config = Config { bias, max_batch, optimizer, ..Config::new(dim, 3) };
+                let alone = on_threads::<T>(config, None);
+                let backwards = Backwards { threads: 7, calls: 0.into() };
+                assert_eq!(on_threads::<T>(config, Some(&backwards)), alone, "{config:?}");
+                assert_eq!(on_threads::<T>(config, Some(&pools[1])), alone, "{config:?}");
+            }
+        }
         for (dim, max_batch) in [(150, 33), (257, 8), (130, 150), (300, 1), (70, 300), (41, 600)] {
             for optimizer in OPTIMIZERS {
                 for gradient in [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary] {
@@ -284,6 +296,58 @@ fn other_calls_leave_no_trace() {
     }
     check::<f32>();
     check::<f64>();
+}
+
+/// What a refused step leaves in the workspace is seen by nobody.
+#[test]
+fn a_refused_step_leaves_no_trace() {
+    fn check<T: Scalar>() {
+        for (dim, max_batch) in [(3, 32), (20, 32), (40, 9), (64, 70)] {
+            let config = Config { max_batch, optimizer: Optimizer::NATURAL, ..Config::new(dim, 2) };
+            let x: Vec<T> = Lcg(5).normals(max_batch * dim);
+            let huge = if T::BITS == 32 { 1e30 } else { 1e250 };
+            let seen = [None, Some(f64::NAN), Some(huge)].map(|bad| {
+                let mut owned = Owned::<T>::orthogonal(config, 1);
+                let (mut s, params, _) = owned.session();
+                let mut memory =
+                    AlignedBytes::new(Sizes::of::<T>(&config).unwrap().factorization_bytes);
+                s.factorize(params, &mut memory).unwrap();
+                if let Some(bad) = bad {
+                    let mut x = x.clone();
+                    (0..dim).for_each(|i| x[(max_batch - 2) * dim + i] = T::from_f64(bad));
+                    let step = s.step(&mut params.to_vec(), &Batch::new(&x, max_batch), 0.1);
+                    step.unwrap_err();
+                }
+                let batch = Batch::new(&x, 5);
+                let (mut z, mut log_p) = (x[..5 * dim].to_vec(), vec![0.0; 5]);
+                s.forward(params, &batch, &mut z).unwrap();
+                s.log_likelihood(params, &batch, &mut log_p).unwrap();
+                let mut back = z.clone();
+                s.inverse(params, &Inverse::Factorization(&memory), &z, 5, &mut back).unwrap();
+                let mut gradient = vec![T::ZERO; s.layout().network_len()];
+                s.gradient(params, &batch, &mut gradient).unwrap();
+                (bits(&z), bits(&log_p), bits(&back), bits(&gradient))
+            });
+            assert!(seen[0] == seen[1] && seen[0] == seen[2], "{config:?}");
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+/// Samples that only fill up the last vector do not decide what is finite.
+#[test]
+fn shifted_data_of_any_number() {
+    let config = Config { max_batch: 16, input_transform: true, ..Config::new(1, 1) };
+    let mut owned = Owned::<f32>::orthogonal(config, 1);
+    let range = owned.session().0.layout().shift();
+    owned.params[range.start..].fill(1e20);
+    let x = vec![1e20; 16];
+    for rows in 1..=16 {
+        let (mut s, params, scratch) = owned.session();
+        s.refresh(params, scratch).unwrap();
+        s.gradient(params, &Batch::new(&x, rows), &mut [0.0; 2]).unwrap();
+    }
 }
 
 #[test]
