@@ -30,6 +30,14 @@ for threads in 1 2; do
         --project="$root/bindings/julia/Relgrad.jl" "$root/bindings/julia/Relgrad.jl/test/runtests.jl"
 done
 
+# The lines of bindings/README.md.
+{
+    echo 'x = randn(2, 200); z = copy(x)'
+    sed -n '/^## Julia$/,/^## /{/^```julia$/,/^```$/{/^```/d;p}}' "$root/bindings/README.md"
+    echo 'println("ok: bindings/README.md on Julia: ", size(decode(model, z)))'
+} > "$work/readme.jl"
+"$julia" --startup-file=no --project="$root/bindings/julia/Relgrad.jl" "$work/readme.jl"
+
 # The recipe for Yggdrasil, and its script on this platform: the library it installs opens.
 # Unoptimised, since that is quick.
 "$julia" --startup-file=no "$root/bindings/tests/recipe.jl" "$root/bindings/julia/build_tarballs.jl" > "$work/script"

@@ -67,11 +67,11 @@ fn ends_within(mut child: Child, time: Duration) -> bool {
     false
 }
 
-/// Kills runs at 50 moments (10 where they are emulated), resumes them, and compares their ends with that of a run left in
+/// Kills runs at 50 moments (5 where they are emulated), resumes them, and compares their ends with that of a run left in
 /// peace, byte by byte.
 #[test]
 fn a_killed_run_ends_as_an_unbroken_one() {
-    let enough = if emulated() { 10 } else { 50 };
+    let enough = if emulated() { 5 } else { 50 };
     let mut kills = 0;
     let mut random = 1u64;
     for optimizer in ["natural", "adam"].iter().cycle() {
