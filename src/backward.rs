@@ -9,7 +9,7 @@ use crate::simd::matrix::{Mat, MatMut};
 use crate::status::Result;
 
 impl<T: Scalar> Session<'_, T> {
-    /// From the scores in `work.u`: `work.delta` of every layer (GFJSH20 eq. 19),
+    /// From the scores in `work.z`: `work.delta` of every layer (GFJSH20 eq. 19),
     ///
     /// `delta_L = e` (or `s' e + s''/s'` with a final activation),
     /// `delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k)`,
@@ -36,18 +36,18 @@ impl<T: Scalar> Session<'_, T> {
                 Gradient::Relative => {
                     let c = rows.of(w.c, k, n);
                     if k > 0 {
-                        let u = rows.of_mut(w.u, 0, n);
+                        let u = rows.of_mut(w.z, 0, n);
                         T::multiply_both(exec, (delta, u), (c, p), weight);
                     } else {
                         T::multiply(exec, c, weight, p);
                     }
                 }
                 Gradient::Transposed => {
-                    T::multiply(exec, delta, weight, rows.of_mut(w.u, 0, n));
-                    T::dots(exec, rows.of(w.u, 0, n), weight, p);
+                    T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n));
+                    T::dots(exec, rows.of(w.z, 0, n), weight, p);
                 }
                 Gradient::Ordinary if k > 0 => {
-                    T::multiply(exec, delta, weight, rows.of_mut(w.u, 0, n));
+                    T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n));
                 }
                 Gradient::Ordinary => {}
             }
@@ -58,10 +58,10 @@ impl<T: Scalar> Session<'_, T> {
         Ok(())
     }
 
-    /// `delta_k` from what stands in `work.u`.
+    /// `delta_k` from what stands in `work.z`.
     fn chain_into(&mut self, k: usize, n: usize) -> Result<()> {
         let (rows, w) = (self.rows, &mut self.work);
-        let u = rows.flat(w.u, 0, n);
+        let u = rows.flat(w.z, 0, n);
         let delta = rows.flat_mut(w.delta, k, n);
         let finite = if self.config.is_activated(k) {
             T::chain(self.exec, delta, u, rows.flat(w.p, k, n))

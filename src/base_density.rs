@@ -54,26 +54,27 @@ impl<T: Real> LogDensity<T> for Density {
 }
 
 impl<T: Scalar> Session<'_, T> {
-    /// From the latents in `work.z`: `work.log_p`, and with `score` the scores in `work.u`.
+    /// From the latents in `work.z`: `work.log_p`, and with `score` the scores in their place.
     pub(crate) fn base_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
         let rows = batch.rows;
         let Some(density_of) = built_in(self.config.base) else {
-            return self.custom_density(batch);
+            return self.custom_density(batch, score);
         };
-        let z = self.rows.of(self.work.z, 0, rows);
-        let out = score.then(|| self.rows.of_mut(self.work.u, 0, rows));
-        T::density(self.exec, density_of, z, &mut self.work.log_p[..rows], out);
+        let z = self.rows.of_mut(self.work.z, 0, rows);
+        T::density(self.exec, density_of, z, &mut self.work.log_p[..rows], score);
         Ok(())
     }
 
-    fn custom_density(&mut self, batch: &Batch<T>) -> Result<()> {
+    fn custom_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
         let base = batch.custom_base()?;
-        let d = self.config.dim;
-        let log_p = &mut self.work.row[0][..d];
+        let w = &mut self.work;
+        let (log_p, scores) = w.rows[..2 * self.config.dim].split_at_mut(self.config.dim);
         for b in 0..batch.rows {
-            let z = self.rows.row(self.work.z, 0, b);
-            let score = self.rows.row_mut(self.work.u, 0, b);
-            self.work.log_p[b] = evaluate(base, b, z, log_p, score)?;
+            let z = self.rows.row_mut(w.z, 0, b);
+            w.log_p[b] = evaluate(base, b, z, log_p, scores)?;
+            if score {
+                z.copy_from_slice(scores);
+            }
         }
         Ok(())
     }

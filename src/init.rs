@@ -41,10 +41,9 @@ impl<T: Scalar> Session<'_, T> {
         let mut random = Random::new(seed, 0);
         for k in 0..self.config.layers {
             let w = &mut params[self.layout.weight(k)];
-            let row = &mut self.work.row[0][..];
             loop {
                 w.iter_mut().for_each(|w| *w = T::from_f64(random.normal()));
-                if orthogonal::orthonormalize(self.exec, w, d, row) {
+                if orthogonal::orthonormalize(self.exec, w, d, self.work.rows) {
                     break;
                 }
             }

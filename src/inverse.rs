@@ -101,12 +101,12 @@ impl<T: Scalar> Session<'_, T> {
         let mut inversion = self.unwind(params, with, rows)?;
         // The way forward again says how good the way back was. The result waits in a buffer
         // that the forward pass does not touch.
-        let u = self.rows.flat_mut(self.work.u, 0, rows);
-        u.copy_from_slice(self.rows.flat(self.work.z, 0, rows));
-        let back = core::mem::take(&mut self.work.u);
-        let u = Batch::new(back, rows).with_ld(self.rows.ld);
-        let outcome = self.pass(params, &u, Purpose::Latents);
-        self.work.u = back;
+        let back = core::mem::take(&mut self.work.delta);
+        let data = self.rows.flat_mut(back, 0, rows);
+        data.copy_from_slice(self.rows.flat(self.work.z, 0, rows));
+        let data = Batch::new(data, rows).with_ld(self.rows.ld);
+        let outcome = self.pass(params, &data, Purpose::Latents);
+        self.work.delta = back;
         outcome.map_err(|_| overflow(Value::None))?;
         for (b, z) in z[..n].chunks_exact(d).enumerate() {
             for (a, b) in self.rows.row(self.work.z, 0, b).iter().zip(z) {
@@ -116,7 +116,7 @@ impl<T: Scalar> Session<'_, T> {
             }
         }
         for (b, x) in x[..n].chunks_exact_mut(d).enumerate() {
-            x.copy_from_slice(self.rows.row(self.work.u, 0, b));
+            x.copy_from_slice(self.rows.row(self.work.delta, 0, b));
         }
         Ok(inversion)
     }
@@ -169,10 +169,10 @@ impl<T: Scalar> Session<'_, T> {
                 self.exact_log_det()?;
                 let w = &mut self.work;
                 let inverse = Mat::new(&self.state.inverse[k * d * d..][..d * d], d, d);
-                let (z, u) = (self.rows.of(w.z, 0, rows), self.rows.of_mut(w.u, 0, rows));
-                T::dots(self.exec, z, inverse, u);
+                let (z, out) = (self.rows.of(w.z, 0, rows), self.rows.of_mut(w.delta, 0, rows));
+                T::dots(self.exec, z, inverse, out);
                 let z = self.rows.flat_mut(w.z, 0, rows);
-                z.copy_from_slice(self.rows.flat(w.u, 0, rows));
+                z.copy_from_slice(self.rows.flat(w.delta, 0, rows));
             }
             Inverse::Factorization(memory) => {
                 let (lu, pivots) = self.view_factorization(memory, k)?;
@@ -183,7 +183,7 @@ impl<T: Scalar> Session<'_, T> {
                 }
                 // Samples are columns for the solver.
                 let w = &mut self.work;
-                let columns = &mut w.u[..d * rows];
+                let columns = &mut w.delta[..d * rows];
                 for b in 0..rows {
                     let z = self.rows.row(w.z, 0, b);
                     z.iter().enumerate().for_each(|(i, v)| columns[i * rows + b] = *v);
@@ -193,8 +193,8 @@ impl<T: Scalar> Session<'_, T> {
                     let z = self.rows.row_mut(w.z, 0, b);
                     z.iter_mut().enumerate().for_each(|(i, v)| *v = columns[i * rows + b]);
                 }
-                // The zeros between the rows of u are gone.
-                w.u.fill(T::ZERO);
+                // The zeros between the rows of delta are gone.
+                w.delta[..self.rows.layer].fill(T::ZERO);
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ const CHUNK: usize = 512;
 impl<T: Scalar> Session<'_, T> {
     /// The determinant of `W' W^-1` for layer `k`, whose A stands in `work.delta`, C in `work.c`
     /// and S in `work.diagonal`. Leaves the small matrix factored in `work.small`; uses
-    /// `work.u`. `None` if it is singular.
+    /// `work.z`. `None` if it is singular.
     pub(crate) fn small_determinant(&mut self, k: usize, rows: usize) -> Option<Determinant> {
         let n = self.small_matrix(k, rows);
         let w = &mut self.work;
@@ -30,7 +30,7 @@ impl<T: Scalar> Session<'_, T> {
         Some(determinant)
     }
 
-    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.u`, or for `B >= D`
+    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z`, or for `B >= D`
     /// with `S + A^T C`; returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
         if self.packed {
@@ -44,9 +44,9 @@ impl<T: Scalar> Session<'_, T> {
         let n = rows.min(d);
         let (gram, small) = (&mut w.gram[..n * n], &mut w.small[..n * n]);
         if rows < d {
-            self.rows.flat_mut(w.u, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
-            T::rescale(exec, self.rows.of_mut(w.u, 0, rows), None, Some(diagonal));
-            let scaled = self.rows.of(w.u, 0, rows);
+            self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
+            T::rescale(exec, self.rows.of_mut(w.z, 0, rows), None, Some(diagonal));
+            let scaled = self.rows.of(w.z, 0, rows);
             small.fill(0.0);
             let mut from = 0;
             while from < d {
@@ -89,7 +89,7 @@ impl<T: Scalar> Session<'_, T> {
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
         let band = lu::PANEL.min(d);
         if !whole {
-            let scaled = self.rows.of(w.u, 0, rows);
+            let scaled = self.rows.of(w.z, 0, rows);
             T::multiply(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
             let f = self.rows.of(w.p, k, rows);
             let a = self.rows.of(w.delta, k, rows);

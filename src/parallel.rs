@@ -30,10 +30,21 @@ impl Exec<'_> {
         Exec { level, team: None }
     }
 
+    fn threads(&self) -> usize {
+        self.team.map_or(1, |team| team.threads())
+    }
+
+    /// The size of the parts of `n` if each thread is to have one, a multiple of `grain`. `work`
+    /// as for [`Exec::split`].
+    pub fn share(&self, n: usize, grain: usize, work: usize) -> usize {
+        let parts = usize::min(self.threads(), work / (LEAST_WORK / 2)).max(1);
+        n.div_ceil(parts).next_multiple_of(grain).min(n)
+    }
+
     /// Calls `body(from, to)` for parts of `0..n` that cover it, split at multiples of `grain`.
     /// `work` is about how many operations on blocks the whole takes.
     pub fn split(&self, n: usize, grain: usize, work: usize, body: impl Fn(usize, usize) + Sync) {
-        let threads = self.team.map_or(1, |team| team.threads());
+        let threads = self.threads();
         // A few parts a thread, so that one that is held up does not hold up the others.
         let most = usize::min(4 * threads, work / (LEAST_WORK / 2));
         let grains = n.div_ceil(grain);

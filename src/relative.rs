@@ -29,7 +29,7 @@ impl<T: Scalar> Session<'_, T> {
         let right = self.rows.of(w.c, k, rows);
         let weights = &w.weights[..rows];
 
-        let [mean, products, _] = &mut w.row;
+        let (mean, products) = w.rows[..2 * d].split_at_mut(d);
         let all = Mat::new(weights, 1, rows);
         T::multiply(exec, all, left, MatMut::new(&mut mean[..d], 1, d));
         let vector = mean.iter().map(|v| v.to_f64() * v.to_f64()).sum();
@@ -54,10 +54,10 @@ impl<T: Scalar> Session<'_, T> {
             matrix += (0..d).map(|i| g(i) * g(i)).sum::<f64>();
         } else {
             // Fewer features than samples: E itself is small.
-            self.rows.flat_mut(w.u, 0, rows).copy_from_slice(self.rows.flat(w.delta, k, rows));
-            T::rescale(exec, self.rows.of_mut(w.u, 0, rows), Some(weights), None);
+            self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.delta, k, rows));
+            T::rescale(exec, self.rows.of_mut(w.z, 0, rows), Some(weights), None);
             let out = MatMut::new(&mut w.gram[..d * d], d, d);
-            let weighted = self.rows.of(w.u, 0, rows);
+            let weighted = self.rows.of(w.z, 0, rows);
             T::gradient(exec, weighted, right, &Gradient { out, base: None });
             for (i, row) in w.gram[..d * d].chunks_exact(d).enumerate() {
                 for (j, v) in row.iter().enumerate() {

@@ -26,7 +26,6 @@ fn passes<'w, T: Scalar>(w: &'w mut Work<T>, stride: usize, n: usize) -> Passes<
         n,
         stride,
         z: w.z,
-        u: w.u,
         c: w.c,
         delta: w.delta,
         ratio: w.p,
@@ -88,13 +87,13 @@ impl<T: Scalar> Session<'_, T> {
     fn custom_density_packed(&mut self, batch: &Batch<T>, n: usize) -> Result<()> {
         let base: &dyn CustomBase<T> = batch.custom_base()?;
         let d = self.config.dim;
-        self.work.u[..d * n].fill(T::ZERO);
         for b in 0..batch.rows {
             let w = &mut self.work;
-            let [z, log_p, score] = &mut w.row;
+            let (z, rest) = w.rows.split_at_mut(d);
+            let (log_p, score) = rest.split_at_mut(d);
             (0..d).for_each(|i| z[i] = w.z[i * n + b]);
             w.log_p[b] = crate::base_density::evaluate(base, b, z, log_p, score)?;
-            (0..d).for_each(|i| w.u[i * n + b] = score[i]);
+            (0..d).for_each(|i| w.z[i * n + b] = score[i]);
         }
         Ok(())
     }
@@ -114,14 +113,14 @@ impl<T: Scalar> Session<'_, T> {
             let w = &mut self.work;
             for x in [&mut *w.delta, &mut *w.c] {
                 let layer = &mut x[k * self.rows.layer..][..self.rows.layer];
-                w.u[..d * n].copy_from_slice(&layer[..d * n]);
+                w.z[..d * n].copy_from_slice(&layer[..d * n]);
                 layer.fill(T::ZERO);
                 for b in 0..rows {
                     let row = self.rows.row_mut(layer, 0, b);
-                    row.iter_mut().enumerate().for_each(|(i, v)| *v = w.u[i * n + b]);
+                    row.iter_mut().enumerate().for_each(|(i, v)| *v = w.z[i * n + b]);
                 }
             }
-            w.u.fill(T::ZERO);
+            w.z.fill(T::ZERO);
             w.p[k * self.rows.layer..][..self.rows.layer].fill(T::ZERO);
             let weight = Mat::new(&params[self.layout.weight(k)], d, d);
             let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
@@ -138,13 +137,13 @@ impl<T: Scalar> Session<'_, T> {
             for x in [&mut *w.delta, &mut *w.c] {
                 let layer = &mut x[k * self.rows.layer..][..self.rows.layer];
                 for i in 0..d {
-                    let feature = &mut w.u[i * n..][..n];
+                    let feature = &mut w.z[i * n..][..n];
                     for (b, v) in feature[..rows].iter_mut().enumerate() {
                         *v = self.rows.row(layer, 0, b)[i];
                     }
                     feature[rows..].fill(T::ZERO);
                 }
-                layer[..d * n].copy_from_slice(&w.u[..d * n]);
+                layer[..d * n].copy_from_slice(&w.z[..d * n]);
             }
         }
         self.work.weights[rows..n].fill(T::ZERO);
@@ -177,6 +176,24 @@ impl<T: Scalar> Session<'_, T> {
         }
         let mean = &w.moments[3 * k * d..][..d];
         Norms { matrix, vector: mean.iter().map(|m| m.to_f64() * m.to_f64()).sum() }
+    }
+
+    /// A bound on the norm that a step's trust region is about, of E, m and the diagonal g in
+    /// `work.diagonal`. Sums in any order and in `T`: the margin is a thousandfold their rounding.
+    pub(crate) fn norm_bound_packed(&mut self, k: usize) -> f64 {
+        let (d, has_bias) = (self.config.dim, self.config.has_bias());
+        let w = &mut self.work;
+        let (g, mean) = (&w.diagonal[k * d..][..d], &w.moments[3 * k * d..][..d]);
+        let products = Mat::new(&w.products[k * d * d..][..d * d], d, d);
+        let squares = &mut w.rows[..d];
+        T::row_squares(self.exec, products, squares);
+        let (mut sum, mut cross) = (0.0, 0.0);
+        for (i, square) in squares.iter().enumerate() {
+            let (g, mean) = (g[i].to_f64(), if has_bias { mean[i].to_f64() } else { 0.0 });
+            sum += square.to_f64() + g * g + mean * mean;
+            cross += 2.0 * g * products.row(i)[i].to_f64();
+        }
+        libm::sqrt(sum + cross + 1e-3 * sum)
     }
 
     /// `factor E` in the place of E, and the bias's direction `factor (m [+ E b])` in that of m.
@@ -216,18 +233,17 @@ impl<T: Scalar> Session<'_, T> {
             let diagonal = &w.diagonal[k * d..][..d];
             let range = self.layout.weight(k);
             let old = params[range.clone()].chunks_exact_mut(d);
-            let mut largest = T::ZERO;
-            for ((old, new), s) in old.zip(w.directions[range].chunks_exact_mut(d)).zip(diagonal) {
-                for (old, new) in old.iter_mut().zip(new) {
-                    *new = *s * *old + *new;
-                    if structured {
-                        *old = *new;
-                        let size = if *new < T::ZERO { -*new } else { *new };
-                        largest = if largest < size { size } else { largest };
-                    }
+            for ((old, new), s) in
+                old.zip(w.directions[range.clone()].chunks_exact_mut(d)).zip(diagonal)
+            {
+                new.iter_mut().zip(old.iter()).for_each(|(new, old)| *new = *s * *old + *new);
+                if structured {
+                    old.copy_from_slice(new);
                 }
             }
-            self.state.weight_max[k] = largest.to_f64();
+            if structured {
+                self.state.weight_max[k] = T::max_abs(exec, &params[range]);
+            }
             let range = self.layout.bias(k);
             let old = params[range.clone()].iter_mut();
             for ((old, new), s) in old.zip(&mut w.directions[range]).zip(diagonal) {
@@ -271,17 +287,22 @@ impl<T: Scalar> Session<'_, T> {
 }
 
 /// Whether a network's steps take this way: see the module. Batches of a few samples would leave
-/// most lanes empty.
+/// most lanes empty, and those of fewer samples than features are less than E.
 pub(crate) fn is_small(config: &Config) -> bool {
-    config.gradient == Gradient::Relative && is_narrow(config) && config.max_batch >= 8
+    let least = if config.dim <= ALWAYS { 8 } else { config.dim };
+    config.gradient == Gradient::Relative && config.dim <= LARGEST && config.max_batch >= least
 }
 
 /// Whether a layer's outputs are each one chain of fused multiply-adds over the inputs, as packed
-/// passes have it: then each sample's numbers are the same whatever `max_batch` is.
+/// passes have it: then each sample's numbers are the same whatever `max_batch` is, among small
+/// networks or up to 16 features.
 pub(crate) fn is_narrow(config: &Config) -> bool {
-    config.dim <= LARGEST
+    config.dim <= LARGEST.min(ALWAYS) || is_small(config)
 }
+
+/// Up to so many features all samples' numbers come about as in packed passes.
+const ALWAYS: usize = 16;
 
 /// The most features of a small network. Tests are built a second time with RELGRAD_NO_SMALL, so
 /// that the general path is taken at every size.
-const LARGEST: usize = if option_env!("RELGRAD_NO_SMALL").is_some() { 0 } else { 16 };
+const LARGEST: usize = if option_env!("RELGRAD_NO_SMALL").is_some() { 0 } else { 64 };

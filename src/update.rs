@@ -59,7 +59,7 @@ impl<T: Scalar> Session<'_, T> {
             }
         };
         let range = k * d..(k + 1) * d;
-        let batch = &mut w.row[0][..d];
+        let batch = &mut w.rows[..d];
         let (h, q) = (&mut w.h[range.clone()], &mut w.q[range.clone()]);
         moment(self.rows.of(w.delta, k, rows), 1, batch, &self.state.h[range.clone()], h);
         moment(self.rows.of(w.c, k, rows), 2, batch, &self.state.q[range.clone()], q);
@@ -152,7 +152,8 @@ impl<T: Scalar> Session<'_, T> {
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
         if self.packed {
-            return self.trust_scale(k, rows, limit);
+            let bound = self.norm_bound_packed(k);
+            return if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) };
         }
         T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(h));
 
@@ -371,7 +372,7 @@ impl<T: Scalar> Session<'_, T> {
             let sink = Scaled { w: MatMut::new(b, 1, d), rows: &[T::ONE] };
             T::scaled(exec, f, bias_left, &sink);
         } else {
-            let share = &mut w.row[0][..d];
+            let share = &mut w.rows[..d];
             let base = own_bias.then(|| {
                 // With the diagonal of natural steps, element by element.
                 for ((share, b), g) in share.iter_mut().zip(&params[bias.clone()]).zip(diagonal) {

@@ -228,7 +228,8 @@ impl<'m, T: Real + Plain> State<'m, T> {
 
 /// Scratch of a step. Batches lie as [`Rows`] says, one for each layer unless said otherwise.
 pub(crate) struct Work<'m, T> {
-    /// The layer's input, then its output: one batch.
+    /// One batch: the layer's input, then its output; on the way back the scores, then
+    /// `W^T delta`; afterwards scratch.
     pub z: &'m mut [T],
     /// Every layer's input, where the gradient needs it.
     pub inputs: &'m mut [T],
@@ -238,8 +239,6 @@ pub(crate) struct Work<'m, T> {
     pub delta: &'m mut [T],
     /// `s''/s'`, then `p = W^T c`.
     pub p: &'m mut [T],
-    /// `W^T delta` of the layer at hand: one batch.
-    pub u: &'m mut [T],
     pub log_p: &'m mut [f64],
     pub log_slopes: &'m mut [f64],
     /// `w_b / sum w`.
@@ -254,8 +253,8 @@ pub(crate) struct Work<'m, T> {
     /// The same, damped: what natural steps divide by.
     pub damped_h: &'m mut [T],
     pub damped_q: &'m mut [T],
-    /// `D` numbers each.
-    pub row: [&'m mut [T]; 3],
+    /// Three rows of `D` numbers.
+    pub rows: &'m mut [T],
     /// `min(B, D)^2`: Gram products, and the small matrix in f64 with its pivots.
     pub gram: &'m mut [T],
     pub small: &'m mut [f64],
@@ -295,7 +294,6 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             c: c.take(l * batch),
             delta: c.take(l * batch),
             p: c.take(l * batch),
-            u: c.take(batch),
             log_p: c.take(lanes),
             log_slopes: c.take(lanes),
             weights: c.take(lanes),
@@ -305,7 +303,7 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             q: c.take(parts.fisher),
             damped_h: c.take(parts.fisher),
             damped_q: c.take(parts.fisher),
-            row: [c.take(d), c.take(d), c.take(d)],
+            rows: c.take(3 * d),
             gram: c.take(n * n),
             small: c.take(n * n),
             small_panel: c.take(panel_len(n)),

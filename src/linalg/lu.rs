@@ -10,10 +10,13 @@ use super::transpose;
 use crate::parallel::Exec;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::parts::{for_pairs, for_parts};
 use core::ops::Range;
 
 /// Columns that are worked on at a time.
 pub(crate) const PANEL: usize = 64;
+/// Threads take at least so many of them.
+const THREADS_COLUMNS: usize = 16;
 /// The largest order that is factored without kernels.
 pub(crate) const PLAIN: usize = 16;
 /// Rows at which the halving of triangles ends.
@@ -51,34 +54,38 @@ pub(crate) fn factor<T: Real>(
     for from in (0..n).step_by(PANEL) {
         let width = PANEL.min(n - from);
         let (to, rows) = (from + width, n - from);
-        // The columns as the exchanges so far leave them.
-        let panel = &mut panel[..n * width];
-        for (panel, row) in panel.chunks_exact_mut(width).zip(a.chunks_exact(n)) {
-            panel.copy_from_slice(&row[from..to]);
-        }
-        for (i, p) in pivots[..from].iter().enumerate() {
-            swap_rows(panel, width, i, *p as usize);
-        }
-        // U above the diagonal block; L U off the rest.
-        let (above, rest) = panel.split_at_mut(from * width);
-        solve_lower(exec, a, n, from, above, width);
-        if from > 0 {
-            let l = Mat::with_ld(&a[from * n..], rows, from, n);
-            let out = MatMut::new(rest, rows, width);
-            T::subtract_product(exec, l, Mat::new(above, from, width), out);
-        }
-        // Transposed, a column is contiguous.
-        let columns = &mut columns[..rows * width];
-        transpose(rest, rows, width, columns);
-        let pivots = &mut pivots[from..to];
+        let (panel, columns) = (&mut panel[..n * width], &mut columns[..rows * width]);
+        let share = share::<T>(exec, width, from * (from / 2 + rows));
+        let (before, done) = (&*a, &pivots[..from]);
+        for_pairs(exec, (panel, n * share), (columns, rows * share), |i, panel, columns| {
+            let (alone, first, width) =
+                (Exec::serial(exec.level), from + i * share, panel.len() / n);
+            // The columns as the exchanges so far leave them.
+            for (panel, row) in panel.chunks_exact_mut(width).zip(before.chunks_exact(n)) {
+                panel.copy_from_slice(&row[first..][..width]);
+            }
+            for (i, p) in done.iter().enumerate() {
+                swap_rows(panel, width, i, *p as usize);
+            }
+            // U above the diagonal block; L U off the rest.
+            let (above, rest) = panel.split_at_mut(from * width);
+            solve_lower(alone, before, n, from, above, width);
+            if from > 0 {
+                let l = Mat::with_ld(&before[from * n..], rows, from, n);
+                let out = MatMut::new(rest, rows, width);
+                T::subtract_product(alone, l, Mat::new(above, from, width), out);
+            }
+            // Transposed, a column is contiguous.
+            transpose(rest, rows, width, columns);
+        });
+        put_columns((panel, share), from, (a, n), from..to);
+        let (pivots, rest) = (&mut pivots[from..to], &mut panel[..rows * width]);
         factor_columns(exec, columns, rows, 0..width, pivots, rest)?;
         for (j, p) in pivots.iter().enumerate() {
             negative ^= (*p as usize != j) ^ (columns[j * rows + j] < T::ZERO);
         }
         transpose(columns, width, rows, rest);
-        for (panel, row) in panel.chunks_exact(width).zip(a.chunks_exact_mut(n)) {
-            row[from..to].copy_from_slice(panel);
-        }
+        put_columns((rest, width), rows, (&mut a[from * n..], n), from..to);
         for (i, p) in pivots.iter_mut().enumerate() {
             let (upper, lower) = (from + i, from + *p as usize);
             *p = lower as u64;
@@ -144,6 +151,28 @@ pub(crate) fn log_abs_product(values: impl Iterator<Item = f64>) -> f64 {
         }
     }
     sum + libm::log(product)
+}
+
+/// How many of `width` columns are a thread's own, each of which takes `terms` multiplications.
+fn share<T: Real>(exec: Exec, width: usize, terms: usize) -> usize {
+    exec.share(width, THREADS_COLUMNS, terms * width.div_ceil(T::LANES))
+}
+
+/// The first `rows` rows of a panel into the columns `to` of `a`, whose rows have `n` numbers.
+/// The panel lies as the threads left it, `share` columns each.
+fn put_columns<T: Real>(
+    (panel, share): (&[T], usize),
+    rows: usize,
+    (a, n): (&mut [T], usize),
+    to: Range<usize>,
+) {
+    let height = panel.len() / to.len();
+    for (part, first) in panel.chunks(height * share).zip(to.step_by(share)) {
+        let width = part.len() / height;
+        for (part, row) in part.chunks_exact(width).zip(a.chunks_exact_mut(n)).take(rows) {
+            row[first..][..width].copy_from_slice(part);
+        }
+    }
 }
 
 /// Factors some of a panel's columns of `rows` numbers, of which the ones before have been taken
@@ -278,17 +307,20 @@ pub(crate) fn invert<T: Real>(
     panel: &mut [T],
     out: &mut [T],
 ) {
-    for from in (0..n).step_by(PANEL) {
-        let width = PANEL.min(n - from);
+    for from in (0..n).step_by(2 * PANEL) {
+        let width = usize::min(2 * PANEL, n - from);
         let panel = &mut panel[..n * width];
-        panel.fill(T::ZERO);
-        let lower = &mut panel[from * width..];
-        lower.iter_mut().step_by(width + 1).take(width).for_each(|v| *v = T::ONE);
-        solve_lower(exec, &lu[from * n + from..], n, n - from, lower, width);
-        solve_upper(exec, lu, n, n, panel, width);
-        for (panel, row) in panel.chunks_exact(width).zip(out.chunks_exact_mut(n)) {
-            row[from..from + width].copy_from_slice(panel);
-        }
+        let share = share::<T>(exec, width, n * n).min(PANEL);
+        for_parts(exec, (panel, n * share), |i, panel| {
+            let (alone, first, width) =
+                (Exec::serial(exec.level), from + i * share, panel.len() / n);
+            panel.fill(T::ZERO);
+            let lower = &mut panel[first * width..];
+            lower.iter_mut().step_by(width + 1).take(width).for_each(|v| *v = T::ONE);
+            solve_lower(alone, &lu[first * n + first..], n, n - first, lower, width);
+            solve_upper(alone, lu, n, n, panel, width);
+        });
+        put_columns((panel, share), n, (out, n), from..from + width);
     }
     for row in out[..n * n].chunks_exact_mut(n) {
         for (i, p) in pivots[..n].iter().enumerate().rev() {

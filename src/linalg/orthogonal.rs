@@ -3,32 +3,43 @@
 use crate::parallel::Exec;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::parts::for_pairs;
 
-/// So many rows are one band.
+/// Up to this order rows are taken one at a time.
 const FEW: usize = 64;
+/// The most rows of a band, and of those before it that it goes against at a time.
+const BAND: usize = 64;
+const BASIS: usize = 128;
+/// Rows of a band at which its halving ends.
+const SHORT: usize = 8;
 
 /// Makes the rows of the `n x n` matrix `q` orthonormal, O(4 n^3); Gaussian rows become a
-/// Haar-distributed rotation or reflection. `scratch` has `n` numbers. False if rows are
+/// Haar-distributed rotation or reflection. `scratch` has `3 n` numbers. False if rows are
 /// dependent.
 ///
-/// A band of about sqrt(n) rows goes against the rows before it as many at a time, so that the
-/// coefficients fit into the scratch, then against itself a row at a time; few rows are one band.
+/// A band of rows goes against the rows before it as many at a time as leave room for the
+/// coefficients in the scratch, then against itself by halves, so that nearly all work is in
+/// products of matrices.
 pub(crate) fn orthonormalize<T: Real>(
     exec: Exec,
     q: &mut [T],
     n: usize,
     scratch: &mut [T],
 ) -> bool {
-    let height = if n <= FEW { n } else { n.isqrt() };
+    if n <= FEW {
+        return one_by_one(exec, q, n, scratch);
+    }
+    let scratch = &mut scratch[..3 * n];
+    let height = scratch.len().isqrt().min(BAND);
+    let basis_rows = (scratch.len() / height).min(BASIS);
     for from in (0..n).step_by(height) {
         let (done, rest) = q.split_at_mut(from * n);
         let band = &mut rest[..height.min(n - from) * n];
-        // Once is enough for the first, which has nothing before it.
-        for _ in 0..usize::min(2, 1 + from) {
-            for basis in done.chunks(height * n) {
+        for _ in 0..2 {
+            for basis in done.chunks(basis_rows * n) {
                 project_out(exec, basis, band, n, scratch);
             }
-            if !orthonormalize_band(exec, band, n, scratch) {
+            if !by_halves(exec, band, n, scratch) {
                 return false;
             }
         }
@@ -36,9 +47,21 @@ pub(crate) fn orthonormalize<T: Real>(
     true
 }
 
-fn orthonormalize_band<T: Real>(exec: Exec, band: &mut [T], n: usize, scratch: &mut [T]) -> bool {
-    for i in 0..band.len() / n {
-        let (done, rest) = band.split_at_mut(i * n);
+fn by_halves<T: Real>(exec: Exec, band: &mut [T], n: usize, scratch: &mut [T]) -> bool {
+    let rows = band.len() / n;
+    if rows <= SHORT {
+        return one_by_one(exec, band, n, scratch);
+    }
+    let (upper, lower) = band.split_at_mut(rows / 2 * n);
+    by_halves(exec, upper, n, scratch) && {
+        project_out(exec, upper, lower, n, scratch);
+        by_halves(exec, lower, n, scratch)
+    }
+}
+
+fn one_by_one<T: Real>(exec: Exec, rows: &mut [T], n: usize, scratch: &mut [T]) -> bool {
+    for i in 0..rows.len() / n {
+        let (done, rest) = rows.split_at_mut(i * n);
         let row = &mut rest[..n];
         for _ in 0..2 {
             project_out(exec, done, row, n, scratch);
@@ -63,7 +86,12 @@ fn project_out<T: Real>(exec: Exec, basis: &[T], rows: &mut [T], n: usize, coeff
         return;
     }
     let basis = Mat::new(basis, k, n);
-    let coefficients = &mut coefficients[..m * k];
-    T::dots(exec, Mat::new(rows, m, n), basis, MatMut::new(coefficients, m, k));
-    T::subtract_product(exec, Mat::new(coefficients, m, k), basis, MatMut::new(rows, m, n));
+    let share = exec.share(m, 4, 2 * m * k * n.div_ceil(T::LANES));
+    let coefficients = (&mut coefficients[..m * k], share * k);
+    // Threads take rows of their own through both products: none moves between their caches.
+    for_pairs(exec, (rows, share * n), coefficients, |_, rows, c| {
+        let (alone, m) = (Exec::serial(exec.level), rows.len() / n);
+        T::dots(alone, Mat::new(rows, m, n), basis, MatMut::new(c, m, k));
+        T::subtract_product(alone, Mat::new(c, m, k), basis, MatMut::new(rows, m, n));
+    });
 }

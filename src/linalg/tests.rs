@@ -320,7 +320,7 @@ fn check_orthonormal<T: Real>() {
                 }
             }
             let orthonormal = |level| {
-                let (mut q, mut scratch) = (a.clone(), vec![T::from_f64(f64::NAN); n]);
+                let (mut q, mut scratch) = (a.clone(), vec![T::from_f64(f64::NAN); 3 * n]);
                 assert!(orthogonal::orthonormalize(Exec::serial(level), &mut q, n, &mut scratch));
                 q
             };
@@ -342,7 +342,7 @@ fn check_orthonormal<T: Real>() {
         }
         let mut zero: Vec<T> = Noise(n as u64).matrix(n);
         zero[(n - 1) * n..].fill(T::ZERO);
-        let mut scratch = vec![T::ZERO; n];
+        let mut scratch = vec![T::ZERO; 3 * n];
         assert!(!orthogonal::orthonormalize(
             Exec::serial(Level::Auto.resolve()),
             &mut zero,

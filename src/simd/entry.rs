@@ -91,9 +91,9 @@ kernels! {
     fn density(
         exec: Exec,
         density: Density,
-        z: Mat<Self>,
+        z: MatMut<Self>,
         log_p: &mut [f64],
-        score: Option<MatMut<Self>>,
+        score: bool,
     ) = pointwise::density;
     fn small_load(
         exec: Exec,

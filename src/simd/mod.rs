@@ -24,6 +24,7 @@ pub(crate) mod math;
 pub(crate) mod matrix;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+pub(crate) mod parts;
 #[cfg(feature = "measure")]
 pub mod peak;
 mod pointwise;

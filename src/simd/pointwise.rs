@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::elementwise::{Finite, RowSum, for_blocks};
-use super::matrix::{Mat, MatMut};
+use super::matrix::MatMut;
 use super::{Block, Kernel, Real, math};
 use crate::parallel::Exec;
 
@@ -199,40 +199,39 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
     }
 }
 
-/// `log_p[r] = sum_i log p(z[r, i])`, and the score `d log p / dz` where asked for.
+/// `log_p[r] = sum_i log p(z[r, i])`; the scores `d log p / dz` in the place of z if asked for.
 pub(crate) fn density<T: Real, P: LogDensity<T>>(
     exec: Exec,
     density: P,
-    z: Mat<T>,
+    z: MatMut<T>,
     log_p: &mut [f64],
-    score: Option<MatMut<T>>,
+    score: bool,
 ) {
     assert!(log_p.len() >= z.rows);
-    assert!(score.as_ref().is_none_or(|s| (s.rows, s.cols) == (z.rows, z.cols)));
     T::dispatch(exec.level, BaseDensity { density, z, log_p, score })
 }
 
 struct BaseDensity<'a, T, P> {
     density: P,
-    z: Mat<'a, T>,
+    z: MatMut<'a, T>,
     log_p: &'a mut [f64],
-    score: Option<MatMut<'a, T>>,
+    score: bool,
 }
 
 impl<T: Real, P: LogDensity<T>> Kernel<T> for BaseDensity<'_, T, P> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Block<T>>(mut self) {
+    fn run<S: Block<T>>(self) {
         for r in 0..self.z.rows {
             let mut sum = RowSum::new();
             for_blocks!(T, self.z.cols, |c, n| {
-                // SAFETY: z and the score have row r and columns c..c+n.
+                // SAFETY: z has row r and columns c..c+n.
                 unsafe {
-                    let z = S::load_n(self.z.at(r, c), n);
-                    let (log_p, score) = self.density.log_p_and_score(z);
+                    let z = self.z.at(r, c);
+                    let (log_p, score) = self.density.log_p_and_score(S::load_n(z, n));
                     sum.add(log_p, n);
-                    if let Some(out) = &mut self.score {
-                        score.store_n(out.at(r, c), n);
+                    if self.score {
+                        score.store_n(z, n);
                     }
                 }
             });

@@ -41,8 +41,8 @@ impl<'a, T: Real> Net<'a, T> {
 pub(crate) struct Passes<'a, T> {
     pub n: usize,
     pub stride: usize,
+    /// Latents on the way up, `W^T delta` on the way back: of one layer.
     pub z: &'a mut [T],
-    pub u: &'a mut [T],
     pub c: &'a mut [T],
     /// `s'`, then delta.
     pub delta: &'a mut [T],
@@ -208,29 +208,29 @@ fn activate_layer<T: Real, S: Block<T>>(
     }
 }
 
-/// `log_p[b] = sum_i log p(z[i, b])`, and the scores into u.
+/// `log_p[b] = sum_i log p(z[i, b])`, and the scores in the place of z.
 pub(crate) fn small_density<T: Real, P: LogDensity<T>>(
     exec: Exec,
     density: P,
     dim: usize,
     passes: &mut Passes<T>,
 ) {
-    struct Density<'a, T, P>(P, usize, &'a [T], &'a mut [T], &'a mut [f64]);
+    struct Density<'a, T, P>(P, usize, &'a mut [T], &'a mut [f64]);
     impl<T: Real, P: LogDensity<T>> Kernel<T> for Density<'_, T, P> {
         type Output = ();
         #[inline(always)]
         fn run<S: Block<T>>(self) {
-            let Density(density, d, z, u, log_p) = self;
+            let Density(density, d, z, log_p) = self;
             let n = log_p.len();
             for (block, log_p) in log_p.chunks_exact_mut(T::LANES).enumerate() {
                 log_p.fill(density.constant() * d as f64);
                 for i in 0..d {
                     let at = i * n + block * T::LANES;
-                    // SAFETY: both slices have D rows of n numbers, n whole blocks.
+                    // SAFETY: z has D rows of n numbers, n whole blocks.
                     let terms = unsafe {
-                        let z = S::load(z.as_ptr().add(at));
-                        let (log_p, score) = density.log_p_and_score(z);
-                        score.store(u.as_mut_ptr().add(at));
+                        let z = z.as_mut_ptr().add(at);
+                        let (log_p, score) = density.log_p_and_score(S::load(z));
+                        score.store(z);
                         log_p.to_array()
                     };
                     log_p.iter_mut().zip(terms.as_ref()).for_each(|(p, t)| *p += t.to_f64());
@@ -241,11 +241,10 @@ pub(crate) fn small_density<T: Real, P: LogDensity<T>>(
     let n = passes.n;
     let log_p = &mut *passes.log_p;
     assert!(log_p.len() == n && n.is_multiple_of(T::LANES));
-    let (z, u) = (&passes.z[..dim * n], &mut passes.u[..dim * n]);
-    T::dispatch(exec.level, Density(density, dim, z, u, log_p))
+    T::dispatch(exec.level, Density(density, dim, &mut passes.z[..dim * n], log_p))
 }
 
-/// delta of every layer from the scores in u (GFJSH20 eq. 19). The first layer found whose
+/// delta of every layer from the scores in z (GFJSH20 eq. 19). The first layer found whose
 /// numbers are not finite, if any.
 pub(crate) fn small_backward<T: Real>(
     exec: Exec,
@@ -268,7 +267,7 @@ impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
         let (d, n) = (net.dim, passes.n);
         for k in (0..net.layers).rev() {
             let layer = k * passes.stride..k * passes.stride + d * n;
-            let u = &mut passes.u[..d * n];
+            let u = &mut passes.z[..d * n];
             if k + 1 < net.layers {
                 let above = &passes.delta[(k + 1) * passes.stride..][..d * n];
                 let out = Store::one(MatMut::new(u, d, n));
@@ -327,7 +326,7 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
         for k in 0..layers {
             let delta = &passes.delta[k * passes.stride..][..d * n];
             let c = &passes.c[k * passes.stride..][..d * n];
-            let weighted = &mut passes.u[..d * n];
+            let weighted = &mut passes.z[..d * n];
             for i in 0..d {
                 let mut sums = [S::zero(); 3];
                 for block in (0..n).step_by(T::LANES) {
