@@ -30,7 +30,8 @@
 //!
 //! Every output element has one fixed order of fused multiply-adds, and exp, log and tanh are
 //! relgrad's own, so results do not depend on the instruction set, the number of threads, the
-//! batch a row sits in, or the build profile. Targets without hardware FMA emulate it, unless
+//! batch a row sits in, or the build profile. From 17 to 64 features the order is another one
+//! where [`Config::max_batch`] is D or more: whoever compares bits keeps to one. Targets without hardware FMA emulate it, unless
 //! `fast-no-fma` is on.
 //!
 //! # Features

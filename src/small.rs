@@ -25,16 +25,21 @@ fn passes<'w, T: Scalar>(w: &'w mut Work<T>, stride: usize, n: usize) -> Passes<
     Passes {
         n,
         stride,
-        z: w.z,
-        c: w.c,
-        delta: w.delta,
-        ratio: w.p,
-        log_p: &mut w.log_p[..n],
-        log_slopes: &mut w.log_slopes[..n],
+        z: line(w.z),
+        c: line(w.c),
+        delta: line(w.delta),
+        ratio: line(w.p),
+        log_p: line(&mut w.log_p[..n]),
+        log_slopes: line(&mut w.log_slopes[..n]),
         weights: &w.weights[..n],
-        products: w.products,
-        moments: w.moments,
+        products: line(w.products),
+        moments: line(w.moments),
     }
+}
+
+fn line<T>(x: &mut [T]) -> MatMut<'_, T> {
+    let n = x.len();
+    MatMut::new(x, 1, n)
 }
 
 impl<T: Scalar> Session<'_, T> {
@@ -287,7 +292,7 @@ impl<T: Scalar> Session<'_, T> {
 }
 
 /// Whether a network's steps take this way: see the module. Batches of a few samples would leave
-/// most lanes empty, and those of fewer samples than features are less than E.
+/// most lanes empty; with fewer samples than features delta and c are smaller than E.
 pub(crate) fn is_small(config: &Config) -> bool {
     let least = if config.dim <= ALWAYS { 8 } else { config.dim };
     config.gradient == Gradient::Relative && config.dim <= LARGEST && config.max_batch >= least

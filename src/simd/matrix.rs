@@ -3,13 +3,21 @@
 use core::marker::PhantomData;
 
 /// `rows x cols`, row `i` starting at `i ld`.
-#[derive(Clone, Copy)]
 pub(crate) struct Mat<'a, T> {
-    data: &'a [T],
+    data: *const T,
     pub rows: usize,
     pub cols: usize,
     pub ld: usize,
+    borrowed: PhantomData<&'a [T]>,
 }
+
+impl<T> Clone for Mat<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Mat<'_, T> {}
 
 /// As [`Mat`], writable; kernels on several threads write to parts of it.
 pub(crate) struct MatMut<'a, T> {
@@ -20,6 +28,10 @@ pub(crate) struct MatMut<'a, T> {
     borrowed: PhantomData<&'a mut [T]>,
 }
 
+// SAFETY: it is a shared borrow.
+unsafe impl<T: Sync> Send for Mat<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Mat<'_, T> {}
 // SAFETY: it is an exclusive borrow; only kernels write through a shared reference, each thread
 // to elements of its own.
 unsafe impl<T: Send> Send for MatMut<'_, T> {}
@@ -37,17 +49,19 @@ impl<'a, T> Mat<'a, T> {
 
     pub fn with_ld(data: &'a [T], rows: usize, cols: usize, ld: usize) -> Self {
         assert!(fits(data.len(), rows, cols, ld));
-        Mat { data, rows, cols, ld }
+        Mat { data: data.as_ptr(), rows, cols, ld, borrowed: PhantomData }
     }
 
     pub fn row(&self, i: usize) -> &'a [T] {
-        &self.data[i * self.ld..][..self.cols]
+        assert!(i < self.rows);
+        // SAFETY: within the slice that this was made of.
+        unsafe { core::slice::from_raw_parts(self.at(i, 0), self.cols) }
     }
 
     /// The rows, one after the other.
     pub fn iter(&self) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
-        let (data, cols, ld) = (self.data, self.cols, self.ld);
-        (0..self.rows).map(move |i| &data[i * ld..][..cols])
+        let matrix = *self;
+        (0..self.rows).map(move |i| matrix.row(i))
     }
 
     /// The first `n` rows.
@@ -59,14 +73,13 @@ impl<'a, T> Mat<'a, T> {
     /// Columns `from .. from + n`.
     pub fn columns(&self, from: usize, n: usize) -> Mat<'a, T> {
         assert!(from + n <= self.cols);
-        let data = if self.rows == 0 { self.data } else { &self.data[from..] };
-        Mat { data, rows: self.rows, cols: n, ld: self.ld }
+        Mat { data: self.at(0, from), cols: n, ..*self }
     }
 
     /// The address of element `(r, c)`.
     #[inline(always)]
     pub fn at(&self, r: usize, c: usize) -> *const T {
-        self.data.as_ptr().wrapping_add(r * self.ld + c)
+        self.data.wrapping_add(r * self.ld + c)
     }
 }
 
@@ -78,6 +91,27 @@ impl<'a, T> MatMut<'a, T> {
     pub fn with_ld(data: &'a mut [T], rows: usize, cols: usize, ld: usize) -> Self {
         assert!(fits(data.len(), rows, cols, ld));
         MatMut { data: data.as_mut_ptr(), rows, cols, ld, borrowed: PhantomData }
+    }
+
+    /// `rows x cols` numbers without gaps, from column `from` of a single row on.
+    ///
+    /// # Safety
+    /// Whoever has it writes to elements that nobody else uses meanwhile, and reads such that
+    /// nobody writes: matrices on the same numbers may go to several threads.
+    #[inline(always)]
+    pub unsafe fn block(&self, from: usize, rows: usize, cols: usize) -> MatMut<'_, T> {
+        assert!(self.rows == 1 && from + rows * cols <= self.cols);
+        MatMut { data: self.at(0, from), rows, cols, ld: cols, borrowed: PhantomData }
+    }
+
+    /// To be read.
+    ///
+    /// # Safety
+    /// Nobody writes to what is read of it.
+    #[inline(always)]
+    pub unsafe fn view(&self) -> Mat<'_, T> {
+        let (data, borrowed) = (self.data.cast_const(), PhantomData);
+        Mat { data, rows: self.rows, cols: self.cols, ld: self.ld, borrowed }
     }
 
     /// The address of element `(r, c)`.

@@ -22,7 +22,7 @@ pub(crate) trait Nonlinearity<T: Real>: Copy + Sync {
 }
 
 /// A log-density of one latent; methods must be `#[inline(always)]`.
-pub(crate) trait LogDensity<T: Real>: Copy {
+pub(crate) trait LogDensity<T: Real>: Copy + Sync {
     /// `log p(z)` but for the constant, and its derivative.
     fn log_p_and_score<S: Block<T>>(&self, z: S) -> (S, S);
     /// What is missing in `log p(z)`.

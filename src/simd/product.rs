@@ -183,10 +183,15 @@ fn for_strips<T: Real>(
     });
 }
 
-/// A product within another kernel.
+/// Some columns of a product, within another kernel.
 #[inline(always)]
-pub(super) fn strips<T: Real, S: Block<T>, K: Sink<T>>(c: Coefficients<T>, x: Mat<T>, sink: &K) {
-    Strips { c, x, sink, columns: (0, x.cols) }.run::<S>();
+pub(super) fn strips<T: Real, S: Block<T>, K: Sink<T>>(
+    c: Coefficients<T>,
+    x: Mat<T>,
+    sink: &K,
+    columns: (usize, usize),
+) {
+    Strips { c, x, sink, columns }.run::<S>();
 }
 
 /// Strips of columns for all rows: a strip of X stays in cache.

@@ -1,6 +1,9 @@
 //! Whole passes through networks of few features. Vectors run along the samples: batches lie
 //! feature by feature, `(D, n)` with n a multiple of the width, and one call goes through all
-//! layers, so that deep narrow networks do not pay for each.
+//! layers, so that deep narrow networks do not pay for each. Threads take samples of their own, or
+//! features where samples are summed.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::dots::Dots;
 use super::elementwise::Finite;
@@ -25,10 +28,13 @@ pub(crate) struct Net<'a, T> {
 }
 
 impl<'a, T: Real> Net<'a, T> {
+    fn layer_len(&self) -> usize {
+        self.dim * self.dim + if self.bias { self.dim } else { 0 }
+    }
+
     fn weight(&self, k: usize) -> Mat<'a, T> {
         let d = self.dim;
-        let from = k * (d * d + if self.bias { d } else { 0 });
-        Mat::new(&self.params[from..][..d * d], d, d)
+        Mat::new(&self.params[k * self.layer_len()..][..d * d], d, d)
     }
 
     fn bias(&self, k: usize, i: usize) -> T {
@@ -37,25 +43,68 @@ impl<'a, T: Real> Net<'a, T> {
     }
 }
 
-/// Where the passes leave what they find: `(D, n)` a layer, layers `stride` numbers apart.
+/// Where the passes leave what they find: `(D, n)` a layer, layers `stride` numbers apart. All
+/// matrices are one row of numbers.
 pub(crate) struct Passes<'a, T> {
     pub n: usize,
     pub stride: usize,
     /// Latents on the way up, `W^T delta` on the way back: of one layer.
-    pub z: &'a mut [T],
-    pub c: &'a mut [T],
+    pub z: MatMut<'a, T>,
+    pub c: MatMut<'a, T>,
     /// `s'`, then delta.
-    pub delta: &'a mut [T],
+    pub delta: MatMut<'a, T>,
     /// `s''/s'`.
-    pub ratio: &'a mut [T],
+    pub ratio: MatMut<'a, T>,
     /// Numbers of each sample, n of them; weights are 0 for those that only fill up.
-    pub log_p: &'a mut [f64],
-    pub log_slopes: &'a mut [f64],
+    pub log_p: MatMut<'a, f64>,
+    pub log_slopes: MatMut<'a, f64>,
     pub weights: &'a [T],
     /// What the sums leave of each layer.
-    pub products: &'a mut [T],
-    pub moments: &'a mut [T],
+    pub products: MatMut<'a, T>,
+    pub moments: MatMut<'a, T>,
 }
+
+impl<T: Real> Passes<'_, T> {
+    /// Layer `k` of c, delta or ratio.
+    ///
+    /// # Safety
+    /// As for [`MatMut::block`].
+    #[inline(always)]
+    unsafe fn layer<'m>(&self, x: &'m MatMut<T>, k: usize, dim: usize) -> MatMut<'m, T> {
+        // SAFETY: by contract.
+        unsafe { x.block(k * self.stride, dim, self.n) }
+    }
+
+    /// Calls `body` for samples `from .. to`, whole blocks, in parts for the threads. `work` is
+    /// that of one block of samples.
+    fn split(&self, exec: Exec, work: usize, body: impl Fn((usize, usize)) + Sync) {
+        assert!(self.n.is_multiple_of(T::LANES));
+        assert!(self.log_p.cols == self.n && self.log_slopes.cols == self.n);
+        let blocks = self.n / T::LANES;
+        exec.split(self.n, GRAIN * T::LANES, work * blocks / TIGHT, |from, to| body((from, to)));
+    }
+}
+
+/// The numbers of a block of samples in `log_p` or `log_slopes`.
+///
+/// # Safety
+/// They are there, and no other thread has them.
+#[inline(always)]
+#[allow(clippy::mut_from_ref)]
+unsafe fn lanes_of<'m, T: Real>(x: &'m MatMut<f64>, sample: usize) -> &'m mut [f64] {
+    // SAFETY: by contract.
+    unsafe { core::slice::from_raw_parts_mut(x.at(0, sample), T::LANES) }
+}
+
+/// Blocks of samples that a thread takes at least.
+const GRAIN: usize = 2;
+/// What one thread has written the others read in the pass after: a share of work must be so many
+/// times larger than elsewhere.
+const TIGHT: usize = 3;
+/// Features that a thread takes at least where samples are summed.
+const FEATURES: usize = 8;
+/// About how many multiply-adds a nonlinearity or a density costs.
+const CURVE: usize = 40;
 
 /// `z = (x - shift) * scale` feature by feature, 0 where samples only fill up. False if an
 /// element of x or of the result is not finite.
@@ -65,42 +114,55 @@ pub(crate) fn small_load<T: Real>(
     transform: Option<(&[T], &[T])>,
     passes: &mut Passes<T>,
 ) -> bool {
-    struct Load<'a, 'b, T>(Mat<'a, T>, Option<(&'a [T], &'a [T])>, &'a mut Passes<'b, T>);
-    impl<T: Real> Kernel<T> for Load<'_, '_, T> {
-        type Output = bool;
-        #[inline(always)]
-        fn run<S: Block<T>>(self) -> bool {
-            let Load(x, transform, passes) = self;
-            let n = passes.n;
-            let mut finite = Finite::<S>::new();
-            let z = &mut passes.z[..x.cols * n];
-            for b in 0..x.rows {
+    assert!(transform.is_none_or(|(a, b)| a.len() == x.cols && b.len() == x.cols));
+    assert!(passes.n == x.rows.next_multiple_of(T::LANES) && x.cols * passes.n <= passes.z.cols);
+    let (passes, wrong) = (&*passes, AtomicUsize::new(0));
+    passes.split(exec, x.cols * T::LANES, |samples| {
+        let fine = T::dispatch(exec.level, Load { x, transform, passes, samples });
+        wrong.fetch_add(usize::from(!fine), Ordering::Relaxed);
+    });
+    wrong.into_inner() == 0
+}
+
+struct Load<'a, 'b, T> {
+    x: Mat<'a, T>,
+    transform: Option<(&'a [T], &'a [T])>,
+    passes: &'a Passes<'b, T>,
+    samples: (usize, usize),
+}
+
+impl<T: Real> Kernel<T> for Load<'_, '_, T> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<S: Block<T>>(self) -> bool {
+        let Load { x, transform, passes, samples: (from, to) } = self;
+        let mut finite = Finite::<S>::new();
+        // SAFETY: z has a row of n numbers for every column of x, and the samples are this
+        // thread's.
+        unsafe {
+            let z = passes.z.block(0, x.cols, passes.n);
+            for b in from..to.min(x.rows) {
                 for i in 0..x.cols {
-                    // SAFETY: the matrix has row b < n and column i, and z has x.cols * n numbers.
-                    unsafe { *z.as_mut_ptr().add(i * n + b) = *x.at(b, i) };
+                    *z.at(i, b) = *x.at(b, i);
                 }
             }
-            for (i, feature) in z.chunks_exact_mut(n).enumerate() {
-                feature[x.rows..].fill(T::ZERO);
-                for block in feature.chunks_exact_mut(T::LANES) {
-                    // SAFETY: a chunk has the lanes of a block.
-                    let mut v = unsafe { S::load(block.as_ptr()) };
+            let fill = |i: usize| (from.max(x.rows)..to).for_each(|b| *z.at(i, b) = T::ZERO);
+            for i in 0..x.cols {
+                fill(i);
+                for b in (from..to).step_by(T::LANES) {
+                    let mut v = S::load(z.at(i, b));
                     finite.see(v);
                     if let Some((shift, scale)) = transform {
                         v = v.sub(S::splat(shift[i])).mul(S::splat(scale[i]));
                         finite.see(v);
-                        // SAFETY: as above.
-                        unsafe { v.store(block.as_mut_ptr()) };
+                        v.store(z.at(i, b));
                     }
                 }
-                feature[x.rows..].fill(T::ZERO);
+                fill(i);
             }
-            finite.ok()
         }
+        finite.ok()
     }
-    assert!(transform.is_none_or(|(a, b)| a.len() == x.cols && b.len() == x.cols));
-    assert!(passes.n == x.rows.next_multiple_of(T::LANES));
-    T::dispatch(exec.level, Load(x, transform, passes))
 }
 
 /// Factors of a product of slopes whose logarithm is taken at once, as in `pointwise`.
@@ -114,45 +176,55 @@ pub(crate) fn small_forward<T: Real>(
     passes: &mut Passes<T>,
     keep_y: bool,
 ) -> Option<usize> {
-    assert!(passes.n.is_multiple_of(T::LANES) && passes.log_slopes.len() == passes.n);
-    T::dispatch(exec.level, Forward { net, passes, keep_y })
+    let (passes, first) = (&*passes, AtomicUsize::new(usize::MAX));
+    passes.split(exec, net.layers * net.dim * (net.dim + CURVE), |samples| {
+        let bad = T::dispatch(exec.level, Forward { net, passes, keep_y, samples });
+        first.fetch_min(bad.unwrap_or(usize::MAX), Ordering::Relaxed);
+    });
+    Some(first.into_inner()).filter(|k| *k < net.layers)
 }
 
 struct Forward<'a, 'b, T> {
     net: &'a Net<'a, T>,
-    passes: &'a mut Passes<'b, T>,
+    passes: &'a Passes<'b, T>,
     keep_y: bool,
+    samples: (usize, usize),
 }
 
 impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
     type Output = Option<usize>;
     #[inline(always)]
     fn run<S: Block<T>>(self) -> Option<usize> {
-        let Forward { net, passes, keep_y } = self;
+        let Forward { net, passes, keep_y, samples } = self;
         let (d, n) = (net.dim, passes.n);
         for k in 0..net.layers {
-            let layer = k * passes.stride..k * passes.stride + d * n;
-            let c = &mut passes.c[layer.clone()];
-            let z = &mut passes.z[..d * n];
-            let out = Store::one(MatMut::new(c, d, n));
-            strips::<T, S, _>(Coefficients::rows(net.weight(k)), Mat::new(z, d, n), &out);
+            // SAFETY: this thread alone uses these samples.
+            let [c, z, slope, ratio] = unsafe {
+                let layer = |x| passes.layer(x, k, d);
+                let z = passes.z.block(0, d, n);
+                [layer(&passes.c), z, layer(&passes.delta), layer(&passes.ratio)]
+            };
+            // SAFETY: as above.
+            let (input, out) = unsafe { (z.view(), passes.layer(&passes.c, k, d)) };
+            strips::<T, S, _>(Coefficients::rows(net.weight(k)), input, &Store::one(out), samples);
             let mut finite = Finite::<S>::new();
-            if k < net.activated {
-                let (slope, ratio) = (&mut passes.delta[layer.clone()], &mut passes.ratio[layer]);
-                let sums = &mut *passes.log_slopes;
-                activate_layer(net, k, n, keep_y, [c, z, slope, ratio], sums, &mut finite);
-            } else {
-                for i in 0..d {
-                    let bias = S::splat(net.bias(k, i));
-                    let rows = c[i * n..][..n].chunks_exact_mut(T::LANES);
-                    for (c, z) in rows.zip(z[i * n..][..n].chunks_exact_mut(T::LANES)) {
-                        // SAFETY: chunks have the lanes of a block.
-                        unsafe {
-                            let y = S::load(c.as_ptr()).add(bias);
+            let blocks = (samples.0..samples.1).step_by(T::LANES);
+            // SAFETY: the matrices have D rows of n numbers, n whole blocks.
+            unsafe {
+                if k < net.activated {
+                    for b in blocks {
+                        let sums = lanes_of::<T>(&passes.log_slopes, b);
+                        let to = [&c, &z, &slope, &ratio];
+                        activate_block(net, k, b, keep_y, to, sums, &mut finite);
+                    }
+                } else {
+                    for b in blocks {
+                        for i in 0..d {
+                            let y = S::load(c.at(i, b)).add(S::splat(net.bias(k, i)));
                             finite.see(y);
-                            y.store(z.as_mut_ptr());
+                            y.store(z.at(i, b));
                             if keep_y {
-                                y.store(c.as_mut_ptr());
+                                y.store(c.at(i, b));
                             }
                         }
                     }
@@ -166,44 +238,46 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
     }
 }
 
-/// One layer's nonlinearity, a block of samples at a time.
+/// One layer's nonlinearity for a block of samples.
+///
+/// # Safety
+/// The matrices have D rows and this block, which no other thread has.
 #[inline(always)]
-fn activate_layer<T: Real, S: Block<T>>(
+unsafe fn activate_block<T: Real, S: Block<T>>(
     net: &Net<T>,
     k: usize,
-    n: usize,
+    b: usize,
     keep_y: bool,
-    [c, z, slope, ratio]: [&mut [T]; 4],
+    [c, z, slope, ratio]: [&MatMut<T>; 4],
     log_slopes: &mut [f64],
     finite: &mut Finite<S>,
 ) {
-    let d = net.dim;
-    assert!([&*c, z, slope, ratio].iter().all(|x| x.len() >= d * n) && log_slopes.len() >= n);
-    for (block, log_slopes) in log_slopes.chunks_exact_mut(T::LANES).enumerate() {
-        let (mut product, mut factors) = (S::splat(T::ONE), 0);
-        for i in 0..d {
-            let at = i * n + block * T::LANES;
-            // SAFETY: the slices have D rows of n numbers (asserted), n whole blocks.
-            unsafe {
-                let y = S::load(c.as_ptr().add(at)).add(S::splat(net.bias(k, i)));
-                if keep_y {
-                    y.store(c.as_mut_ptr().add(at));
-                }
-                let v = net.curve.values(y);
-                finite.see(y);
-                finite.see(v.s);
-                v.s.store(z.as_mut_ptr().add(at));
-                v.slope.store(slope.as_mut_ptr().add(at));
-                v.ratio.store(ratio.as_mut_ptr().add(at));
-                product = product.mul(v.slope);
+    let (d, n) = (net.dim, c.ld);
+    // One offset into all of them.
+    let [c, z, slope, ratio] = [c.at(0, b), z.at(0, b), slope.at(0, b), ratio.at(0, b)];
+    let (mut product, mut factors) = (S::splat(T::ONE), 0);
+    for i in 0..d {
+        let at = i * n;
+        // SAFETY: by contract.
+        unsafe {
+            let y = S::load(c.add(at)).add(S::splat(net.bias(k, i)));
+            if keep_y {
+                y.store(c.add(at));
             }
-            factors += 1;
-            if factors == LOG_GROUP || i + 1 == d {
-                let logs = math::log(product).to_array();
-                let sums = log_slopes.iter_mut().zip(logs.as_ref());
-                sums.for_each(|(sum, log)| *sum += log.to_f64());
-                (product, factors) = (S::splat(T::ONE), 0);
-            }
+            let v = net.curve.values(y);
+            finite.see(y);
+            finite.see(v.s);
+            v.s.store(z.add(at));
+            v.slope.store(slope.add(at));
+            v.ratio.store(ratio.add(at));
+            product = product.mul(v.slope);
+        }
+        factors += 1;
+        if factors == LOG_GROUP || i + 1 == d {
+            let logs = math::log(product).to_array();
+            let sums = log_slopes.iter_mut().zip(logs.as_ref());
+            sums.for_each(|(sum, log)| *sum += log.to_f64());
+            (product, factors) = (S::splat(T::ONE), 0);
         }
     }
 }
@@ -215,22 +289,23 @@ pub(crate) fn small_density<T: Real, P: LogDensity<T>>(
     dim: usize,
     passes: &mut Passes<T>,
 ) {
-    struct Density<'a, T, P>(P, usize, &'a mut [T], &'a mut [f64]);
-    impl<T: Real, P: LogDensity<T>> Kernel<T> for Density<'_, T, P> {
+    struct Density<'a, 'b, T, P>(P, usize, &'a Passes<'b, T>, (usize, usize));
+    impl<T: Real, P: LogDensity<T>> Kernel<T> for Density<'_, '_, T, P> {
         type Output = ();
         #[inline(always)]
         fn run<S: Block<T>>(self) {
-            let Density(density, d, z, log_p) = self;
-            let n = log_p.len();
-            for (block, log_p) in log_p.chunks_exact_mut(T::LANES).enumerate() {
+            let Density(density, d, passes, (from, to)) = self;
+            for b in (from..to).step_by(T::LANES) {
+                // SAFETY: z has D rows of n numbers, n whole blocks; the samples are this
+                // thread's.
+                let (z, log_p) =
+                    unsafe { (passes.z.block(0, d, passes.n), lanes_of::<T>(&passes.log_p, b)) };
                 log_p.fill(density.constant() * d as f64);
                 for i in 0..d {
-                    let at = i * n + block * T::LANES;
-                    // SAFETY: z has D rows of n numbers, n whole blocks.
+                    // SAFETY: as above.
                     let terms = unsafe {
-                        let z = z.as_mut_ptr().add(at);
-                        let (log_p, score) = density.log_p_and_score(S::load(z));
-                        score.store(z);
+                        let (log_p, score) = density.log_p_and_score(S::load(z.at(i, b)));
+                        score.store(z.at(i, b));
                         log_p.to_array()
                     };
                     log_p.iter_mut().zip(terms.as_ref()).for_each(|(p, t)| *p += t.to_f64());
@@ -238,10 +313,10 @@ pub(crate) fn small_density<T: Real, P: LogDensity<T>>(
             }
         }
     }
-    let n = passes.n;
-    let log_p = &mut *passes.log_p;
-    assert!(log_p.len() == n && n.is_multiple_of(T::LANES));
-    T::dispatch(exec.level, Density(density, dim, &mut passes.z[..dim * n], log_p))
+    let passes = &*passes;
+    passes.split(exec, dim * CURVE, |samples| {
+        T::dispatch(exec.level, Density(density, dim, passes, samples));
+    });
 }
 
 /// delta of every layer from the scores in z (GFJSH20 eq. 19). The first layer found whose
@@ -251,41 +326,52 @@ pub(crate) fn small_backward<T: Real>(
     net: &Net<T>,
     passes: &mut Passes<T>,
 ) -> Option<usize> {
-    T::dispatch(exec.level, Backward { net, passes })
+    let (passes, last) = (&*passes, AtomicUsize::new(0));
+    passes.split(exec, net.layers * net.dim * (net.dim + 4), |samples| {
+        let bad = T::dispatch(exec.level, Backward { net, passes, samples });
+        last.fetch_max(bad.map_or(0, |k| k + 1), Ordering::Relaxed);
+    });
+    last.into_inner().checked_sub(1)
 }
 
 struct Backward<'a, 'b, T> {
     net: &'a Net<'a, T>,
-    passes: &'a mut Passes<'b, T>,
+    passes: &'a Passes<'b, T>,
+    samples: (usize, usize),
 }
 
 impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
     type Output = Option<usize>;
     #[inline(always)]
     fn run<S: Block<T>>(self) -> Option<usize> {
-        let Backward { net, passes } = self;
+        let Backward { net, passes, samples } = self;
         let (d, n) = (net.dim, passes.n);
         for k in (0..net.layers).rev() {
-            let layer = k * passes.stride..k * passes.stride + d * n;
-            let u = &mut passes.z[..d * n];
+            // SAFETY: this thread alone uses these samples.
+            let [u, delta, ratio] = unsafe {
+                let layer = |x| passes.layer(x, k, d);
+                [passes.z.block(0, d, n), layer(&passes.delta), layer(&passes.ratio)]
+            };
             if k + 1 < net.layers {
-                let above = &passes.delta[(k + 1) * passes.stride..][..d * n];
-                let out = Store::one(MatMut::new(u, d, n));
+                // SAFETY: as above.
+                let (above, out) =
+                    unsafe { (passes.layer(&passes.delta, k + 1, d), passes.z.block(0, d, n)) };
                 let w = Coefficients::columns(net.weight(k + 1));
-                strips::<T, S, _>(w, Mat::new(above, d, n), &out);
+                // SAFETY: as above.
+                strips::<T, S, _>(w, unsafe { above.view() }, &Store::one(out), samples);
             }
             let mut finite = Finite::<S>::new();
-            let (delta, ratio) = (&mut passes.delta[layer.clone()], &passes.ratio[layer]);
-            let blocks = delta.chunks_exact_mut(T::LANES).zip(u.chunks_exact(T::LANES));
-            for ((delta, u), ratio) in blocks.zip(ratio.chunks_exact(T::LANES)) {
-                // SAFETY: chunks have the lanes of a block.
-                unsafe {
-                    let mut e = S::load(u.as_ptr());
-                    if k < net.activated {
-                        e = S::load(delta.as_ptr()).fma(e, S::load(ratio.as_ptr()));
+            for i in 0..d {
+                for at in (i * n + samples.0..i * n + samples.1).step_by(T::LANES) {
+                    // SAFETY: the matrices have D rows of n numbers, n whole blocks.
+                    unsafe {
+                        let mut e = S::load(u.at(0, at));
+                        if k < net.activated {
+                            e = S::load(delta.at(0, at)).fma(e, S::load(ratio.at(0, at)));
+                        }
+                        finite.see(e);
+                        e.store(delta.at(0, at));
                     }
-                    finite.see(e);
-                    e.store(delta.as_mut_ptr());
                 }
             }
             if !finite.ok() {
@@ -305,51 +391,61 @@ pub(crate) fn small_sums<T: Real>(
     passes: &mut Passes<T>,
 ) {
     assert!(passes.weights.len() == passes.n && passes.n.is_multiple_of(T::LANES));
-    assert!(passes.products.len() == layers * dim * dim);
-    assert!(passes.moments.len() == layers * 3 * dim);
-    T::dispatch(exec.level, Sums { dim, layers, passes })
+    assert!(passes.products.cols == layers * dim * dim);
+    assert!(passes.moments.cols == layers * 3 * dim);
+    let passes = &*passes;
+    let work = layers * dim * (dim + 4) * (passes.n / T::LANES);
+    exec.split(dim, FEATURES, work / TIGHT, |from, to| {
+        T::dispatch(exec.level, Sums { dim, layers, passes, features: (from, to) });
+    });
 }
 
 struct Sums<'a, 'b, T> {
     dim: usize,
     layers: usize,
-    passes: &'a mut Passes<'b, T>,
+    passes: &'a Passes<'b, T>,
+    features: (usize, usize),
 }
 
 impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Block<T>>(self) {
-        let Sums { dim: d, layers, passes } = self;
-        let weights = passes.weights;
-        let n = passes.n;
+        let Sums { dim: d, layers, passes, features: (from, to) } = self;
+        let (n, weights) = (passes.n, passes.weights);
         for k in 0..layers {
-            let delta = &passes.delta[k * passes.stride..][..d * n];
-            let c = &passes.c[k * passes.stride..][..d * n];
-            let weighted = &mut passes.z[..d * n];
-            for i in 0..d {
+            // SAFETY: nobody writes to delta and c; these features of all else are this thread's.
+            let [delta, c, weighted, out, moments] = unsafe {
+                [
+                    passes.layer(&passes.delta, k, d),
+                    passes.layer(&passes.c, k, d),
+                    passes.z.block(0, d, n),
+                    passes.products.block(k * d * d, d, d),
+                    passes.moments.block(3 * k * d, 3, d),
+                ]
+            };
+            for i in from..to {
                 let mut sums = [S::zero(); 3];
-                for block in (0..n).step_by(T::LANES) {
-                    let at = i * n + block;
-                    // SAFETY: the slices have D rows of n numbers, n whole blocks.
+                for b in (0..n).step_by(T::LANES) {
+                    // SAFETY: the matrices have D rows of n numbers, n whole blocks.
                     unsafe {
-                        let w = S::load(weights.as_ptr().add(block));
-                        let (delta, c) =
-                            (S::load(delta.as_ptr().add(at)), S::load(c.as_ptr().add(at)));
+                        let w = S::load(weights.as_ptr().add(b));
+                        let (delta, c) = (S::load(delta.at(i, b)), S::load(c.at(i, b)));
                         let share = w.mul(delta);
-                        share.store(weighted.as_mut_ptr().add(at));
+                        share.store(weighted.at(i, b));
                         sums[0] = w.fma(delta, sums[0]);
                         sums[1] = share.fma(delta, sums[1]);
                         sums[2] = w.mul(c).fma(c, sums[2]);
                     }
                 }
                 for (s, sum) in sums.into_iter().enumerate() {
-                    passes.moments[(3 * k + s) * d + i] = sum.sum();
+                    // SAFETY: three rows of D numbers.
+                    unsafe { *moments.at(s, i) = sum.sum() };
                 }
             }
-            let out = MatMut::new(&mut passes.products[k * d * d..][..d * d], d, d);
-            let (x, y) = (Mat::new(c, d, n), Mat::new(weighted, d, n));
-            Dots { x, y, out: &out, lower: false, from: 0, to: d }.run::<S>();
+            // SAFETY: as above.
+            let (x, y) = unsafe { (c.view(), weighted.view()) };
+            Dots { x, y, out: &out, lower: false, from, to }.run::<S>();
         }
     }
 }
@@ -363,22 +459,31 @@ pub(crate) fn small_directions<T: Real>(
     moments: &[T],
     out: &mut [T],
 ) {
-    struct Directions<'a, T>(&'a Net<'a, T>, &'a [T], &'a [T], &'a mut [T]);
+    struct Directions<'a, T>(&'a Net<'a, T>, &'a [T], &'a MatMut<'a, T>, (usize, usize));
     impl<T: Real> Kernel<T> for Directions<'_, T> {
         type Output = ();
         #[inline(always)]
         fn run<S: Block<T>>(self) {
-            let Directions(net, products, moments, out) = self;
+            let Directions(net, products, out, columns) = self;
             let d = net.dim;
-            let layer = d * d + if net.bias { d } else { 0 };
-            for (k, out) in out.chunks_exact_mut(layer).enumerate() {
-                let (weight, bias) = out.split_at_mut(d * d);
-                let m = Coefficients::columns(Mat::new(&products[k * d * d..][..d * d], d, d));
-                let sink = Store::one(MatMut::new(weight, d, d));
-                strips::<T, S, _>(m, net.weight(k), &sink);
-                bias.copy_from_slice(&moments[3 * k * d..][..bias.len()]);
+            for (k, m) in products.chunks_exact(d * d).enumerate() {
+                // SAFETY: these columns are this thread's.
+                let weight = unsafe { out.block(k * net.layer_len(), d, d) };
+                let m = Coefficients::columns(Mat::new(m, d, d));
+                strips::<T, S, _>(m, net.weight(k), &Store::one(weight), columns);
             }
         }
     }
-    T::dispatch(exec.level, Directions(net, products, moments, out))
+    let d = net.dim;
+    assert!(products.len() == net.layers * d * d && out.len() == net.layers * net.layer_len());
+    for (out, mean) in out.chunks_exact_mut(net.layer_len()).zip(moments.chunks_exact(3 * d)) {
+        let bias = &mut out[d * d..];
+        bias.copy_from_slice(&mean[..bias.len()]);
+    }
+    let n = out.len();
+    let out = MatMut::new(out, 1, n);
+    let work = net.layers * d * d * d.div_ceil(T::LANES);
+    exec.split(d, GRAIN * T::LANES, work / TIGHT, |from, to| {
+        T::dispatch(exec.level, Directions(net, products, &out, (from, to)));
+    });
 }
