@@ -18,9 +18,9 @@ use crate::Real;
 /// What a data file does not say itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Format {
-    /// Features of raw files.
+    /// Features: needed for raw files, and checked where files say it themselves.
     pub dim: Option<usize>,
-    /// The array of an npz or HDF5 file, if it holds several.
+    /// The array of an npz or HDF5 file, if it holds several; refused for other files.
     pub array: Option<String>,
     /// Leave the rows in the file, where the format allows it.
     pub stream: bool,
@@ -49,6 +49,17 @@ pub fn open<T: Real + 'static>(
     format: &Format,
 ) -> FileResult<Box<dyn Rows<T>>> {
     let (path, format) = &address(path.as_ref(), format);
+    let rows = open_at(path, format)?;
+    match format.dim {
+        Some(dim) if dim != rows.dim() => {
+            let allowed = format!("must be {dim}, as the format says");
+            Err(FileError::field(path, "features", format!("{}", rows.dim()), allowed))
+        }
+        _ => Ok(rows),
+    }
+}
+
+fn open_at<T: Real + 'static>(path: &Path, format: &Format) -> FileResult<Box<dyn Rows<T>>> {
     let mut file = File::open(path).map_err(|e| FileError::io(path, e))?;
     let length = file.metadata().map_err(|e| FileError::io(path, e))?.len();
     let is_large = format.stream || length > STREAM;
@@ -144,10 +155,14 @@ fn read<T: Real>(path: &Path, format: &Format) -> FileResult<Data<T>> {
 
 /// Reads the bytes of a file of this name; errors are about `path`.
 fn decode<T: Real>(path: &Path, name: &str, bytes: &[u8], format: &Format) -> FileResult<Data<T>> {
-    match extension(name).as_str() {
-        "csv" => return read_text(path, bytes, b','),
-        "tsv" => return read_text(path, bytes, b'\t'),
-        _ => {}
+    let separator = match extension(name).as_str() {
+        "csv" => Some(b','),
+        "tsv" => Some(b'\t'),
+        _ => None,
+    };
+    if let Some(separator) = separator {
+        refuse_array(path, format)?;
+        return read_text(path, bytes, separator);
     }
     let head = &bytes[..bytes.len().min(HEAD)];
     match table(path, name, head, bytes.len() as u64, format)? {
@@ -174,17 +189,33 @@ fn table(
     length: u64,
     format: &Format,
 ) -> FileResult<Option<Table>> {
-    match (extension(name).as_str(), head) {
+    let is_archive = matches!(head, [b'P', b'K', 3 | 5, ..]);
+    let name = extension(name);
+    if !is_archive || matches!(name.as_str(), "f32" | "f64") {
+        refuse_array(path, format)?;
+    }
+    match (name.as_str(), head) {
         ("f32", _) => Table::raw(path, length, 4, format.dim).map(Some),
         ("f64", _) => Table::raw(path, length, 8, format.dim).map(Some),
         (_, [0x93, b'N', b'U', b'M', b'P', b'Y', ..]) => Table::npy(path, head).map(Some),
-        (_, [b'P', b'K', 3 | 5, ..]) => Ok(None),
+        _ if is_archive => Ok(None),
         (_, [0, 0, _, _, ..]) => Table::idx(path, head).map(Some),
         _ => {
             let found = format!("{:02x?}", &head[..head.len().min(6)]);
             let allowed = "must be those of npy (93 4e 55 4d 50 59), npz (50 4b) or IDX (00 00), \
                            or the name must end with .csv, .tsv, .f32 or .f64";
             Err(FileError::field(path, "first bytes", found, allowed))
+        }
+    }
+}
+
+/// Arrays have names in archives and HDF5 only.
+fn refuse_array(path: &Path, format: &Format) -> FileResult<()> {
+    match &format.array {
+        None => Ok(()),
+        Some(array) => {
+            let allowed = "only .npz and HDF5 files hold arrays by name";
+            Err(FileError::field(path, "array", array, allowed))
         }
     }
 }

@@ -10,7 +10,7 @@ use super::model_file::{IN_MEMORY, ModelFile, Parameters};
 use crate::{Bias, Real};
 
 impl ModelFile {
-    /// The model with one layer more, nearly the same density. The last layer's outputs are
+    /// The model with one layer more, of a density near the old one. The last layer's outputs are
     /// multiplied by `bend`, pass the activation where it is nearly straight, and the new layer
     /// undoes both to first order: `W = I / (bend s'(0))`, `b = -s(0) / (bend s'(0))`. The
     /// smaller `bend`, the closer the two models and the slower the new layer learns to bend;

@@ -33,6 +33,7 @@ pub use error::{FileError, FileResult};
 pub use gaussian::GaussianBaseline;
 pub use model_file::{ExtraTensor, ModelFile, Parameters};
 pub use preprocess::{Prepared, Preprocess};
+pub use replace_file::replace_file;
 pub use rows::{Part, Rows, for_each_chunk, in_memory};
 pub use text_files::write_csv;
 pub use threshold::Threshold;

@@ -7,8 +7,11 @@ use std::path::Path;
 
 use super::error::{FileError, FileResult};
 
-/// Makes `bytes` the content of `path` in one step.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> FileResult<()> {
+/// Makes `bytes` the content of `path` in one step: a failure or a kill leaves what was there.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> FileResult<()> {
     write_file(path, |file| file.write_all(bytes).map_err(|e| FileError::io(path, e)))
 }
 

@@ -168,18 +168,23 @@ fn dequantised_levels_come_back_as_samples() {
 fn outputs_are_written_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
-    for name in ["a.npy", "a.csv"] {
-        let args = ["toy", "rings", "--rows", "9", "--out", &path(name)];
-        stdout(&relgrad(&args));
+    let (npy, csv, png) = (path("a.npy"), path("a.csv"), path("a.png"));
+    let images = |count| ["plot", "images", "--data", DIGITS[0], "--count", count, "--out", &png];
+    for (name, small, large) in [
+        ("a.npy", &["toy", "rings", "--rows", "9", "--out", &npy][..], &["--rows", "9999"]),
+        ("a.csv", &["toy", "rings", "--rows", "9", "--out", &csv], &["--rows", "9999"]),
+        ("a.png", &images("4"), &["--count", "900"]),
+    ] {
+        stdout(&relgrad(small));
         let before = std::fs::read(path(name)).unwrap();
         let mut command = program();
-        command.args(["toy", "rings", "--rows", "9999", "--out", &path(name)]);
+        command.args([small, large].concat());
         let output = with_small_files(8, &command).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && text.contains(name), "{text}");
         assert_eq!(std::fs::read(path(name)).unwrap(), before);
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     if std::path::Path::new("/dev/full").exists() {
         let (data, out) = (path("a.npy"), path("m"));
         let mut args = vec!["train", "--data", &data, "--epochs", "1", "--log", "/dev/full"];

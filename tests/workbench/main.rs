@@ -4,6 +4,7 @@ mod bench;
 mod commands;
 mod data;
 mod export;
+mod flags;
 mod prepare;
 mod reproduce;
 mod resume;

@@ -140,7 +140,7 @@ fn refuses_with_the_place_and_what_is_allowed() {
     write_npy(path("two.npy"), 2, &[1.0f32, 2.0, 3.0, 4.5, 0.5, 0.1]).unwrap();
     all(train(DIGITS[0], &["--test", &path("two.npy")]), &["two.npy", "64"]);
     all(train(DIGITS[0], &["--val", "1.5"]), &["--val 1.5", "(0, 1)"]);
-    all(train(DIGITS[0], &["--patience", "3"]), &["patience", "validation"]);
+    all(train(DIGITS[0], &["--patience", "3"]), &["patience", "--val"]);
     all(train(DIGITS[0], &["--preprocess", "logit:2"]), &["logit:2", "0.5"]);
     all(train(DIGITS[0], &["--preprocess", "logit:0.1"]), &["row 1", "[0, 1]"]);
     all(train(DIGITS[0], &["--resume"]), &["m.safetensors.checkpoint"]);

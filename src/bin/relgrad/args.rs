@@ -45,7 +45,7 @@ pub enum Command {
     Score(Score),
     /// What a model is and how well it is conditioned.
     Inspect(Inspect),
-    /// A model with one layer more, nearly the same density, to train on from.
+    /// A model with one layer more, of a density near the old one, to train on from.
     Deepen(crate::deepen::Deepen),
     /// Write a model as one C header that needs nothing else.
     Export(Export),
@@ -87,22 +87,23 @@ pub struct Train {
     /// Draw the noise of dequantisation anew in each epoch.
     #[arg(long)]
     pub redraw: bool,
-    /// Layers of the network.
-    #[arg(long, default_value_t = 2)]
-    pub layers: usize,
+    /// Layers of the network [default: 2, or those of the model that --init names].
+    #[arg(long)]
+    pub layers: Option<usize>,
     /// `smooth_leaky_relu[:A]`, `leaky_tanh[:A[,B]]` or `identity`; A is 0.3 or 1 and B 0.1 unless
-    /// given.
-    #[arg(long, value_parser = activation, default_value_t = ACTIVATION)]
-    pub activation: Activation,
+    /// given [default: smooth_leaky_relu:0.3, or that of --init].
+    #[arg(long, value_parser = activation)]
+    pub activation: Option<Activation>,
     /// Give the last layer the activation too.
     #[arg(long)]
     pub final_activation: bool,
-    /// Density of the latents: normal, sech or logistic.
-    #[arg(long, default_value_t = Base::Normal)]
-    pub base: Base,
-    /// Bias rule: separate, affine, projected (the paper's) or none.
-    #[arg(long, default_value_t = Bias::Separate)]
-    pub bias: Bias,
+    /// Density of the latents: normal, sech or logistic [default: normal, or that of --init].
+    #[arg(long)]
+    pub base: Option<Base>,
+    /// Bias rule: separate, affine, projected (the paper's) or none [default: separate, or that
+    /// of --init].
+    #[arg(long)]
+    pub bias: Option<Bias>,
     /// Gradient to follow.
     #[arg(long, value_enum, default_value_t = GradientName::Relative)]
     pub gradient: GradientName,
@@ -152,8 +153,8 @@ pub struct Train {
     /// Precision.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub dtype: Dtype,
-    /// whitened, standardized, aligned, orthogonal, or a model file to start from (whose
-    /// architecture then holds).
+    /// whitened, standardized, aligned, orthogonal, or a model file to start from, whose
+    /// architecture then holds; of what flags say of it, only the rule of biases may differ.
     #[arg(long, default_value = "whitened")]
     pub init: Init,
     /// Where the model goes: the best on validation, or the last without validation data.
@@ -183,7 +184,7 @@ pub struct Train {
 /// What a data file does not say itself.
 #[derive(Args, Clone)]
 pub struct Format {
-    /// Features of raw data files.
+    /// Features: needed for raw data files, checked for others.
     #[arg(long)]
     pub dim: Option<usize>,
     /// The array of an .npz or HDF5 file, if it holds several; FILE:ARRAY says the same.
@@ -193,6 +194,17 @@ pub struct Format {
     /// granted above 4 GiB. Not for text and compressed files.
     #[arg(long)]
     pub stream: bool,
+}
+
+impl Format {
+    /// Refuses what is said of a data file where there is none.
+    pub fn refuse_any(&self) -> Result<(), crate::Failure> {
+        let flags = [("dim", self.dim.is_some()), ("array", self.array.is_some())];
+        match flags.into_iter().chain([("stream", self.stream)]).find(|f| f.1) {
+            Some((flag, _)) => Err(format!("--{flag}: no effect without --data").into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A model and data for it.
@@ -271,25 +283,25 @@ pub struct Bench {
     #[arg(long, value_delimiter = ',', required_unless_present = "roofline")]
     pub dim: Vec<usize>,
     /// Layers, a comma list.
-    #[arg(long, value_delimiter = ',', default_value = "2")]
+    #[arg(long, value_delimiter = ',', default_value = "2", requires = "dim")]
     pub layers: Vec<usize>,
     /// Rows of a step, a comma list.
-    #[arg(long, value_delimiter = ',', default_value = "10")]
+    #[arg(long, value_delimiter = ',', default_value = "10", requires = "dim")]
     pub batch: Vec<usize>,
     /// Optimizers, a comma list; none times the gradient alone.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "adam")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "adam", requires = "dim")]
     pub optimizer: Vec<TimedOptimizer>,
     /// Gradients, a comma list.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "relative")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "relative", requires = "dim")]
     pub gradient: Vec<GradientName>,
     /// Precisions, a comma list.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", requires = "dim")]
     pub dtype: Vec<Dtype>,
     /// Threads, a comma list.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     pub threads: Vec<usize>,
     /// Instruction sets, a comma list: auto, or those of this processor.
-    #[arg(long, value_delimiter = ',', value_parser = level, default_value = "auto")]
+    #[arg(long, value_delimiter = ',', value_parser = level, default_value = "auto", requires = "dim")]
     pub level: Vec<Level>,
     /// Seconds to spend on a case, and at least five steps.
     #[arg(long, default_value_t = 0.8)]
@@ -299,7 +311,7 @@ pub struct Bench {
     #[arg(long)]
     pub roofline: bool,
     /// Judge cases by what an earlier --roofline --json printed into this file.
-    #[arg(long, conflicts_with = "roofline")]
+    #[arg(long, conflicts_with = "roofline", requires = "dim")]
     pub limits: Option<PathBuf>,
     /// Print one JSON object a line instead of tables.
     #[arg(long)]

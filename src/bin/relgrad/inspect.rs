@@ -9,6 +9,9 @@ use crate::args::Inspect;
 use crate::model::{self, Opened};
 
 pub fn run(args: &Inspect) -> Result<(), Failure> {
+    if args.data.is_none() {
+        args.format.refuse_any()?;
+    }
     model::open(&args.model, args)
 }
 

@@ -12,6 +12,7 @@ mod bench;
 mod convert;
 mod data;
 mod deepen;
+mod effect;
 mod eval;
 mod export;
 mod inspect;
@@ -57,10 +58,13 @@ fn main() -> ExitCode {
     match run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(error) => error.exit(),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

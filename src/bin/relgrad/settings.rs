@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use crate::Failure;
 use crate::args::Cli;
+use crate::effect;
 
 /// The name of the checkpoint in its folder.
 pub const CHECKPOINT: &str = "run.checkpoint";
@@ -25,11 +26,12 @@ pub fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         return Ok(words);
     }
     let mut flags = Vec::new();
-    if let Some(path) = value_of(&words, "--config") {
-        flags.extend(flags_of_file(Path::new(&path))?);
+    let config = value_of(&words, "--config").map(PathBuf::from);
+    if let Some(path) = &config {
+        flags.extend(flags_of_file(path)?);
     }
     let all = |flags: &[OsString]| [&words[..2], flags, &words[2..]].concat();
-    let known = all(&flags);
+    let (known, of_config) = (all(&flags), flags.clone());
     if known.iter().any(|w| w == "--resume") {
         let folder = value_of(&known, "--checkpoint").map(PathBuf::from);
         let folder = folder.or_else(|| value_of(&known, "--out").map(|o| default_folder(&o)));
@@ -39,7 +41,9 @@ pub fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         // Those of the run come first.
         flags = [flags_of(&path, table)?, flags].concat();
     }
-    Ok(all(&flags))
+    let all = all(&flags);
+    effect::check(&all, &words[2..], config.as_deref().map(|path| (path, &of_config[..])))?;
+    Ok(all)
 }
 
 /// Where a run without `--checkpoint` is saved when it is interrupted.
@@ -197,7 +201,7 @@ mod tests {
     fn parameters_of_activations_may_be_left_out() {
         let activation = |text: &str| {
             let line = format!("relgrad train --data d --out m --activation {text}");
-            train_of(&words(&line)).map(|t| t.activation.to_string())
+            train_of(&words(&line)).map(|t| t.activation.unwrap().to_string())
         };
         for (short, long) in [
             ("smooth_leaky_relu", "smooth_leaky_relu:0.3"),

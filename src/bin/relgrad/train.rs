@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use relgrad::hosted::{
     Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training, in_memory,
 };
-use relgrad::{Config, Decay, Model, Optimizer, Scalar, Schedule, Trainer};
+use relgrad::{Bias, Config, Decay, Model, Optimizer, Scalar, Schedule, Trainer};
 use serde_json::json;
 
 use crate::args::{Dtype, Init, OptimizerName, ScheduleName, Train, Validation};
@@ -95,9 +95,6 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let checkpoint = folder.join(CHECKPOINT);
     if args.resume {
         settings::check_same(&checkpoint, &settings)?;
-    }
-    if args.patience.is_some() && args.val.is_none() {
-        return Err("--patience: early stopping needs validation data, --val".into());
     }
     let sets = Sets::<T>::open(args)?;
     check_writable(&args.out)?;
@@ -219,13 +216,38 @@ fn training_config(args: &Train, architecture: Config) -> Config {
 }
 
 fn architecture(args: &Train, dim: usize) -> Config {
+    let usual = Config::new(dim, args.layers.unwrap_or(2));
     Config {
-        activation: args.activation,
+        activation: args.activation.unwrap_or(usual.activation),
         final_activation: args.final_activation,
-        base: args.base,
-        bias: args.bias,
-        ..Config::new(dim, args.layers)
+        base: args.base.unwrap_or(usual.base),
+        bias: args.bias.unwrap_or(usual.bias),
+        ..usual
     }
+}
+
+/// The architecture of the model to start from. Flags may repeat it and change how biases move,
+/// no more.
+fn architecture_of(args: &Train, path: &Path, file: &ModelFile) -> Result<Config, Failure> {
+    let config = file.config();
+    let agree = |flag: &str, given: Option<String>, own: String| match given {
+        Some(given) if given != own => {
+            let path = path.display();
+            Err(format!("--{flag} {given}: must be {own}, as in --init {path}, or left out"))
+        }
+        _ => Ok(()),
+    };
+    agree("layers", args.layers.map(|v| v.to_string()), config.layers.to_string())?;
+    agree("activation", args.activation.map(|v| v.to_string()), config.activation.to_string())?;
+    agree("base", args.base.map(|v| v.to_string()), config.base.to_string())?;
+    if args.final_activation && !config.final_activation {
+        return Err(format!("--final-activation: --init {} has none", path.display()).into());
+    }
+    let bias = args.bias.unwrap_or(config.bias);
+    if (bias == Bias::None) != (config.bias == Bias::None) {
+        agree("bias", Some(bias.to_string()), config.bias.to_string())?;
+    }
+    Ok(Config { bias, ..config })
 }
 
 /// The model as training finds it.
@@ -243,7 +265,8 @@ fn start<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
         Init::File(path) => {
             let file = ModelFile::read(path)?;
             check_dim(file.dim, dim, &args.data, "the model")?;
-            Model::from_params(training_config(args, file.config()), file.parameters.to_vec())?
+            let config = architecture_of(args, path, &file)?;
+            Model::from_params(training_config(args, config), file.parameters.to_vec())?
         }
     })
 }
@@ -251,7 +274,7 @@ fn start<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
 /// A model of the same configuration whose parameters the checkpoint replaces.
 fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
     let config = match &args.init {
-        Init::File(path) => ModelFile::read(path)?.config(),
+        Init::File(path) => architecture_of(args, path, &ModelFile::read(path)?)?,
         Init::Data(_) => Config { input_transform: true, ..architecture(args, sets.data.dim()) },
         Init::Orthogonal => architecture(args, sets.data.dim()),
     };

@@ -47,6 +47,38 @@ fn the_best_model_is_kept_and_patience_ends_a_run() {
     assert!((best.mean_log_likelihood_of(&validation).unwrap() - value).abs() < 1e-9);
 }
 
+/// The log-determinants that steps carry along are made exact before they select a model, and
+/// the steps' course does not notice.
+#[test]
+fn what_selects_is_exact_and_moves_no_parameter() {
+    let (train, validation) = (data(300, 1), data(50, 2));
+    for optimizer in [Optimizer::NATURAL, Optimizer::SGD, Optimizer::ADAM] {
+        let mut run = training(optimizer, 0.05, Plan::new(8));
+        let mut last = None;
+        run.run(&train, Some(&validation), &mut |event| {
+            if let Event::Epoch(e) = event {
+                last = e.validation;
+            }
+            go_on(event)
+        })
+        .unwrap();
+        let config = *run.trainer.model.config();
+        let mut afresh = Model::from_params(config, run.trainer.model.params()).unwrap();
+        assert_eq!(last.unwrap(), afresh.mean_log_likelihood_of(&validation).unwrap());
+
+        let mut plain = training(optimizer, 0.05, Plan::new(8)).trainer;
+        for _ in 0..8 {
+            plain.epoch(train.values(), |_| true).unwrap();
+        }
+        assert_eq!(run.trainer.model.params(), plain.model.params());
+        let carried = plain.model.log_det().unwrap();
+        let exact = run.trainer.model.log_det().unwrap();
+        // The test would say nothing if there were nothing to make exact.
+        let drifts = !matches!(optimizer, Optimizer::Adam { .. });
+        assert_eq!(carried != exact, drifts, "{carried} {exact}");
+    }
+}
+
 #[test]
 fn patience_needs_validation() {
     let plan = Plan { patience: Some(4), ..Plan::new(5) };

@@ -81,6 +81,6 @@ pub struct Images {
     #[arg(long, default_value_t = 64)]
     pub count: usize,
     /// Seed of the samples.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with = "data")]
     pub seed: u64,
 }

@@ -6,7 +6,7 @@ use relgrad::{Model, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
-use super::{Area, COLOURS, FONT, INK, finish, picture};
+use super::{Area, COLOURS, FONT, INK, make};
 use crate::Failure;
 use crate::args::Pair;
 use crate::model::{Opened, Use};
@@ -33,15 +33,15 @@ impl Use for Density<'_> {
         let mean = opened.model.mean_log_likelihood(data.values())?;
         let [points, samples] = [data.values(), &samples[..]].map(points);
         let window = window(&points);
-        let area = picture(&self.picture.out, (3 * PANEL, PANEL))?;
-        let panels = area.split_evenly((1, 3));
-        let frame = |title| Frame { title, ticks: true, window };
-        scatter(&panels[0], &frame("data"), &points)?;
-        let mass = heat(&panels[1], &frame("density"), &mut opened.model)?;
-        scatter(&panels[2], &frame("samples"), &samples)?;
-        let numbers = json!({"points": points.len(), "window": window,
-            "probability_in_window": mass, "mean_log_likelihood": mean});
-        finish(&area, self.picture, numbers)
+        make(self.picture, (3 * PANEL, PANEL), |area| {
+            let panels = area.split_evenly((1, 3));
+            let frame = |title| Frame { title, ticks: true, window };
+            scatter(&panels[0], &frame("data"), &points)?;
+            let mass = heat(&panels[1], &frame("density"), &mut opened.model)?;
+            scatter(&panels[2], &frame("samples"), &samples)?;
+            Ok(json!({"points": points.len(), "window": window,
+            "probability_in_window": mass, "mean_log_likelihood": mean}))
+        })
     }
 }
 

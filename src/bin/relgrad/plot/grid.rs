@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::Picture;
 use super::density::{Frame, check_plane, heat, points, scatter, window};
-use super::{Area, finish, picture};
+use super::{Area, make};
 use crate::Failure;
 use crate::args::Format;
 use crate::model::{self, Opened, Use};
@@ -29,12 +29,14 @@ pub fn draw(pairs: &[PathBuf], format: &Format, target: &Picture) -> Result<(), 
         model::open(path, Read { data, format, columns: &mut columns })?;
     }
     let across = columns.len();
-    let area = picture(&target.out, (PANEL * across as u32, TITLE + 2 * PANEL))?;
-    let (above, below) = area.split_vertically(TITLE + PANEL);
-    let (above, below) = (above.split_evenly((1, across)), below.split_evenly((1, across)));
-    let drawn = columns.into_iter().zip(above.iter().zip(&below));
-    let numbers = drawn.map(|(column, (a, b))| column([a, b])).collect::<Result<Vec<_>, _>>()?;
-    finish(&area, target, json!({"columns": numbers}))
+    make(target, (PANEL * across as u32, TITLE + 2 * PANEL), |area| {
+        let (above, below) = area.split_vertically(TITLE + PANEL);
+        let (above, below) = (above.split_evenly((1, across)), below.split_evenly((1, across)));
+        let drawn = columns.into_iter().zip(above.iter().zip(&below));
+        let numbers =
+            drawn.map(|(column, (a, b))| column([a, b])).collect::<Result<Vec<_>, _>>()?;
+        Ok(json!({"columns": numbers}))
+    })
 }
 
 struct Read<'a> {

@@ -8,7 +8,7 @@ use relgrad::hosted::ModelFile;
 use serde_json::json;
 
 use super::args::{Images, Picture};
-use super::{finish, picture};
+use super::make;
 use crate::Failure;
 use crate::args::Format;
 use crate::data::raw;
@@ -63,7 +63,6 @@ impl Grid<'_> {
         let (cell_w, cell_h) = (width * zoom + GAP, height * zoom + GAP);
         let down = count.div_ceil(across);
         let size = ((across * cell_w + GAP) as u32, (down * cell_h + GAP) as u32);
-        let area = picture(&self.picture.out, size)?;
         // One scale for all images: the middle 99.8 % of their values.
         let mut sorted = pixels.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -74,17 +73,18 @@ impl Grid<'_> {
             let level = (255.0 * share).round() as u8;
             RGBColor(level, level, level)
         };
-        for (i, image) in pixels.chunks_exact(dim).enumerate() {
-            let (left, top) = (GAP + i % across * cell_w, GAP + i / across * cell_h);
-            for (p, value) in image.iter().enumerate() {
-                let (x, y) = (left + p % width * zoom, top + p / width * zoom);
-                // The far edges are not filled.
-                let corners = [(x as i32, y as i32), ((x + zoom) as i32, (y + zoom) as i32)];
-                area.draw(&Rectangle::new(corners, grey(*value).filled()))?;
+        make(self.picture, size, |area| {
+            for (i, image) in pixels.chunks_exact(dim).enumerate() {
+                let (left, top) = (GAP + i % across * cell_w, GAP + i / across * cell_h);
+                for (p, value) in image.iter().enumerate() {
+                    let (x, y) = (left + p % width * zoom, top + p / width * zoom);
+                    // The far edges are not filled.
+                    let corners = [(x as i32, y as i32), ((x + zoom) as i32, (y + zoom) as i32)];
+                    area.draw(&Rectangle::new(corners, grey(*value).filled()))?;
+                }
             }
-        }
-        let numbers = json!({"images": count, "image_width": width, "image_height": height,
-            "black": low, "white": high});
-        finish(&area, self.picture, numbers)
+            Ok(json!({"images": count, "image_width": width, "image_height": height,
+            "black": low, "white": high}))
+        })
     }
 }

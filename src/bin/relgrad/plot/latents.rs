@@ -6,7 +6,7 @@ use relgrad::{Base, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
-use super::{COLOURS, FONT, INK, finish, picture};
+use super::{COLOURS, FONT, INK, make};
 use crate::Failure;
 use crate::args::Pair;
 use crate::model::{Opened, Use};
@@ -50,38 +50,39 @@ impl Use for Latents<'_> {
         let shown = heights.len().min(PANELS);
         let across = (1..=3).find(|n| n * n >= shown).unwrap_or(3);
         let down = shown.div_ceil(across);
-        let area = picture(&self.picture.out, (300 * across as u32, 240 * down as u32))?;
-        let panels = area.split_evenly((down, across));
-        for (panel, (i, heights)) in panels.iter().zip(&heights[..shown]) {
-            let top = heights.iter().fold(0.55f64, |max, h| max.max(*h)) * 1.08;
-            let mut chart = ChartBuilder::on(panel)
-                .caption(format!("latent {}", i + 1), (FONT, 17, &INK))
-                .margin(10)
-                .x_label_area_size(24)
-                .y_label_area_size(36)
-                .build_cartesian_2d(-REACH..REACH, 0.0..top)?;
-            chart
-                .configure_mesh()
-                .disable_mesh()
-                .x_labels(5)
-                .y_labels(4)
-                .label_style((FONT, 14, &INK))
-                .draw()?;
-            let half = REACH / BINS as f64;
-            chart.draw_series(heights.iter().enumerate().map(|(b, h)| {
-                let corners = [(centre(b) - half, 0.0), (centre(b) + half, *h)];
-                Rectangle::new(corners, COLOURS[5].mix(0.6).filled())
-            }))?;
-            let curve = (0..=200).map(|s| {
-                let z = REACH * (f64::from(s) / 100.0 - 1.0);
-                (z, density(file.base, z))
-            });
-            chart.draw_series(LineSeries::new(curve, COLOURS[1].stroke_width(2)))?;
-        }
-        let shown = heights[..shown].iter();
-        let shown: Vec<_> =
-            shown.map(|(i, h)| json!({"latent": i + 1, "misfit": misfit(h)})).collect();
-        finish(&area, self.picture, json!({"rows": rows, "latents": shown}))
+        make(self.picture, (300 * across as u32, 240 * down as u32), |area| {
+            let panels = area.split_evenly((down, across));
+            for (panel, (i, heights)) in panels.iter().zip(&heights[..shown]) {
+                let top = heights.iter().fold(0.55f64, |max, h| max.max(*h)) * 1.08;
+                let mut chart = ChartBuilder::on(panel)
+                    .caption(format!("latent {}", i + 1), (FONT, 17, &INK))
+                    .margin(10)
+                    .x_label_area_size(24)
+                    .y_label_area_size(36)
+                    .build_cartesian_2d(-REACH..REACH, 0.0..top)?;
+                chart
+                    .configure_mesh()
+                    .disable_mesh()
+                    .x_labels(5)
+                    .y_labels(4)
+                    .label_style((FONT, 14, &INK))
+                    .draw()?;
+                let half = REACH / BINS as f64;
+                chart.draw_series(heights.iter().enumerate().map(|(b, h)| {
+                    let corners = [(centre(b) - half, 0.0), (centre(b) + half, *h)];
+                    Rectangle::new(corners, COLOURS[5].mix(0.6).filled())
+                }))?;
+                let curve = (0..=200).map(|s| {
+                    let z = REACH * (f64::from(s) / 100.0 - 1.0);
+                    (z, density(file.base, z))
+                });
+                chart.draw_series(LineSeries::new(curve, COLOURS[1].stroke_width(2)))?;
+            }
+            let shown = heights[..shown].iter();
+            let shown: Vec<_> =
+                shown.map(|(i, h)| json!({"latent": i + 1, "misfit": misfit(h)})).collect();
+            Ok(json!({"rows": rows, "latents": shown}))
+        })
     }
 }
 

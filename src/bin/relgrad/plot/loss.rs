@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::Picture;
 use super::chart::{Chart, Scale, Series};
-use super::{COLOURS, finish, picture};
+use super::{COLOURS, make};
 use crate::Failure;
 
 /// The epochs of one log.
@@ -37,16 +37,17 @@ pub fn draw(logs: &[PathBuf], target: &Picture) -> Result<(), Failure> {
         }
     }
     let points = || series.iter().flat_map(|s| s.lines.iter().flatten());
-    let area = picture(&target.out, (900, 560))?;
     let chart = Chart {
         title: "Likelihood over epochs",
         x: ("epoch", Scale::linear(points().map(|p| p.0), |epoch| format!("{epoch:.0}"))),
         y: ("log-likelihood, nats", Scale::precise(points().map(|p| p.1))),
         legend: SeriesLabelPosition::LowerRight,
     };
-    chart.draw(&area, &series)?;
     let numbers: Vec<_> = curves.iter().map(Curve::numbers).collect();
-    finish(&area, target, json!({"curves": numbers}))
+    make(target, (900, 560), |area| {
+        chart.draw(area, &series)?;
+        Ok(json!({"curves": numbers}))
+    })
 }
 
 impl Curve {

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-
+use relgrad::hosted::replace_file;
 use serde_json::Value;
 
 use self::args::{Picture, Plot};
@@ -29,7 +29,10 @@ pub fn run(args: &Plot) -> Result<(), Failure> {
         Plot::Images { model, data, format, images, picture } => {
             let grid = images::Grid { images, picture };
             match (model, data) {
-                (Some(path), _) => model::open(path, grid),
+                (Some(path), _) => {
+                    format.refuse_any()?;
+                    model::open(path, grid)
+                }
                 (None, Some(path)) => grid.of_file(path, format),
                 (None, None) => Err("--model or --data must be given".into()),
             }
@@ -56,17 +59,41 @@ pub const COLOURS: [RGBColor; 6] = [
     RGBColor(86, 180, 233),
 ];
 
-/// An empty picture. The font is the program's own, so that pictures are the same everywhere.
-pub fn picture(path: &Path, size: (u32, u32)) -> Result<Area<'_>, Failure> {
+/// Makes what `draw` draws on white the picture `path`, whole or not at all. The font is the
+/// program's own, so that pictures are the same everywhere.
+pub fn picture<R>(
+    path: &Path,
+    size: (u32, u32),
+    draw: impl FnOnce(&Area) -> Result<R, Failure>,
+) -> Result<R, Failure> {
     let is_png = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
     if !is_png {
         return Err(format!("{}: must end with .png", path.display()).into());
     }
     plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)
         .map_err(|_| "the font cannot be read")?;
-    let area = BitMapBackend::new(path, size).into_drawing_area();
-    area.fill(&WHITE)?;
-    Ok(area)
+    let mut pixels = vec![0xff; 3 * size.0 as usize * size.1 as usize];
+    let drawn = {
+        let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        let drawn = draw(&area)?;
+        area.present()?;
+        drawn
+    };
+    replace_file(path, &png_of(&pixels, size)?)?;
+    Ok(drawn)
+}
+
+/// The file of a picture, three bytes a pixel.
+fn png_of(pixels: &[u8], size: (u32, u32)) -> Result<Vec<u8>, png::EncodingError> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_adaptive_filter(png::AdaptiveFilterType::Adaptive);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()?;
+    Ok(file)
 }
 
 /// Text by itself.
@@ -74,22 +101,20 @@ pub fn text(size: u32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
 }
 
-/// Writes the picture to its file.
-pub fn write(area: &Area, path: &Path) -> Result<(), Failure> {
-    Ok(area.present().map_err(|e| format!("{}: {e}", path.display()))?)
-}
-
-/// Writes the picture and says so; `numbers` is an object of what it shows.
-fn finish(area: &Area, picture: &Picture, mut numbers: Value) -> Result<(), Failure> {
-    write(area, &picture.out)?;
-    if picture.json {
-        let (width, height) = area.dim_in_pixel();
-        numbers["out"] = serde_json::json!(picture.out);
-        numbers["width"] = width.into();
-        numbers["height"] = height.into();
+/// Makes a picture of a command's and says so; `draw` returns an object of what it shows.
+fn make(
+    target: &Picture,
+    size: (u32, u32),
+    draw: impl FnOnce(&Area) -> Result<Value, Failure>,
+) -> Result<(), Failure> {
+    let mut numbers = picture(&target.out, size, draw)?;
+    if target.json {
+        numbers["out"] = serde_json::json!(target.out);
+        numbers["width"] = size.0.into();
+        numbers["height"] = size.1.into();
         println!("{numbers}");
     } else {
-        println!("saved {}", picture.out.display());
+        println!("saved {}", target.out.display());
     }
     Ok(())
 }

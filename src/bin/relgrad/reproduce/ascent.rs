@@ -11,7 +11,7 @@ use super::timing::{self, Cost, median};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
-use crate::plot::{COLOURS, picture, write};
+use crate::plot::{COLOURS, picture};
 
 const RATES: &[f64] = &[0.01, 0.03, 0.1, 0.2, 0.4, 0.8];
 const METHODS: [Method; 3] = [Method::Relative, Method::Ordinary, Method::Jacobian];
@@ -98,8 +98,6 @@ fn draw(
     costs: &[Cost],
 ) -> Result<(), Failure> {
     let path = file(args, "fig1", "png");
-    let area = picture(&path, (1240, 500))?;
-    let panels = area.split_evenly((1, 2));
     // The beginning of the climb would leave no height for the rest of it.
     let least = problem.true_train - VIEW;
     // The same colour means the same gradient in both panels.
@@ -126,7 +124,7 @@ fn draw(
         y: ("mean log-likelihood, nats", Scale::linear(heights, |v| format!("{v:.0}"))),
         legend: SeriesLabelPosition::LowerRight,
     };
-    chart.draw(&panels[0], &series)?;
+    let ascent = (chart, series);
     let (x, y, series) = timing::curves(costs, &METHODS);
     let chart = Chart {
         title: "Time of one gradient, batch of 1, one thread",
@@ -134,6 +132,9 @@ fn draw(
         y: ("time", y),
         legend: SeriesLabelPosition::UpperLeft,
     };
-    chart.draw(&panels[1], &series)?;
-    write(&area, &path)
+    picture(&path, (1240, 500), |area| {
+        let panels = area.split_evenly((1, 2));
+        ascent.0.draw(&panels[0], &ascent.1)?;
+        chart.draw(&panels[1], &series)
+    })
 }

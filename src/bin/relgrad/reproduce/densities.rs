@@ -13,7 +13,7 @@ use crate::Failure;
 use crate::args::name_of;
 use crate::data::mean_and_error;
 use crate::plot::density::{Frame, heat, points, scatter, window};
-use crate::plot::{picture, text, write};
+use crate::plot::{picture, text};
 
 /// A way to train these densities; both have the same network and the same batches.
 #[derive(Clone, Copy, PartialEq)]
@@ -163,28 +163,29 @@ const POINTS: usize = 1500;
 fn draw(args: &Reproduce, names: &[Toy], trained: &mut [(Row, Model<f32>)]) -> Result<(), Failure> {
     let path = file(args, "fig2", "png");
     let (across, down) = (names.len() as u32, 3);
-    let area = picture(&path, (SIDE + across * PANEL, TOP + down * PANEL))?;
-    let (head, rest) = area.split_vertically(TOP);
-    let (side, grid) = rest.split_horizontally(SIDE);
-    let panels = grid.split_evenly((down as usize, across as usize));
-    let style = text(18);
-    let turned = style.transform(FontTransform::Rotate270);
-    for (i, name) in names.iter().enumerate() {
-        let title = name_of(name);
-        let (width, _) = area.estimate_text_size(&title, &style)?;
-        let x = SIDE + i as u32 * PANEL + PANEL.saturating_sub(width) / 2;
-        head.draw_text(&title, &style, (x as i32, 6))?;
-        let samples = points(name.sample::<f32>(POINTS, args.seed)?.values());
-        let frame = Frame { title: "", ticks: false, window: window(&samples) };
-        scatter(&panels[i], &frame, &samples)?;
-        for (row, (_, model)) in trained[2 * i..2 * i + 2].iter_mut().enumerate() {
-            heat(&panels[(row + 1) * names.len() + i], &frame, model)?;
+    picture(&path, (SIDE + across * PANEL, TOP + down * PANEL), |area| {
+        let (head, rest) = area.split_vertically(TOP);
+        let (side, grid) = rest.split_horizontally(SIDE);
+        let panels = grid.split_evenly((down as usize, across as usize));
+        let style = text(18);
+        let turned = style.transform(FontTransform::Rotate270);
+        for (i, name) in names.iter().enumerate() {
+            let title = name_of(name);
+            let (width, _) = area.estimate_text_size(&title, &style)?;
+            let x = SIDE + i as u32 * PANEL + PANEL.saturating_sub(width) / 2;
+            head.draw_text(&title, &style, (x as i32, 6))?;
+            let samples = points(name.sample::<f32>(POINTS, args.seed)?.values());
+            let frame = Frame { title: "", ticks: false, window: window(&samples) };
+            scatter(&panels[i], &frame, &samples)?;
+            for (row, (_, model)) in trained[2 * i..2 * i + 2].iter_mut().enumerate() {
+                heat(&panels[(row + 1) * names.len() + i], &frame, model)?;
+            }
         }
-    }
-    for (row, name) in ["data", "paper's recipe", "exact biases"].into_iter().enumerate() {
-        let (width, _) = area.estimate_text_size(name, &style)?;
-        let y = row as u32 * PANEL + (PANEL + width) / 2;
-        side.draw_text(name, &turned, (6, y as i32))?;
-    }
-    write(&area, &path)
+        for (row, name) in ["data", "paper's recipe", "exact biases"].into_iter().enumerate() {
+            let (width, _) = area.estimate_text_size(name, &style)?;
+            let y = row as u32 * PANEL + (PANEL + width) / 2;
+            side.draw_text(name, &turned, (6, y as i32))?;
+        }
+        Ok(())
+    })
 }

@@ -12,7 +12,7 @@ use super::gradients::{LAYERS, Method, Ready};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
-use crate::plot::{COLOURS, picture, write};
+use crate::plot::{COLOURS, picture};
 use crate::process;
 
 const BATCH: usize = 10;
@@ -150,7 +150,6 @@ fn finding(rows: &[Row]) -> Finding {
 
 fn draw(args: &Reproduce, rows: &[Row]) -> Result<(), Failure> {
     let path = file(args, "fig4", "png");
-    let area = picture(&path, (760, 540))?;
     let mut series: Vec<Series> = WAYS
         .iter()
         .enumerate()
@@ -177,6 +176,5 @@ fn draw(args: &Reproduce, rows: &[Row]) -> Result<(), Failure> {
         y: ("MiB beyond the process itself", Scale::log(10.0, heights, |m| format!("{m}"))),
         legend: SeriesLabelPosition::UpperLeft,
     };
-    chart.draw(&area, &series)?;
-    write(&area, &path)
+    picture(&path, (760, 540), |area| chart.draw(area, &series))
 }

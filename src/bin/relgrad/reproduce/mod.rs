@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use relgrad::hosted::replace_file;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -90,8 +91,16 @@ pub fn run(args: &Reproduce) -> Result<(), Failure> {
     if let Some(dim) = args.jacobian_memory {
         return memory::of_jacobian(dim);
     }
-    std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let what = args.what.unwrap_or(What::All);
+    let trains_on_sets = matches!(what, What::Table1 | What::All);
+    for (flag, given) in [("data", args.data.is_some()), ("epochs", args.epochs.is_some())] {
+        if given && !trains_on_sets {
+            return Err(
+                format!("--{flag}: no effect on {}; goes with table1", name_of(&what)).into()
+            );
+        }
+    }
+    std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let steps: [(What, Experiment); 7] = [
         (What::Fig1, ascent::run),
         (What::Fig2, densities::run),
@@ -144,10 +153,9 @@ fn say(args: &Reproduce, text: &str) {
 }
 
 fn write_csv<R: Serialize>(path: &Path, rows: &[R]) -> Result<(), Failure> {
-    let failed = |e: csv::Error| format!("{}: {e}", path.display());
-    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
-    rows.iter().try_for_each(|row| writer.serialize(row)).map_err(failed)?;
-    Ok(writer.flush().map_err(|e| format!("{}: {e}", path.display()))?)
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| writer.serialize(row))?;
+    Ok(replace_file(path, &writer.into_inner()?)?)
 }
 
 /// The threads of trainings.

@@ -9,7 +9,7 @@ use super::timing::median;
 use super::{Finding, Reproduce, file, say, threads, write_csv};
 use crate::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
-use crate::plot::{picture, write};
+use crate::plot::picture;
 
 const SGD_RATES: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
 const ADAM_RATES: &[f64] = &[0.0003, 0.001, 0.003, 0.01, 0.03];
@@ -116,7 +116,6 @@ fn draw(
     all: &[Curves],
 ) -> Result<(), Failure> {
     let path = file(args, name, "png");
-    let area = picture(&path, (760, 540))?;
     // How far below the best possible: the differences that matter are small beside the climb.
     let gap = |v: f64| problem.true_held_out - v;
     let series: Vec<Series> = all
@@ -140,6 +139,5 @@ fn draw(
         ),
         legend: SeriesLabelPosition::UpperRight,
     };
-    chart.draw(&area, &series)?;
-    write(&area, &path)
+    picture(&path, (760, 540), |area| chart.draw(area, &series))
 }

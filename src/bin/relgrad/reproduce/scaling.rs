@@ -8,7 +8,7 @@ use super::timing::{self, exponent, points, ratio};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
 use crate::plot::chart::Chart;
-use crate::plot::{picture, write};
+use crate::plot::picture;
 
 const BATCH: usize = 10;
 /// Of two exact gradients in f32.
@@ -26,7 +26,6 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     let costs = timing::costs(&able, dims, BATCH, effort)?;
     write_csv(&file(args, "fig3", "csv"), &costs)?;
     let path = file(args, "fig3", "png");
-    let area = picture(&path, (760, 540))?;
     let (x, y, series) = timing::curves(&costs, &Method::ALL);
     let chart = Chart {
         title: "Time of one gradient, batch of 10, two layers, one thread",
@@ -34,8 +33,7 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
         y: ("time", y),
         legend: SeriesLabelPosition::UpperLeft,
     };
-    chart.draw(&area, &series)?;
-    write(&area, &path)?;
+    picture(&path, (760, 540), |area| chart.draw(area, &series))?;
 
     let [relative, transposed, ordinary, jacobian] =
         Method::ALL.map(|m| exponent(&points(&costs, m)));

@@ -14,7 +14,7 @@ use super::{Finding, Reproduce, file, say, write_csv};
 use crate::Failure;
 use crate::args::name_of;
 use crate::data::mean_and_error;
-use crate::plot::{COLOURS, INK, picture, text, write};
+use crate::plot::{COLOURS, INK, picture, text};
 use crate::prepare::{PARTS, Set};
 
 /// A data set, what the paper reports for it (its authors publish the same numbers with their
@@ -256,7 +256,6 @@ fn draw(args: &Reproduce, rows: &[Row]) -> Result<(), Failure> {
     let path = file(args, "table1", "png");
     let chosen: Vec<&Row> = selected(rows).collect();
     let height = 70 + SET * chosen.len() as i32;
-    let area = picture(&path, (760, height as u32))?;
     let gain = |test: f64, r: &Row| (test - r.gaussian) / r.dim as f64;
     let gains = || chosen.iter().flat_map(|r| [gain(r.test, r), gain(r.paper, r)]);
     let (low, high) = gains().fold((0.0f64, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
@@ -264,27 +263,29 @@ fn draw(args: &Reproduce, rows: &[Row]) -> Result<(), Failure> {
     let place = |v: f64| {
         (left + (right - left) * (v - low) / (high - low).max(f64::MIN_POSITIVE)).round() as i32
     };
-    let style = text(17);
-    area.draw_text("nats a feature above the full-covariance Gaussian", &style, (14, 12))?;
-    for (x, name, colour) in [(420, "relgrad", COLOURS[0]), (530, "the paper", COLOURS[1])] {
-        area.draw(&Rectangle::new([(x, 14), (x + 14, 28)], colour.filled()))?;
-        area.draw_text(name, &style, (x + 20, 12))?;
-    }
-    for (i, r) in chosen.iter().enumerate() {
-        let top = 50 + SET * i as i32;
-        area.draw_text(&r.set, &style, (14, top + 10))?;
-        for (k, (test, colour)) in
-            [(r.test, COLOURS[0]), (r.paper, COLOURS[1])].into_iter().enumerate()
-        {
-            let y = top + k as i32 * (BAR + 2);
-            let (from, to) = (place(0.0), place(gain(test, r)));
-            let corners = [(from.min(to), y), (from.max(to), y + BAR)];
-            area.draw(&Rectangle::new(corners, colour.filled()))?;
-            let label = format!("{:.3}", gain(test, r));
-            area.draw_text(&label, &style, (from.max(to) + 6, y))?;
+    picture(&path, (760, height as u32), |area| {
+        let style = text(17);
+        area.draw_text("nats a feature above the full-covariance Gaussian", &style, (14, 12))?;
+        for (x, name, colour) in [(420, "relgrad", COLOURS[0]), (530, "the paper", COLOURS[1])] {
+            area.draw(&Rectangle::new([(x, 14), (x + 14, 28)], colour.filled()))?;
+            area.draw_text(name, &style, (x + 20, 12))?;
         }
-    }
-    let zero = place(0.0);
-    area.draw(&PathElement::new([(zero, 44), (zero, height - 14)], INK.stroke_width(1)))?;
-    write(&area, &path)
+        for (i, r) in chosen.iter().enumerate() {
+            let top = 50 + SET * i as i32;
+            area.draw_text(&r.set, &style, (14, top + 10))?;
+            for (k, (test, colour)) in
+                [(r.test, COLOURS[0]), (r.paper, COLOURS[1])].into_iter().enumerate()
+            {
+                let y = top + k as i32 * (BAR + 2);
+                let (from, to) = (place(0.0), place(gain(test, r)));
+                let corners = [(from.min(to), y), (from.max(to), y + BAR)];
+                area.draw(&Rectangle::new(corners, colour.filled()))?;
+                let label = format!("{:.3}", gain(test, r));
+                area.draw_text(&label, &style, (from.max(to) + 6, y))?;
+            }
+        }
+        let zero = place(0.0);
+        area.draw(&PathElement::new([(zero, 44), (zero, height - 14)], INK.stroke_width(1)))?;
+        Ok(())
+    })
 }

@@ -1,0 +1,96 @@
+//! Flags of `train` that say something in the company of others only: given without it, they are
+//! refused, and so are the keys of `--config`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use relgrad::hosted::Preprocess;
+
+use crate::Failure;
+use crate::args::{Cli, Command, OptimizerName, Train};
+
+/// A flag, the flag that decides whether it has an effect, and what that one has to be.
+struct Rule {
+    flag: &'static str,
+    by: &'static str,
+    allowed: &'static str,
+    holds: fn(&Train) -> bool,
+}
+
+const RULES: [Rule; 6] = [
+    Rule {
+        flag: "momentum",
+        by: "optimizer",
+        allowed: "sgd or natural",
+        holds: |t| t.optimizer != OptimizerName::Adam,
+    },
+    Rule { flag: "damping", by: "optimizer", allowed: "natural", holds: is_natural },
+    Rule { flag: "clip", by: "optimizer", allowed: "natural", holds: is_natural },
+    Rule { flag: "patience", by: "val", allowed: "FILE or a fraction", holds: |t| t.val.is_some() },
+    Rule {
+        flag: "redraw",
+        by: "preprocess",
+        allowed: "dequantize:LEVELS or logit:LAMBDA,LEVELS",
+        holds: |t| {
+            !matches!(t.preprocess, Preprocess::None | Preprocess::Logit { levels: None, .. })
+        },
+    },
+    Rule {
+        flag: "checkpoint-steps",
+        by: "checkpoint",
+        allowed: "DIR",
+        holds: |t| t.checkpoint.is_some(),
+    },
+];
+
+fn is_natural(train: &Train) -> bool {
+    train.optimizer == OptimizerName::Natural
+}
+
+/// Refuses what is given on the command line, or as a key of the file `config`, to no effect on
+/// the run of `all` the words. Defaults, and what a checkpoint keeps, count as not given.
+pub fn check(
+    all: &[OsString],
+    line: &[OsString],
+    config: Option<(&Path, &[OsString])>,
+) -> Result<(), Failure> {
+    let mut command = Cli::command();
+    // What cannot be parsed is refused where the command is run.
+    let Ok(matches) = command.try_get_matches_from_mut(all) else { return Ok(()) };
+    let Command::Train(train) = Cli::from_arg_matches(&matches)?.command else { return Ok(()) };
+    let Some((_, values)) = matches.subcommand() else { return Ok(()) };
+    for rule in RULES.iter().filter(|r| !(r.holds)(&train)) {
+        let given = match config {
+            _ if has(line, rule.flag) => format!("--{}", rule.flag),
+            Some((path, flags)) if has(flags, rule.flag) => {
+                format!("{}: {}", path.display(), rule.flag)
+            }
+            _ => continue,
+        };
+        let given = [Some(given), value_of(values, rule.flag)].into_iter().flatten();
+        let given = given.collect::<Vec<_>>().join(" ");
+        let by = match value_of(values, rule.by) {
+            Some(value) => format!("with --{} {value}", rule.by),
+            None => format!("without --{}", rule.by),
+        };
+        let text = format!("{given}: no effect {by}; goes with --{} {}", rule.by, rule.allowed);
+        return Err(command.error(ErrorKind::ArgumentConflict, text).into());
+    }
+    Ok(())
+}
+
+fn has(words: &[OsString], flag: &str) -> bool {
+    let flag = format!("--{flag}");
+    words.iter().filter_map(|w| w.to_str()).any(|w| w.split('=').next() == Some(&flag))
+}
+
+/// What a flag that takes values was given last, or is by default.
+fn value_of(values: &ArgMatches, flag: &str) -> Option<String> {
+    let id = flag.replace('-', "_");
+    let mut raw = values.try_get_raw(&id).ok()??;
+    let text = raw.next_back()?.to_string_lossy().into_owned();
+    // A flag without a value reads as true.
+    (text != "true").then_some(text)
+}
