@@ -25,6 +25,9 @@
 #if __cplusplus >= 202002L
 #include <span>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #if defined(__cpp_exceptions)
 #define RELGRAD_EXCEPTIONS 1
@@ -515,14 +518,13 @@ private:
 
 /* -- models: with memory of their own ------------------------------------------------------ */
 
-/* Owned bytes, aligned as relgrad wants them. */
+/* Owned bytes, aligned as relgrad wants them. Large ones ask Linux for huge pages: without them
+ * steps of thousands of features spend a tenth of their time on the translation of addresses. */
 class memory {
 public:
     memory() noexcept = default;
     explicit memory(std::size_t size)
-        : data_(static_cast<unsigned char *>(
-              ::operator new(size, std::align_val_t{RELGRAD_ALIGNMENT}, std::nothrow))),
-          size_(data_ == nullptr ? 0 : size) {}
+        : memory(size, std::align_val_t{size < 12 * huge_page ? RELGRAD_ALIGNMENT : huge_page}) {}
     operator bytes() const noexcept { return {data_.get(), size_}; }
     operator view<const unsigned char>() const noexcept { return {data_.get(), size_}; }
     template <class T>
@@ -531,10 +533,23 @@ public:
     }
 
 private:
-    struct free {
-        void operator()(unsigned char *p) const noexcept {
-            ::operator delete(p, std::align_val_t{RELGRAD_ALIGNMENT});
+    static constexpr std::size_t huge_page = std::size_t(2) << 20;
+
+    memory(std::size_t size, std::align_val_t alignment)
+        : data_(static_cast<unsigned char *>(::operator new(size, alignment, std::nothrow)),
+                free{alignment}),
+          size_(data_ == nullptr ? 0 : size) {
+#if defined(MADV_HUGEPAGE)
+        /* Everything works without them too. */
+        if (alignment == std::align_val_t{huge_page} && size_ > 0) {
+            (void)::madvise(data_.get(), size_ / huge_page * huge_page, MADV_HUGEPAGE);
         }
+#endif
+    }
+
+    struct free {
+        std::align_val_t alignment;
+        void operator()(unsigned char *p) const noexcept { ::operator delete(p, alignment); }
     };
     std::unique_ptr<unsigned char, free> data_;
     std::size_t size_ = 0;

@@ -1,25 +1,43 @@
 #!/usr/bin/env bash
-# 64-bit Arm with NEON, under QEMU: the library's own tests and the whole system's.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-if [ ! -d /usr/lib/rustlib/aarch64-unknown-linux-gnu ] || [ ! -x /usr/bin/aarch64-linux-gnu-gcc ] ||
-    [ ! -x /usr/bin/qemu-aarch64-static ] || [ ! -x /usr/bin/cargo ]; then
-    dpkg --add-architecture arm64
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends rustc-web cargo-web libstd-rust-web-dev \
-        libstd-rust-web-dev:arm64 gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
-fi
-# Without `cli`: its tests start the program, which an emulated process cannot. Without the digits,
-# the ten thousand steps and the large networks of the thread test: minutes of emulation that say
-# nothing about instructions. The emulator takes the arm64 C library that
-# the packages install; told of a second one by -L, threads hang.
-arm=$(mktemp -d)
-arm_tests() {
-    env -u RUSTUP_TOOLCHAIN -u RUSTC_BOOTSTRAP PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc \
+# 64-bit Arm with NEON, under QEMU: the tests of the library, of the whole system and of the
+# workbench; the example in Rust and in C, against this machine's.
+source "$(dirname "$0")/common.sh"
+[ -d /usr/lib/rustlib/aarch64-unknown-linux-gnu ] || dpkg --add-architecture arm64
+need /usr/lib/rustlib/aarch64-unknown-linux-gnu rustc-web cargo-web libstd-rust-web-dev libstd-rust-web-dev:arm64
+need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+need qemu-aarch64-static qemu-user-static
+need pkg-config pkg-config
+target=aarch64-unknown-linux-gnu
+folder=$CARGO_TARGET_DIR/arm
+# The emulator takes the arm64 C library that the packages install; told of a second one by -L,
+# threads hang.
+on_arm() { # SECONDS SUBCOMMAND ARGUMENT...
+    (cd "$root" && env -u RUSTUP_TOOLCHAIN -u RUSTC_BOOTSTRAP PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64-static \
-        timeout "$1" /usr/bin/cargo test --target aarch64-unknown-linux-gnu --target-dir "$arm" \
-        --features capi --lib --test suite "${@:2}"
+        RELGRAD_RUNNER=qemu-aarch64-static \
+        timeout "$1" /usr/bin/cargo "$2" --target "$target" --target-dir "$folder" "${@:3}")
 }
-arm_tests 1200 --no-run
-arm_tests 900 -- --skip digits:: --skip ten_thousand --skip any_number_of_threads
+
+# Compiled in half the time without what debuggers need, and with other people's crates unoptimised.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
+build=(--config 'profile.test.package."*".opt-level=0' --features cli,capi)
+tests=(--lib --test suite --test workbench)
+on_arm 1800 test "${build[@]}" "${tests[@]}" --no-run
+# Figure 4 starts the program from the program, which knows nothing of the emulator.
+on_arm 1800 test "${build[@]}" "${tests[@]}" -- --skip figure_4
+
+# The same numbers as here: from Rust, and from C. The library for C is not optimised, since that
+# is quick.
+read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
+cc -std=c11 -O2 "${warnings[@]}" "$root/bindings/examples/banana.c" "${flags[@]}" -o "$work/here"
+"$work/here" > "$work/here.out"
+on_arm 600 run -q --profile test "${build[@]}" --example banana > "$work/rust.out" || fail "Rust on Arm"
+CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+    on_arm 1200 rustc -q --release --lib --no-default-features --features std,capi --crate-type staticlib
+"$root/bindings/localize" aarch64-linux-gnu- "$folder/$target/release/librelgrad.a" "$work/librelgrad.a"
+# shellcheck disable=SC2046 # a list of libraries
+aarch64-linux-gnu-gcc -std=c11 -O2 "${warnings[@]}" -I"$prefix/include" "$root/bindings/examples/banana.c" \
+    "$work/librelgrad.a" $(cat "$CARGO_TARGET_DIR/native-static-libs") -o "$work/c"
+timeout 300 qemu-aarch64-static "$work/c" > "$work/c.out" || fail "C on Arm"
+same "x86 and Arm, Rust and C" "$work/here.out" "$work/rust.out" "$work/c.out"

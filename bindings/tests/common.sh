@@ -53,5 +53,6 @@ same() {
 }
 
 "$root/bindings/install" "$prefix" > "$work/install.log" 2>&1 || { cat "$work/install.log"; exit 1; }
+! grep -A 9 '^warning' "$work/install.log" || fail "installing warns"
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 export LD_LIBRARY_PATH=$prefix/lib

@@ -1,9 +1,11 @@
 // What relgrad.hpp promises: errors of either kind, views, custom densities, memory of the
-// caller's, threads of the caller's, no allocation after a model is made. With -fno-exceptions only the codes.
+// caller's, aligned memory of a model's own, threads of the caller's, no allocation after a model
+// is made. With -fno-exceptions only the codes.
 #include <relgrad.hpp>
 
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -39,6 +41,11 @@ static relgrad::config plain(std::uint32_t dim, std::uint32_t layers) {
     return c;
 }
 
+template <class X>
+static bool lies_at_multiple(relgrad::view<X> memory, std::size_t of) {
+    return reinterpret_cast<std::uintptr_t>(memory.data()) % of == 0;
+}
+
 template <class T>
 static void codes() {
     using model_type = relgrad::model<T, relgrad::codes>;
@@ -48,6 +55,7 @@ static void codes() {
     auto made = model_type::make(plain(2, 3));
     CHECK(made && made.status() == RELGRAD_OK);
     auto model = std::move(*made);
+    CHECK(lies_at_multiple(model.params(), RELGRAD_ALIGNMENT));
     const std::array<T, 8> x{T(0.1), T(0.2), T(-0.3), T(0.4), T(0.5), T(-0.6), T(0.7), T(0.8)};
     const relgrad::batch<T> batch(x, 4);
 
@@ -260,7 +268,19 @@ static void exceptions() {
 }
 #endif
 
+// Of the size from which there may be huge pages.
+static void large_memory() {
+    relgrad::memory large(24 << 20);
+    const relgrad::bytes all = large;
+    CHECK(all.size() == 24 << 20 && lies_at_multiple(all, 2 << 20));
+    const auto moved = std::move(large);
+    const relgrad::bytes same = moved;
+    CHECK(same.data() == all.data());
+    same[same.size() - 1] = 1;
+}
+
 int main() {
+    large_memory();
     codes<float>();
     codes<double>();
     threads<float>();

@@ -8,8 +8,16 @@ need g++ g++
 
 # The link line in the README is what the compiler says.
 libraries=$(cat "$CARGO_TARGET_DIR/native-static-libs")
-grep -qF -- "librelgrad.a $libraries -o" "$root/README.md" || fail "README: the link line is $libraries"
-echo "ok: the README's link line"
+section=$(sed -n '/^## From C$/,/^## From C++/p' "$root/README.md")
+link=$(grep '^cc ' <<< "$section")
+[[ $link == *"librelgrad.a $libraries -o demo" ]] || fail "README: the link line is $libraries"
+# It serves for the README's program.
+mkdir "$work/top"
+ln -s "$root/include" "$work/top/include"
+ln -s "$CARGO_TARGET_DIR" "$work/top/target"
+sed -n '/^```c$/,/^```$/{/^```/d;p}' <<< "$section" > "$work/top/demo.c"
+(cd "$work/top" && sh -c "$link" && ./demo) || fail "the README's program"
+echo "ok: the README's program and link line"
 
 # Only relgrad_* can be seen, in both libraries the same.
 nm -D --defined-only "$prefix/lib/librelgrad.so" | awk '{print $3}' | sort > "$work/shared"

@@ -35,21 +35,15 @@ fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
 }
 
-/// librelgrad.a, built once, as a C project would build it.
+/// librelgrad.a, built and installed once, as for any C project.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let target = Path::new(TEMPORARY).join("library");
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["rustc", "--release", "--lib", "--manifest-path", "../Cargo.toml"])
-            .args(["--no-default-features", "--features", "std,capi"])
-            .args(["--crate-type", "staticlib", "--target-dir"])
-            .arg(&target)
-            .current_dir(HERE)
-            .status()
-            .unwrap();
-        assert!(status.success(), "librelgrad.a does not build");
-        target.join("release/librelgrad.a")
+        let prefix = Path::new(TEMPORARY).join("prefix");
+        let install = Path::new(HERE).join("../bindings/install");
+        let output = Command::new(install).arg(&prefix).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        prefix.join("lib/librelgrad.a")
     })
 }
 

@@ -1,6 +1,7 @@
 //! The digits, L = 2, a = 0.01, natural from a whitened start: well past the full-covariance
 //! Gaussian (-65.30), at which relative gradients from an orthogonal start stop.
 
+use crate::common::emulated;
 use relgrad::hosted::{Data, GaussianBaseline};
 use relgrad::*;
 
@@ -23,7 +24,8 @@ fn natural_leaves_the_gaussian_trap() {
     };
     let total = Trainer::steps_of(train.values(), &config, 60);
     let schedule = Schedule { rate: 0.03, warmup: 100, decay: Decay::Cosine { total } };
-    let good = (1..=5).filter(|&seed| {
+    let (seeds, least) = if emulated() { (1, 1) } else { (5, 4) };
+    let good = (1..=seeds).filter(|&seed| {
         let model = Model::from_data(config, train.values(), Start::Whitened, seed).unwrap();
         let mut trainer = Trainer::new(model, schedule, seed).unwrap();
         for _ in 0..60 {
@@ -35,5 +37,5 @@ fn natural_leaves_the_gaussian_trap() {
         println!("seed {seed}: test {mean:.3}, {:.0} % of the units straddle", 100.0 * share);
         mean >= -61.5 && share > 0.9
     });
-    assert!(good.count() >= 4);
+    assert!(good.count() >= least);
 }

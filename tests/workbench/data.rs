@@ -4,7 +4,7 @@ use std::io::Write;
 
 use relgrad::hosted::{Data, write_npy};
 
-use crate::{DIGITS, json, refusal, relgrad, stdout};
+use crate::{DIGITS, json, program, refusal, relgrad, stdout, with_small_files};
 
 /// An archive of npy files, stored or compressed.
 fn npz(arrays: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
@@ -177,13 +177,9 @@ fn outputs_are_written_whole_or_not_at_all() {
     ] {
         stdout(&relgrad(small));
         let before = std::fs::read(path(name)).unwrap();
-        // Files of more than 8 blocks (of 512 or 1024 bytes) cannot be written.
-        let output = std::process::Command::new("sh")
-            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
-            .arg(env!("CARGO_BIN_EXE_relgrad"))
-            .args([small, large].concat())
-            .output()
-            .unwrap();
+        let mut command = program();
+        command.args([small, large].concat());
+        let output = with_small_files(8, &command).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && text.contains(name), "{text}");
         assert_eq!(std::fs::read(path(name)).unwrap(), before);

@@ -18,13 +18,29 @@ const DIGITS: [&str; 2] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits_test.npy"),
 ];
 
-/// The program, by way of `RELGRAD_RUNNER` where it is for another machine: an emulator.
+/// The emulator, where the tests are for another machine.
+const RUNNER: &str = "RELGRAD_RUNNER";
+
+fn emulated() -> bool {
+    std::env::var_os(RUNNER).is_some()
+}
+
+/// The program, by way of the emulator if there is one.
 fn program() -> Command {
     let program = env!("CARGO_BIN_EXE_relgrad");
-    let Some(runner) = std::env::var_os("RELGRAD_RUNNER") else { return Command::new(program) };
+    let Some(runner) = std::env::var_os(RUNNER) else { return Command::new(program) };
     let mut command = Command::new(runner);
     command.arg(program);
     command
+}
+
+/// `command` where files of more blocks (of 512 or 1024 bytes) cannot be written.
+#[cfg(unix)]
+fn with_small_files(blocks: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited
 }
 
 fn relgrad(args: &[&str]) -> Output {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::DIGITS;
+use crate::{DIGITS, emulated, program, with_small_files};
 
 struct Run {
     folder: tempfile::TempDir,
@@ -22,7 +22,7 @@ impl Run {
     }
 
     fn command(&self, out: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relgrad"));
+        let mut command = program();
         command.args(["train", "--out"]).arg(self.path(out));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -67,10 +67,11 @@ fn ends_within(mut child: Child, time: Duration) -> bool {
     false
 }
 
-/// Kills runs at 50 moments, resumes them, and compares their ends with that of a run left in
+/// Kills runs at 50 moments (5 where they are emulated), resumes them, and compares their ends with that of a run left in
 /// peace, byte by byte.
 #[test]
 fn a_killed_run_ends_as_an_unbroken_one() {
+    let enough = if emulated() { 5 } else { 50 };
     let mut kills = 0;
     let mut random = 1u64;
     for optimizer in ["natural", "adam"].iter().cycle() {
@@ -88,7 +89,7 @@ fn a_killed_run_ends_as_an_unbroken_one() {
                 false => run.fresh("broken", Some(&folder)).spawn(),
             };
             // Enough kills: now to the end.
-            let time = if kills >= 50 { Duration::from_secs(600) } else { time };
+            let time = if kills >= enough { Duration::from_secs(600) } else { time };
             if ends_within(command.unwrap(), time) {
                 break;
             }
@@ -97,7 +98,7 @@ fn a_killed_run_ends_as_an_unbroken_one() {
         assert!(run.bytes("broken") == run.bytes("whole"), "{optimizer}, {kills} kills");
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().collect();
         assert!(left.len() <= 2, "a checkpoint and at most one unfinished: {left:?}");
-        if kills >= 50 {
+        if kills >= enough {
             return;
         }
     }
@@ -126,7 +127,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     assert!(!run.path("broken").exists());
 
     // What it says works; another run's settings are refused.
-    let mut again = Command::new(env!("CARGO_BIN_EXE_relgrad"));
+    let mut again = program();
     again.args(words.split(' ')).args(["--lr", "0.5"]);
     let refused = again.output().unwrap();
     let text = String::from_utf8(refused.stderr).unwrap();
@@ -135,7 +136,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
         "{text}"
     );
     let before = epochs();
-    let child = Command::new(env!("CARGO_BIN_EXE_relgrad"))
+    let child = program()
         .args(words.split(' '))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -161,12 +162,8 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
 fn a_full_disk_loses_nothing() {
     let run = Run::new("adam");
     let folder = run.path("checkpoint");
-    // Files of more than 120 blocks (of 512 or 1024 bytes) cannot be written: the model's 34 kB
-    // can, a checkpoint's 240 kB cannot.
-    let mut command = Command::new("sh");
-    command.arg("-c").arg("trap '' XFSZ; ulimit -f 120; exec \"$@\"").arg("sh");
-    let fresh = run.fresh("out", Some(&folder));
-    let output = command.arg(fresh.get_program()).args(fresh.get_args()).output().unwrap();
+    // The model's 34 kB can be written, a checkpoint's 240 kB cannot.
+    let output = with_small_files(120, &run.fresh("out", Some(&folder))).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{text}");
     assert!(text.contains("no checkpoint") && text.contains("run.checkpoint"), "{text}");
@@ -182,17 +179,11 @@ fn a_full_disk_loses_nothing() {
     child.kill().unwrap();
     child.wait().unwrap();
     let before = std::fs::read(folder.join("run.checkpoint")).unwrap();
-    let mut command = Command::new("sh");
-    command.arg("-c").arg("trap '' XFSZ; ulimit -f 120; exec \"$@\"").arg("sh");
-    let resumed = run.resumed("out", &folder);
-    let output = command.arg(resumed.get_program()).args(resumed.get_args()).output().unwrap();
+    let output = with_small_files(120, &run.resumed("out", &folder)).output().unwrap();
     assert!(output.status.success());
     assert_eq!(std::fs::read(folder.join("run.checkpoint")).unwrap(), before);
     // And a model that does not fit is an error that leaves no half of it.
-    let mut command = Command::new("sh");
-    command.arg("-c").arg("trap '' XFSZ; ulimit -f 8; exec \"$@\"").arg("sh");
-    let fresh = run.fresh("none", None);
-    let output = command.arg(fresh.get_program()).args(fresh.get_args()).output().unwrap();
+    let output = with_small_files(8, &run.fresh("none", None)).output().unwrap();
     assert!(!output.status.success() && !run.path("none").exists());
     assert!(String::from_utf8(output.stderr).unwrap().contains("none"));
 }

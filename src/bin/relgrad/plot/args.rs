@@ -72,7 +72,9 @@ pub struct Picture {
 }
 
 /// Which images, and how many.
+// No group: it would have the name of the command's own.
 #[derive(Args)]
+#[group(skip)]
 pub struct Images {
     /// Pixels of an image's row [default: the root of the features, if that is whole].
     #[arg(long)]
