@@ -115,11 +115,19 @@ impl<T: Real> Kernel<T> for Chain<'_, T> {
     }
 }
 
+/// The largest of some magnitudes, whatever is NaN left out. In `T`: conversions are calls where
+/// doubles are software's.
+pub(super) fn largest<T: Real>(x: &[T]) -> T {
+    x.iter().fold(T::ZERO, |m, v| if m < *v { *v } else { m })
+}
+
 /// The largest magnitude, infinite if an element is NaN or infinite.
 pub(crate) fn max_abs<T: Real>(exec: Exec, x: &[T]) -> f64 {
     if x.len() <= T::LANES {
-        let size = |v: &T| if v.is_finite() { libm::fabs(v.to_f64()) } else { f64::INFINITY };
-        return x.iter().map(size).fold(0.0, f64::max);
+        let finite = x.iter().all(|v| v.is_finite());
+        let max = largest(x);
+        let max = x.iter().fold(max, |m, v| if m < -*v { -*v } else { m });
+        return if finite { max.to_f64() } else { f64::INFINITY };
     }
     struct MaxAbs<'a, T>(&'a [T]);
     impl<T: Real> Kernel<T> for MaxAbs<'_, T> {
@@ -132,7 +140,7 @@ pub(crate) fn max_abs<T: Real>(exec: Exec, x: &[T]) -> f64 {
                 let x = unsafe { S::load_n(self.0.as_ptr().add(c), n) }.abs();
                 max = S::select_lt(x, infinity, x, infinity).max(max);
             });
-            max.to_array().as_ref().iter().fold(0.0, |m: f64, v| m.max(v.to_f64()))
+            largest(max.to_array().as_ref()).to_f64()
         }
     }
     T::dispatch(exec.level, MaxAbs(x))

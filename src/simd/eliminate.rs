@@ -74,7 +74,7 @@ fn largest<T: Real, S: Block<T>>(x: &[T]) -> Option<usize> {
         // NaN counts as infinite.
         max = S::select_lt(v, infinity, v, infinity).max(max);
     });
-    let max = max.to_array().as_ref().iter().fold(T::ZERO, |m, v| if m < *v { *v } else { m });
+    let max = super::elementwise::largest(max.to_array().as_ref());
     if max > T::ZERO && max.is_finite() {
         x.iter().position(|v| *v == max || *v == -max)
     } else {

@@ -77,17 +77,22 @@ macro_rules! portable {
             #[inline(always)]
             unsafe fn load_partial(p: *const $t, n: usize) -> Self {
                 let mut a = [0.0; $n];
-                for i in 0..n {
-                    // SAFETY: `i` is among the valid lanes.
-                    a[i] = unsafe { *p.add(i) };
+                // Unrolled: a call of memcpy would take longer.
+                for i in 0..$n {
+                    if i < n {
+                        // SAFETY: `i` is among the valid lanes.
+                        a[i] = unsafe { *p.add(i) };
+                    }
                 }
                 Portable(a)
             }
             #[inline(always)]
             unsafe fn store_partial(self, p: *mut $t, n: usize) {
-                for i in 0..n {
-                    // SAFETY: `i` is among the valid lanes.
-                    unsafe { *p.add(i) = self.0[i] };
+                for i in 0..$n {
+                    if i < n {
+                        // SAFETY: `i` is among the valid lanes.
+                        unsafe { *p.add(i) = self.0[i] };
+                    }
                 }
             }
             #[inline(always)]

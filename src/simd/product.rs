@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::elementwise::largest;
 use super::matrix::{Mat, MatMut};
 use super::sink::{Accumulate, Sink, Store};
 use super::{Block, Kernel, Real};
@@ -226,7 +227,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
             });
             k += terms;
             if k == all {
-                return largest::<T>(&max);
+                return largest(max.as_ref()).to_f64();
             }
         }
     }
@@ -260,7 +261,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
                     grid.run::<S>(part, height, width, &mut max);
                 });
             });
-            return largest::<T>(&max);
+            return largest(max.as_ref()).to_f64();
         }
         parts(to - from, highest, |at, tiles, height| {
             for r in (0..tiles).map(|tile| from + at + tile * height) {
@@ -270,12 +271,8 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
                 });
             }
         });
-        largest::<T>(&max)
+        largest(max.as_ref()).to_f64()
     }
-}
-
-fn largest<T: Real>(max: &T::Array) -> f64 {
-    max.as_ref().iter().fold(0.0, |m: f64, v| m.max(v.to_f64()))
 }
 
 /// Rows `k .. k + terms` of X with their coefficients, to be added to the sink.
