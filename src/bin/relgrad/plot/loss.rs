@@ -39,7 +39,7 @@ pub fn draw(logs: &[PathBuf], target: &Picture) -> Result<(), Failure> {
     let points = || series.iter().flat_map(|s| s.lines.iter().flatten());
     let chart = Chart {
         title: "Likelihood over epochs",
-        x: ("epoch", Scale::linear(points().map(|p| p.0), |epoch| format!("{epoch:.0}"))),
+        x: ("epoch", Scale::linear(points().map(|p| p.0), whole)),
         y: ("log-likelihood, nats", Scale::precise(points().map(|p| p.1))),
         legend: SeriesLabelPosition::LowerRight,
     };
@@ -48,6 +48,11 @@ pub fn draw(logs: &[PathBuf], target: &Picture) -> Result<(), Failure> {
         chart.draw(area, &series)?;
         Ok(json!({"curves": numbers}))
     })
+}
+
+/// Short runs have marks between epochs too: those stay without a number.
+fn whole(epoch: f64) -> String {
+    if (epoch - epoch.round()).abs() < 0.01 { format!("{epoch:.0}") } else { String::new() }
 }
 
 impl Curve {
