@@ -3,11 +3,11 @@
 
 use crate::batch::Batch;
 use crate::linalg::{cholesky, orthogonal};
-use crate::parallel::Exec;
 use crate::random::Random;
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::Accumulate;
+use crate::simd::parallel::Exec;
 use crate::simd::{Kernels, Real};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{self, HEADER_AGE, Scratch};

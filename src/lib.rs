@@ -87,7 +87,6 @@ pub mod measure;
 mod names;
 #[cfg(feature = "alloc")]
 mod owned;
-mod parallel;
 mod random;
 mod relative;
 mod sample;
@@ -115,11 +114,10 @@ pub use inverse::{Inverse, Inversion};
 pub use layout::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use owned::Model;
-pub use parallel::ParallelFor;
 pub use session::{Refresh, Scalar, Session};
 #[cfg(feature = "std")]
 pub use simd::Pool;
-pub use simd::{Level, Real};
+pub use simd::{Level, ParallelFor, Real};
 pub use status::{Error, Result, Status, Value};
 pub use step::Report;
 #[cfg(feature = "alloc")]

@@ -7,9 +7,9 @@ use alloc::vec;
 pub use crate::simd::peak;
 
 use crate::linalg::lu;
-use crate::parallel::Exec;
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Scaled};
+use crate::simd::parallel::Exec;
 use crate::simd::{Level, Real};
 
 /// One thread, on this level.

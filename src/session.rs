@@ -4,7 +4,7 @@ use crate::activation::Curve;
 use crate::config::Config;
 use crate::layout::{Layout, Rows, Sizes};
 use crate::linalg::lu;
-use crate::parallel::{Exec, ParallelFor};
+use crate::simd::parallel::{Exec, ParallelFor};
 use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{

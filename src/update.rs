@@ -3,10 +3,10 @@
 
 use crate::config::{Bias, Config, Crossing, Gradient, Optimizer};
 use crate::forward::diverged;
-use crate::parallel::Exec;
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
+use crate::simd::parallel::Exec;
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{HEADER_AGE, HEADER_STEP, PLAN};
 

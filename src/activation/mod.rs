@@ -5,8 +5,8 @@ pub(crate) mod newton;
 mod smooth_leaky_relu;
 
 use crate::config::Activation;
-use crate::parallel::Exec;
 use crate::simd::ops::{Nonlinearity, Values};
+use crate::simd::parallel::Exec;
 use crate::simd::{Block, Real};
 use crate::status::{Error, Result, Status, Value};
 pub use newton::Preimage;

@@ -1,8 +1,8 @@
 //! Inverting an activation: Newton's method from 0, guarded by a bracket.
 
 use super::Curve;
-use crate::parallel::Exec;
 use crate::simd::ops::{Map, Nonlinearity, map};
+use crate::simd::parallel::Exec;
 use crate::simd::{Block, Real};
 
 /// How the inversions of a call went.

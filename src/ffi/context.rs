@@ -11,8 +11,8 @@ use crate::base_density::CustomBase;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::layout::Sizes;
-use crate::parallel::ParallelFor;
 use crate::session::{Scalar, Session};
+use crate::simd::parallel::ParallelFor;
 use crate::status::{Error, Result, Status, Value};
 
 /// Bytes of the workspace that the context takes; the same on every target.

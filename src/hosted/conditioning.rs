@@ -4,8 +4,8 @@ use std::vec;
 use std::vec::Vec;
 
 use crate::linalg::lu;
-use crate::parallel::Exec;
 use crate::session::singular;
+use crate::simd::parallel::Exec;
 use crate::{Model, Result, Scalar};
 
 /// A layer's weight.

@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use super::data::Data;
 use crate::linalg::cholesky::{self, NotPositive};
-use crate::parallel::Exec;
+use crate::simd::parallel::Exec;
 use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value};
 

@@ -1,8 +1,8 @@
 //! Cholesky factorisation in f64: whitening, and the Gaussian baseline.
 
-use crate::parallel::Exec;
 use crate::simd::Kernels;
 use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::parallel::Exec;
 
 /// Columns that are factored at a time.
 const PANEL: usize = 64;

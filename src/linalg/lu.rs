@@ -7,9 +7,9 @@
 //! equal rows cancel exactly, and no bit depends on the blocks.
 
 use super::transpose;
-use crate::parallel::Exec;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::parallel::Exec;
 use crate::simd::parts::{for_pairs, for_parts};
 use core::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Orthonormal rows by Gram-Schmidt, twice: "twice is enough" for orthogonality to rounding.
 
-use crate::parallel::Exec;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::parallel::Exec;
 use crate::simd::parts::for_pairs;
 
 /// Up to this order rows are taken one at a time.

@@ -1,8 +1,8 @@
 //! Against the textbook's loops, at many sizes around the edges of blocks.
 
 use super::*;
-use crate::parallel::Exec;
 use crate::simd::Level;
+use crate::simd::parallel::Exec;
 use std::vec;
 use std::vec::Vec;
 

@@ -2,8 +2,8 @@
 //! is packed or transposed.
 
 use super::matrix::{Mat, MatMut};
+use super::parallel::Exec;
 use super::{Block, Kernel, Real};
-use crate::parallel::Exec;
 
 /// Columns that are taken at a time: the tiles' rows stay in the first cache, and the sums of
 /// each such chunk are added in order. Part of the contract of bits.

@@ -1,8 +1,8 @@
 //! Loops over elements, a row or a column at a time.
 
 use super::matrix::{Mat, MatMut};
+use super::parallel::Exec;
 use super::{Block, Kernel, Real};
-use crate::parallel::Exec;
 
 /// Runs the body for the blocks of a row: offset `c`, `n` lanes.
 macro_rules! for_blocks {

@@ -1,8 +1,8 @@
 //! Gaussian elimination in a few columns: too little work a column to be dispatched.
 
 use super::elementwise::for_blocks;
+use super::parallel::Exec;
 use super::{Block, Kernel, Real};
-use crate::parallel::Exec;
 use core::ops::Range;
 
 /// Factors the columns `range` of a panel, contiguous ones of `rows` numbers, from row

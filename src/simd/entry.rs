@@ -2,6 +2,7 @@
 //! outside the crate calls them.
 
 use super::matrix::{Mat, MatMut};
+use super::parallel::Exec;
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 use super::small::{Net, Passes};
@@ -9,7 +10,6 @@ use super::{dots, elementwise, eliminate, pointwise, product, small};
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
 use crate::base_density::Density;
-use crate::parallel::Exec;
 use core::ops::Range;
 
 /// The kernels for one number type; see the functions of the same names.

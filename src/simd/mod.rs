@@ -24,6 +24,7 @@ pub(crate) mod math;
 pub(crate) mod matrix;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+pub(crate) mod parallel;
 pub(crate) mod parts;
 #[cfg(feature = "measure")]
 pub mod peak;
@@ -39,6 +40,7 @@ mod small;
 pub(crate) use block::{Block, Kernel};
 pub(crate) use entry::Kernels;
 pub use level::Level;
+pub use parallel::ParallelFor;
 #[cfg(feature = "std")]
 pub use pool::Pool;
 pub use real::Real;

@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use crate::parallel::Exec;
+use super::parallel::Exec;
 
 /// Calls `body(i, part)` for the parts of `n` numbers of `a`, the last of which may be shorter.
 pub(crate) fn for_parts<T: Send>(
@@ -12,7 +12,7 @@ pub(crate) fn for_parts<T: Send>(
 ) {
     let a = Parts::new(a, n);
     // SAFETY: a team calls a task once, by its contract.
-    run(exec, a.count(), |i| body(i, unsafe { a.at(i) }));
+    exec.run(a.count(), |i| body(i, unsafe { a.at(i) }));
 }
 
 /// As [`for_parts`] for two slices of as many parts: of `n` numbers of `a`, of `m` of `b`.
@@ -25,14 +25,7 @@ pub(crate) fn for_pairs<T: Send>(
     let (a, b) = (Parts::new(a, n), Parts::new(b, m));
     assert!(a.count() == b.count());
     // SAFETY: a team calls a task once, by its contract.
-    run(exec, a.count(), |i| body(i, unsafe { a.at(i) }, unsafe { b.at(i) }));
-}
-
-fn run(exec: Exec, count: usize, task: impl Fn(usize) + Sync) {
-    match exec.team {
-        Some(team) if count > 1 && team.threads() > 1 => team.run(count, &task),
-        _ => (0..count).for_each(task),
-    }
+    exec.run(a.count(), |i| body(i, unsafe { a.at(i) }, unsafe { b.at(i) }));
 }
 
 struct Parts<'a, T> {

@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::elementwise::{Finite, RowSum, for_blocks};
 use super::matrix::MatMut;
+use super::parallel::Exec;
 use super::{Block, Kernel, Real, math};
-use crate::parallel::Exec;
 
 /// `s(y)`, `s'(y)` and `s''(y) / s'(y)`.
 #[derive(Clone, Copy)]

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-use crate::parallel::ParallelFor;
+use super::parallel::ParallelFor;
 
 /// Threads for [`Session::set_parallel`](crate::Session::set_parallel) and
 /// [`Model::set_parallel`](crate::Model::set_parallel).

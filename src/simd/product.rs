@@ -6,9 +6,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::elementwise::largest;
 use super::matrix::{Mat, MatMut};
+use super::parallel::Exec;
 use super::sink::{Accumulate, Sink, Store};
 use super::{Block, Kernel, Real};
-use crate::parallel::Exec;
 
 /// Rows of X that a strip takes at a time where X is large: the strip stays in the first cache,
 /// and its pages in the translation buffer.

@@ -8,12 +8,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::dots::Dots;
 use super::elementwise::Finite;
 use super::matrix::{Mat, MatMut};
+use super::parallel::Exec;
 use super::pointwise::{LogDensity, Nonlinearity};
 use super::product::{Coefficients, strips};
 use super::sink::Store;
 use super::{Block, Kernel, Real, math};
 use crate::activation::Curve;
-use crate::parallel::Exec;
 
 /// The layers of a network: `dim * dim` weights each and maybe `dim` biases, one after the other.
 #[derive(Clone, Copy)]

@@ -13,9 +13,9 @@ use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
 use super::replace_file::replace_file;
 use crate::linalg::{lu, transpose};
-use crate::parallel::Exec;
 use crate::session::singular;
 use crate::simd::Level;
+use crate::simd::parallel::Exec;
 use crate::{Base, Bias, Layout};
 
 /// The precision that numbers are stored and computed in.

@@ -9,7 +9,6 @@
 /// # Safety
 /// [`run`](ParallelFor::run) calls `task` as it says: tasks write to memory of their own, so that
 /// one which ran twice at a time would be a data race, and one left out memory not written.
-#[allow(unsafe_code)]
 pub unsafe trait ParallelFor: Sync {
     /// How many tasks may run at once, at least 1.
     fn threads(&self) -> usize;
@@ -22,7 +21,7 @@ pub unsafe trait ParallelFor: Sync {
 /// How kernels run: with which instructions, on whose threads.
 #[derive(Clone, Copy)]
 pub(crate) struct Exec<'a> {
-    pub level: crate::simd::Level,
+    pub level: super::Level,
     pub team: Option<&'a dyn ParallelFor>,
 }
 
@@ -50,19 +49,21 @@ impl Exec<'_> {
     /// Calls `body(from, to)` for parts of `0..n` that cover it, split at multiples of `grain`.
     /// `work` is about how many operations on blocks the whole takes.
     pub fn split(&self, n: usize, grain: usize, work: usize, body: impl Fn(usize, usize) + Sync) {
-        let threads = self.threads();
         // A few parts a thread, so that one that is held up does not hold up the others.
-        let most = usize::min(4 * threads, work / (LEAST_WORK / 2));
+        let most = usize::min(4 * self.threads(), work / (LEAST_WORK / 2));
         let grains = n.div_ceil(grain);
-        let parts = usize::min(grains, most);
+        let parts = if self.threads() > 1 { usize::min(grains, most).max(1) } else { 1 };
+        self.run(parts, |i| {
+            let at = |i: usize| usize::min(n, i * grains / parts * grain);
+            body(at(i), at(i + 1));
+        });
+    }
+
+    /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.
+    pub fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
         match self.team {
-            Some(team) if threads > 1 && parts > 1 => {
-                team.run(parts, &|i| {
-                    let at = |i: usize| usize::min(n, i * grains / parts * grain);
-                    body(at(i), at(i + 1));
-                });
-            }
-            _ => body(0, n),
+            Some(team) if count > 1 && team.threads() > 1 => team.run(count, &task),
+            _ => (0..count).for_each(task),
         }
     }
 }
