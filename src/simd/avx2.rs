@@ -32,7 +32,7 @@ macro_rules! both {
 macro_rules! common {
     ($t:ty, $half:literal, $loadu:ident, $storeu:ident, $set1:ident, $add:ident, $sub:ident, $mul:ident,
      $div:ident, $fma:ident, $sqrt:ident, $andnot:ident, $and:ident, $or:ident, $xor:ident, $cmp:ident,
-     $blend:ident, $round:ident) => {
+     $blend:ident, $round:ident, $min:ident, $max:ident) => {
         const TILE: (usize, usize) = (6, 1);
         const DOT_TILE: (usize, usize) = (3, 2);
 
@@ -122,6 +122,14 @@ macro_rules! common {
             // SAFETY: these blocks exist only where AVX2 does.
             unsafe { Self($round::<NEAREST>(self.0), $round::<NEAREST>(self.1)) }
         }
+        #[inline(always)]
+        fn min(self, o: Self) -> Self {
+            both!($min, self, o)
+        }
+        #[inline(always)]
+        fn max(self, o: Self) -> Self {
+            both!($max, self, o)
+        }
     };
 }
 
@@ -165,7 +173,9 @@ unsafe impl Block<f32> for F32 {
         _mm256_xor_ps,
         _mm256_cmp_ps,
         _mm256_blendv_ps,
-        _mm256_round_ps
+        _mm256_round_ps,
+        _mm256_min_ps,
+        _mm256_max_ps
     );
 
     #[inline(always)]
@@ -246,7 +256,9 @@ unsafe impl Block<f64> for F64 {
         _mm256_xor_pd,
         _mm256_cmp_pd,
         _mm256_blendv_pd,
-        _mm256_round_pd
+        _mm256_round_pd,
+        _mm256_min_pd,
+        _mm256_max_pd
     );
 
     #[inline(always)]

@@ -33,7 +33,8 @@ macro_rules! on {
 macro_rules! common {
     ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident, $maskstore:ident, $set1:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $andnot:ident,
-     $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident) => {
+     $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident, $min:ident,
+     $max:ident) => {
         const TILE: (usize, usize) = (6, 4);
         const DOT_TILE: (usize, usize) = (4, 4);
 
@@ -124,6 +125,14 @@ macro_rules! common {
             // SAFETY: these blocks exist only where AVX-512F does.
             unsafe { Self($round::<NEAREST>(self.0)) }
         }
+        #[inline(always)]
+        fn min(self, o: Self) -> Self {
+            on!($min, self, o)
+        }
+        #[inline(always)]
+        fn max(self, o: Self) -> Self {
+            on!($max, self, o)
+        }
     };
 }
 
@@ -149,7 +158,9 @@ unsafe impl Block<f32> for F32 {
         _mm512_xor_ps,
         _mm512_cmp_ps_mask,
         _mm512_mask_blend_ps,
-        _mm512_roundscale_ps
+        _mm512_roundscale_ps,
+        _mm512_min_ps,
+        _mm512_max_ps
     );
 
     #[inline(always)]
@@ -268,7 +279,9 @@ unsafe impl Block<f64> for F64 {
         _mm512_xor_pd,
         _mm512_cmp_pd_mask,
         _mm512_mask_blend_pd,
-        _mm512_roundscale_pd
+        _mm512_roundscale_pd,
+        _mm512_min_pd,
+        _mm512_max_pd
     );
 
     #[inline(always)]
