@@ -43,9 +43,15 @@ macro_rules! common {
         }
 
         #[inline(always)]
-        fn prefetch(p: *const $t) {
+        fn prefetch(p: *const $t, first: bool) {
             // SAFETY: a hint; it reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+            unsafe {
+                if first {
+                    _mm_prefetch::<_MM_HINT_T0>(p.cast())
+                } else {
+                    _mm_prefetch::<_MM_HINT_T1>(p.cast())
+                }
+            }
         }
         #[inline(always)]
         unsafe fn load(p: *const $t) -> Self {

@@ -26,9 +26,9 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
     /// Writes the first `n` lanes only.
     unsafe fn store_partial(self, p: *mut T, n: usize);
 
-    /// Asks for the memory at `p`, valid or not, to come near.
+    /// Asks for the memory at `p`, valid or not, to come into the first cache or the second.
     #[inline(always)]
-    fn prefetch(_p: *const T) {}
+    fn prefetch(_p: *const T, _first: bool) {}
 
     fn splat(x: T) -> Self;
     fn add(self, o: Self) -> Self;

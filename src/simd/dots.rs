@@ -147,7 +147,7 @@ impl<T: Real, const M: usize, const N: usize> Kernel<T> for Tiles<T, M, N> {
                 while k < whole {
                     if ahead {
                         for b in 0..N {
-                            S::prefetch(y.wrapping_add((N + b) * ldy + k));
+                            S::prefetch(y.wrapping_add((N + b) * ldy + k), M <= 2);
                         }
                     }
                     acc = step(acc, x.add(k), ldx, y.add(k), ldy, T::LANES);

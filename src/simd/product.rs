@@ -381,7 +381,8 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                 for j in 0..N {
                     acc[i][j] = self.sink.start(r + i, c + j * T::LANES, lanes(j), self.k == 0);
                     if self.fetch {
-                        self.sink.fetch::<S>(r + i, c + (j + further * N) * T::LANES);
+                        let c = c + (j + further * N) * T::LANES;
+                        self.sink.fetch::<S>(r + i, c, M <= 3);
                     }
                 }
             }
@@ -392,7 +393,7 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                     xv[j] = S::load_n(at.wrapping_add(j * T::LANES), lanes(j));
                     if ahead {
                         // Where rows begin within a line, the last of a block is the new one.
-                        S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1));
+                        S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1), M <= 2);
                     }
                 }
                 for i in 0..M {

@@ -35,7 +35,7 @@ pub(crate) trait Sink<T: Real>: Sync {
 
     /// Asks for what will be read there.
     #[inline(always)]
-    fn fetch<S: Block<T>>(&self, _r: usize, _c: usize) {}
+    fn fetch<S: Block<T>>(&self, _r: usize, _c: usize, _first: bool) {}
 
     /// Takes the finished chain; may raise `max` to the magnitudes it wrote.
     ///
@@ -150,12 +150,12 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
     const STREAMS: usize = 1;
     const LONG_AHEAD: usize = 1;
     #[inline(always)]
-    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.w.at(r, c + T::LANES - 1));
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.w.at(r, c + T::LANES - 1), first);
     }
     #[inline(always)]
     fn highest(terms: usize) -> usize {
-        few_rows(terms)
+        few_rows(terms, Self::STREAMS)
     }
     #[inline(always)]
     unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool) -> S {
@@ -170,15 +170,15 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
     }
 }
 
-/// Short chains leave a pass over W bound by memory: tiles of few rows then, for few streams.
+/// Short chains leave a pass bound by memory: tiles of few rows then, since each row of each matrix
+/// is a stream of its own to the processor.
 #[inline(always)]
-fn few_rows(terms: usize) -> usize {
-    if terms == 1 {
-        1
-    } else if terms <= 16 {
-        3
-    } else {
-        6
+fn few_rows(terms: usize, matrices: usize) -> usize {
+    match terms {
+        1 => 1,
+        ..=12 if matrices >= 3 => 2,
+        ..=16 => 3,
+        _ => 6,
     }
 }
 
@@ -200,7 +200,7 @@ pub(crate) trait Rule<T: Real>: Sync {
     fn fits(&self, shape: (usize, usize)) -> bool;
     /// Asks for what [`Rule::apply`] will read there.
     #[inline(always)]
-    fn fetch<S: Block<T>>(&self, _r: usize, _c: usize) {}
+    fn fetch<S: Block<T>>(&self, _r: usize, _c: usize, _first: bool) {}
     /// # Safety
     /// The rule's matrices have row `r` and columns `c .. c + n`, and no other thread those.
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S;
@@ -235,8 +235,8 @@ impl<T: Real> Rule<T> for Momentum<'_, T> {
         (self.m.rows, self.m.cols) == shape
     }
     #[inline(always)]
-    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.m.at(r, c + T::LANES - 1));
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.m.at(r, c + T::LANES - 1), first);
     }
     #[inline(always)]
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
@@ -267,9 +267,9 @@ impl<T: Real> Rule<T> for Adam<'_, T> {
         (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
     }
     #[inline(always)]
-    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.m.at(r, c + T::LANES - 1));
-        S::prefetch(self.v.at(r, c + T::LANES - 1));
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.m.at(r, c + T::LANES - 1), first);
+        S::prefetch(self.v.at(r, c + T::LANES - 1), first);
     }
     #[inline(always)]
     unsafe fn apply<S: Block<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
@@ -296,16 +296,16 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
     }
     #[inline(always)]
     fn highest(terms: usize) -> usize {
-        few_rows(terms)
+        few_rows(terms, Self::STREAMS)
     }
     #[inline(always)]
     unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
         S::zero()
     }
     #[inline(always)]
-    fn fetch<S: Block<T>>(&self, r: usize, c: usize) {
-        S::prefetch(self.w.at(r, c + T::LANES - 1));
-        self.rule.fetch::<S>(r, c);
+    fn fetch<S: Block<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.w.at(r, c + T::LANES - 1), first);
+        self.rule.fetch::<S>(r, c, first);
     }
     #[inline(always)]
     unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
