@@ -3,9 +3,8 @@
 use crate::activation::Curve;
 use crate::batch::Batch;
 use crate::config::{Bias, Gradient};
-use crate::linalg::transpose;
 use crate::session::{Scalar, Session};
-use crate::simd::matrix::Mat;
+use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::Keep;
 use crate::small::is_narrow;
 use crate::status::{Error, Result, Status, Value};
@@ -46,7 +45,7 @@ impl<T: Scalar> Session<'_, T> {
             let own = if purpose == Purpose::Gradient { k } else { 0 };
             let (z, u) = (rows.of(w.z, 0, n), rows.of_mut(w.c, own, n));
             if is_narrow(&self.config) {
-                transpose(&params[self.layout.weight(k)], d, d, w.transposed);
+                T::transpose(exec, weight, MatMut::new(w.transposed, d, d));
                 T::multiply(exec, z, Mat::new(w.transposed, d, d), u);
             } else {
                 T::dots(exec, z, weight, u);

@@ -81,7 +81,8 @@ impl<T: Scalar> Session<'_, T> {
         // Inverses of orthogonal weights are their transposes.
         let d = self.config.dim;
         for (k, inverse) in self.state.inverse.chunks_exact_mut(d * d).enumerate() {
-            crate::linalg::transpose(&params[self.layout.weight(k)], d, d, inverse);
+            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
+            T::transpose(self.exec, weight, MatMut::new(inverse, d, d));
         }
     }
 

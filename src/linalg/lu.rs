@@ -6,7 +6,6 @@
 //! Each element of L and U is one chain of fused multiply-adds in the order of the columns, so
 //! equal rows cancel exactly, and no bit depends on the blocks.
 
-use super::transpose;
 use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::parallel::Exec;
@@ -75,7 +74,8 @@ pub(crate) fn factor<T: Real>(
                 T::subtract_product(within, l, Mat::new(above, from, width), out);
             }
             // Transposed, a column is contiguous.
-            transpose(rest, rows, width, columns);
+            let turned = MatMut::new(columns, width, rows);
+            T::transpose(within, Mat::new(rest, rows, width), turned);
         });
         put_columns((panel, share), from, (a, n), from..to);
         let (pivots, rest) = (&mut pivots[from..to], &mut panel[..rows * width]);
@@ -83,7 +83,8 @@ pub(crate) fn factor<T: Real>(
         for (j, p) in pivots.iter().enumerate() {
             negative ^= (*p as usize != j) ^ (columns[j * rows + j] < T::ZERO);
         }
-        transpose(columns, width, rows, rest);
+        let turned = MatMut::new(rest, rows, width);
+        T::transpose(exec, Mat::new(columns, width, rows), turned);
         put_columns((rest, width), rows, (&mut a[from * n..], n), from..to);
         for (i, p) in pivots.iter_mut().enumerate() {
             let (upper, lower) = (from + i, from + *p as usize);

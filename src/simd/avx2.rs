@@ -159,6 +159,68 @@ fn mask64(n: usize, from: i64) -> __m256i {
     }
 }
 
+/// Transposes 16 by 16 numbers, an eighth of a line at a time.
+///
+/// # Safety
+/// As for [`Block::transpose`]; the processor must have AVX.
+#[inline(always)]
+pub(super) unsafe fn transpose32(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
+    for (top, left) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+        // SAFETY: by contract.
+        unsafe {
+            // Pairs of rows, then quarters of four, in either half of the registers.
+            let mut x = [_mm256_setzero_ps(); 8];
+            for i in 0..4 {
+                // Halves 4 rows apart, so that no more than one pair of them has to change.
+                let half = |i: usize, j: usize| _mm_loadu_ps(row(top + i).add(left + j));
+                for j in [0, 4] {
+                    let low = _mm256_castps128_ps256(half(i, j));
+                    x[i + j] = _mm256_insertf128_ps::<1>(low, half(i + 4, j));
+                }
+            }
+            for j in [0, 4] {
+                let low =
+                    [_mm256_unpacklo_ps(x[j], x[j + 1]), _mm256_unpacklo_ps(x[j + 2], x[j + 3])];
+                let high =
+                    [_mm256_unpackhi_ps(x[j], x[j + 1]), _mm256_unpackhi_ps(x[j + 2], x[j + 3])];
+                let columns = [
+                    _mm256_shuffle_ps::<0b01_00_01_00>(low[0], low[1]),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(low[0], low[1]),
+                    _mm256_shuffle_ps::<0b01_00_01_00>(high[0], high[1]),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(high[0], high[1]),
+                ];
+                for (c, column) in columns.into_iter().enumerate() {
+                    _mm256_storeu_ps(to.add((left + j + c) * ld + top), column);
+                }
+            }
+        }
+    }
+}
+
+/// As [`transpose32`], 8 by 8.
+///
+/// # Safety
+/// As for [`transpose32`].
+#[inline(always)]
+pub(super) unsafe fn transpose64(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
+    for (top, left) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+        // SAFETY: by contract.
+        unsafe {
+            for j in [0, 2] {
+                // Halves 2 rows apart.
+                let half = |i: usize| _mm_loadu_pd(row(top + i).add(left + j));
+                let pair = |i: usize| {
+                    _mm256_insertf128_pd::<1>(_mm256_castpd128_pd256(half(i)), half(i + 2))
+                };
+                let (even, odd) = (pair(0), pair(1));
+                let to = to.add((left + j) * ld + top);
+                _mm256_storeu_pd(to, _mm256_unpacklo_pd(even, odd));
+                _mm256_storeu_pd(to.add(ld), _mm256_unpackhi_pd(even, odd));
+            }
+        }
+    }
+}
+
 // SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
 unsafe impl Block<f32> for F32 {
     common!(
@@ -201,6 +263,11 @@ unsafe impl Block<f32> for F32 {
             _mm256_maskstore_ps(p, mask32(n, 0), self.0);
             _mm256_maskstore_ps(p.wrapping_add(8), mask32(n, 8), self.1);
         }
+    }
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { transpose32(row, to, ld) }
     }
     #[inline(always)]
     fn pow2(self) -> Self {
@@ -284,6 +351,11 @@ unsafe impl Block<f64> for F64 {
             _mm256_maskstore_pd(p, mask64(n, 0), self.0);
             _mm256_maskstore_pd(p.wrapping_add(4), mask64(n, 4), self.1);
         }
+    }
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { transpose64(row, to, ld) }
     }
     #[inline(always)]
     fn pow2(self) -> Self {

@@ -170,6 +170,11 @@ unsafe impl Block<f32> for F32 {
     );
 
     #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { super::avx2::transpose32(row, to, ld) }
+    }
+    #[inline(always)]
     fn pow2(self) -> Self {
         // SAFETY: these blocks exist only where AVX-512F does.
         unsafe {
@@ -290,6 +295,11 @@ unsafe impl Block<f64> for F64 {
         _mm512_max_pd
     );
 
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { super::avx2::transpose64(row, to, ld) }
+    }
     #[inline(always)]
     fn pow2(self) -> Self {
         // SAFETY: these blocks exist only where AVX-512F and DQ do.

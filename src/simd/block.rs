@@ -58,6 +58,17 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
         row_sums(tile)
     }
 
+    /// Transposes a square: number `j` of row `i` goes to `to + j ld + i`, `T::LANES` of either.
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const T, to: *mut T, ld: usize) {
+        for j in 0..T::LANES {
+            for i in 0..T::LANES {
+                // SAFETY: by contract.
+                unsafe { *to.add(j * ld + i) = *row(i).add(j) };
+            }
+        }
+    }
+
     #[inline(always)]
     fn zero() -> Self {
         Self::splat(T::ZERO)

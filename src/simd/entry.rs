@@ -6,7 +6,7 @@ use super::parallel::Exec;
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 use super::small::{Net, Passes};
-use super::{dots, elementwise, eliminate, pointwise, product, small};
+use super::{dots, elementwise, eliminate, pointwise, product, small, transpose};
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
 use crate::base_density::Density;
@@ -33,6 +33,7 @@ type Part<'a, T> = (Mat<'a, T>, MatMut<'a, T>);
 kernels! {
     fn dots(exec: Exec, x: Mat<Self>, y: Mat<Self>, out: MatMut<Self>) = dots::dots;
     fn gram(exec: Exec, x: Mat<Self>, out: MatMut<Self>) = dots::gram;
+    fn transpose(exec: Exec, a: Mat<Self>, out: MatMut<Self>) = transpose::transpose;
     fn multiply(exec: Exec, c: Mat<Self>, x: Mat<Self>, out: MatMut<Self>) = product::multiply;
     fn multiply_both(exec: Exec, first: Part<Self>, second: Part<Self>, x: Mat<Self>)
         = product::multiply_both;

@@ -36,6 +36,7 @@ mod product;
 mod real;
 mod sink;
 mod small;
+mod transpose;
 
 pub(crate) use block::{Block, Kernel};
 pub(crate) use entry::Kernels;

@@ -12,6 +12,7 @@ use super::parallel::Exec;
 use super::pointwise::{LogDensity, Nonlinearity};
 use super::product::{Coefficients, strips};
 use super::sink::Store;
+use super::transpose::band;
 use super::{Block, Kernel, Real, math};
 use crate::activation::Curve;
 
@@ -141,10 +142,9 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
         // thread's.
         unsafe {
             let z = passes.z.block(0, x.cols, passes.n);
-            for b in from..to {
-                for i in 0..x.cols {
-                    *z.at(i, b) = *x.at(b.min(x.rows - 1), i);
-                }
+            for b in (from..to).step_by(T::LANES) {
+                let row = |i: usize| x.at((b + i).min(x.rows - 1), 0);
+                band::<T, S>(row, (T::LANES, x.cols), z.at(0, b), z.ld);
             }
             for i in 0..x.cols {
                 for b in (from..to).step_by(T::LANES) {

@@ -12,7 +12,7 @@ use self::code::Code;
 use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
 use super::replace_file::replace_file;
-use crate::linalg::{lu, transpose};
+use crate::linalg::lu;
 use crate::session::singular;
 use crate::simd::Level;
 use crate::simd::parallel::Exec;
@@ -138,9 +138,7 @@ impl ModelFile {
 
 /// A row-major matrix, column after column.
 fn columns(matrix: &[f64], d: usize) -> Vec<f64> {
-    let mut out = vec![0.0; d * d];
-    transpose(matrix, d, d, &mut out);
-    out
+    (0..d * d).map(|at| matrix[at % d * d + at / d]).collect()
 }
 
 /// Arrays in C, and what they say of the determinant.
