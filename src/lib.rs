@@ -85,6 +85,7 @@ mod log_det;
 #[doc(hidden)]
 pub mod measure;
 mod names;
+mod natural;
 #[cfg(feature = "alloc")]
 mod owned;
 mod random;

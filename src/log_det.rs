@@ -106,7 +106,13 @@ impl<T: Scalar> Session<'_, T> {
             for v in inverse.chunks_mut(band * d) {
                 let m = v.len() / d;
                 let out = &mut w.panel[..m * d];
-                T::multiply(exec, Mat::new(v, m, d), core, MatMut::new(out, m, d));
+                let (from, to) = (Mat::new(v, m, d), MatMut::new(out, m, d));
+                if self.packed {
+                    // The matrix of small networks stands transposed.
+                    T::dots(exec, from, core, to);
+                } else {
+                    T::multiply(exec, from, core, to);
+                }
                 v.copy_from_slice(out);
             }
         }

@@ -31,8 +31,8 @@ impl<T: Scalar> Session<'_, T> {
 
         let (mean, products) = w.rows[..2 * d].split_at_mut(d);
         let all = Mat::new(weights, 1, rows);
-        T::multiply(exec, all, left, MatMut::new(&mut mean[..d], 1, d));
-        let vector = mean.iter().map(|v| v.to_f64() * v.to_f64()).sum();
+        T::multiply(exec, all, left, MatMut::new(mean, 1, d));
+        let vector = square(mean);
 
         let mut matrix = 0.0;
         if rows <= d {
@@ -59,14 +59,38 @@ impl<T: Scalar> Session<'_, T> {
             let out = MatMut::new(&mut w.gram[..d * d], d, d);
             let weighted = self.rows.of(w.z, 0, rows);
             T::gradient(exec, weighted, right, &Gradient { out, base: None });
-            for (i, row) in w.gram[..d * d].chunks_exact(d).enumerate() {
-                for (j, v) in row.iter().enumerate() {
-                    let e = v.to_f64() + if i == j { g(i) } else { 0.0 };
-                    matrix += e * e;
-                }
-            }
+            matrix = square_with_diagonal(&w.gram[..d * d], d, g);
         }
-        // Rounding may leave a small negative sum; NaN must stay what it is.
-        Norms { matrix: if matrix < 0.0 { 0.0 } else { matrix }, vector }
+        Norms { matrix: at_least_zero(matrix), vector }
     }
+}
+
+/// `sum f(x_i)` in f64, eight chains side by side.
+pub(crate) fn sum_in_chains<T: Scalar>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
+    let mut sums = [0.0; 8];
+    let blocks = x.chunks_exact(8);
+    let rest = blocks.remainder();
+    for block in blocks {
+        for (sum, v) in sums.iter_mut().zip(block) {
+            *sum += f(v.to_f64());
+        }
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, v)| *sum += f(v.to_f64()));
+    sums.iter().sum()
+}
+
+/// `|x|^2` in f64.
+pub(crate) fn square<T: Scalar>(x: &[T]) -> f64 {
+    sum_in_chains(x, |v| v * v)
+}
+
+/// `|E + diag(g)|^2` of a `d x d` matrix: `(e + g)^2 = e^2 + g (2 e + g)` on the diagonal.
+pub(crate) fn square_with_diagonal<T: Scalar>(e: &[T], d: usize, g: impl Fn(usize) -> f64) -> f64 {
+    let diagonal = e.iter().step_by(d + 1).enumerate();
+    square(e) + diagonal.map(|(i, e)| g(i) * (2.0 * e.to_f64() + g(i))).sum::<f64>()
+}
+
+/// Rounding may leave a small negative sum of squares; NaN must stay what it is.
+pub(crate) fn at_least_zero(sum: f64) -> f64 {
+    if sum < 0.0 { 0.0 } else { sum }
 }

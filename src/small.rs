@@ -12,7 +12,7 @@ use crate::base_density::CustomBase;
 use crate::batch::{Batch, not_finite};
 use crate::config::{Bias, Config, Gradient};
 use crate::forward::diverged;
-use crate::relative::Norms;
+use crate::relative::{Norms, at_least_zero, square, square_with_diagonal};
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Net, Passes};
@@ -161,27 +161,23 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let w = &mut self.work;
         let (h, q) = (&w.damped_h[k * d..][..d], &w.damped_q[k * d..][..d]);
+        let over_h = &mut w.rows[..d];
+        over_h.iter_mut().zip(h).for_each(|(r, h)| *r = T::ONE / *h);
         let products = &mut w.products[k * d * d..][..d * d];
         for (row, q) in products.chunks_exact_mut(d).zip(q) {
-            row.iter_mut().zip(h.iter()).for_each(|(e, h)| *e = *e / (*h * *q));
+            let over_q = T::ONE / *q;
+            row.iter_mut().zip(over_h.iter()).for_each(|(e, r)| *e = *e * *r * over_q);
         }
         let mean = &mut w.moments[3 * k * d..][..d];
-        mean.iter_mut().zip(h.iter()).for_each(|(m, h)| *m = *m / *h);
+        mean.iter_mut().zip(over_h.iter()).for_each(|(m, r)| *m = *m * *r);
     }
 
     /// [`Session::relative_norms`] of a packed layer.
     pub(crate) fn norms_packed(&self, k: usize, g: impl Fn(usize) -> f64) -> Norms {
         let d = self.config.dim;
         let w = &self.work;
-        let mut matrix = 0.0;
-        for (j, row) in w.products[k * d * d..][..d * d].chunks_exact(d).enumerate() {
-            for (i, e) in row.iter().enumerate() {
-                let e = e.to_f64() + if i == j { g(i) } else { 0.0 };
-                matrix += e * e;
-            }
-        }
-        let mean = &w.moments[3 * k * d..][..d];
-        Norms { matrix, vector: mean.iter().map(|m| m.to_f64() * m.to_f64()).sum() }
+        let matrix = square_with_diagonal(&w.products[k * d * d..][..d * d], d, g);
+        Norms { matrix: at_least_zero(matrix), vector: square(&w.moments[3 * k * d..][..d]) }
     }
 
     /// A bound on the norm that a step's trust region is about, of E, m and the diagonal g in
@@ -279,13 +275,13 @@ impl<T: Scalar> Session<'_, T> {
         state.weight_max.fill(max);
     }
 
-    /// `S + M` in `work.small`, M being the scaled E.
+    /// `(S + M)^T` in `work.small`, M being the scaled E.
     pub(crate) fn small_matrix_packed(&mut self, k: usize) -> usize {
         let d = self.config.dim;
         let w = &mut self.work;
         let (diagonal, m) = (&w.diagonal[k * d..][..d], &w.products[k * d * d..][..d * d]);
         for (i, row) in w.small[..d * d].chunks_exact_mut(d).enumerate() {
-            row.iter_mut().enumerate().for_each(|(j, s)| *s = m[j * d + i].to_f64());
+            row.iter_mut().zip(&m[i * d..]).for_each(|(s, m)| *s = m.to_f64());
             row[i] += diagonal[i].to_f64();
         }
         d

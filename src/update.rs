@@ -33,53 +33,6 @@ impl<T: Scalar> Session<'_, T> {
             && !matches!(self.config.optimizer, Optimizer::Adam { .. })
     }
 
-    /// Natural: takes the batch into the running second moments (as they will be) and divides c
-    /// by its factor, before `p = W^T c` is formed.
-    ///
-    /// # Errors
-    /// A batch at which a factor vanishes: there is nothing to divide by.
-    pub(crate) fn precondition(&mut self, k: usize, rows: usize) -> Result<()> {
-        let Optimizer::Natural { decay, damping, .. } = self.config.optimizer else {
-            return Ok(());
-        };
-        let d = self.config.dim;
-        let (exec, first) = (self.exec, self.steps() == 0);
-        let w = &mut self.work;
-        let packed = self.packed;
-        let moment = |x: Mat<T>, s: usize, batch: &mut [T], old: &[T], new: &mut [T]| {
-            if packed {
-                batch.copy_from_slice(&w.moments[(3 * k + s) * d..][..d]);
-            } else {
-                T::column_products(exec, x, x, &w.weights[..rows], batch);
-            }
-            for ((new, old), batch) in new.iter_mut().zip(old).zip(batch.iter()) {
-                let (old, batch) = (old.to_f64(), batch.to_f64());
-                let average = if first { batch } else { decay * old + (1.0 - decay) * batch };
-                *new = T::from_f64(average);
-            }
-        };
-        let range = k * d..(k + 1) * d;
-        let batch = &mut w.rows[..d];
-        let (h, q) = (&mut w.h[range.clone()], &mut w.q[range.clone()]);
-        moment(self.rows.of(w.delta, k, rows), 1, batch, &self.state.h[range.clone()], h);
-        moment(self.rows.of(w.c, k, rows), 2, batch, &self.state.q[range.clone()], q);
-
-        let vanishes = |x: &[T]| x.iter().all(|v| *v == T::ZERO);
-        if vanishes(h) || vanishes(q) {
-            let v = Value::Int(k as u64);
-            let allowed = "a natural step needs deltas and inputs other than 0 (value: the layer)";
-            return Err(Error::new(Status::Singular, "batch", v, allowed));
-        }
-        let (damped_h, damped_q) = (&mut *w.damped_h, &mut *w.damped_q);
-        damp(h, q, damping, &mut damped_h[range.clone()], &mut damped_q[range.clone()]);
-        if packed {
-            self.precondition_packed(k);
-            return Ok(());
-        }
-        T::rescale(exec, self.rows.of_mut(w.c, k, rows), None, Some(&w.damped_q[range]));
-        Ok(())
-    }
-
     /// Plans layer `k`: scales the left factor (and finds S), shortens the step where the trust
     /// region or a crossing asks for it, and bounds what the parameters will be.
     pub(crate) fn plan(
@@ -133,59 +86,6 @@ impl<T: Scalar> Session<'_, T> {
         Ok(())
     }
 
-    /// Natural: divides delta by its factor and leaves `g_i = 1 / (h^_i q^_i)` in
-    /// `work.diagonal`; returns the trust region's scale `min(1, clip sqrt(D) / n)`,
-    /// NaN if a factor is not finite.
-    fn trust_region(&mut self, k: usize, rows: usize) -> f64 {
-        let Optimizer::Natural { clip, .. } = self.config.optimizer else { return 1.0 };
-        let d = self.config.dim;
-        let range = k * d..(k + 1) * d;
-        let w = &mut self.work;
-        let (h, q) = (&w.damped_h[range.clone()], &w.damped_q[range.clone()]);
-        if !(T::max_abs(self.exec, h) + T::max_abs(self.exec, q)).is_finite() {
-            // Squares beyond the range of numbers would stay in the averages for good.
-            return f64::NAN;
-        }
-        for (g, (h, q)) in w.diagonal[range.clone()].iter_mut().zip(h.iter().zip(q.iter())) {
-            *g = T::from_f64(1.0 / (h.to_f64() * q.to_f64()));
-        }
-        let limit = clip * libm::sqrt(d as f64);
-        let has_bias = self.config.has_bias();
-        if self.packed {
-            let bound = self.norm_bound_packed(k);
-            return if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) };
-        }
-        T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(h));
-
-        // First a bound: n <= sum_b w_b |delta^_b| |c^_b| + |g| + |mean delta^|.
-        let mut bound = libm::sqrt(square(&w.diagonal[range.clone()]));
-        let squares = &mut w.coefficients[..2 * rows];
-        let (delta_squares, c_squares) = squares.split_at_mut(rows);
-        T::row_squares(self.exec, self.rows.of(w.delta, k, rows), delta_squares);
-        T::row_squares(self.exec, self.rows.of(w.c, k, rows), c_squares);
-        for ((weight, delta), c) in w.weights.iter().zip(delta_squares).zip(c_squares) {
-            let c = libm::sqrt(c.to_f64()) + if has_bias { 1.0 } else { 0.0 };
-            bound += weight.to_f64() * libm::sqrt(delta.to_f64()) * c;
-        }
-        if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) }
-    }
-
-    /// `min(1, limit / n)` with n from the norms themselves.
-    fn trust_scale(&mut self, k: usize, rows: usize, limit: f64) -> f64 {
-        let d = self.config.dim;
-        let has_bias = self.config.has_bias();
-        // The diagonal is lent out of the workspace while the norms use the rest of it.
-        let g = core::mem::take(&mut self.work.diagonal);
-        let norms = self.relative_norms(k, rows, |i| g[k * d + i].to_f64());
-        self.work.diagonal = g;
-        let n = libm::sqrt(norms.matrix + if has_bias { norms.vector } else { 0.0 });
-        match n {
-            n if !n.is_finite() => f64::NAN,
-            n if n <= limit => 1.0,
-            n => limit / n,
-        }
-    }
-
     /// Multiplies the rows of the left factor by `factor w_b`.
     pub(crate) fn scale_left(&mut self, params: &[T], k: usize, rows: usize, factor: f64) {
         if self.packed {
@@ -222,11 +122,12 @@ impl<T: Scalar> Session<'_, T> {
             self.work.diagonal[k * d..][..d].fill(T::from_f64(value));
             return;
         };
+        let own = if structured { 1.0 } else { 0.0 };
         let w = &mut self.work;
         let factors = w.damped_h[k * d..].iter().zip(&w.damped_q[k * d..]);
         for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(factors) {
-            let g = step / (h.to_f64() * q.to_f64());
-            *s = T::from_f64(if structured { 1.0 + g } else { g });
+            let g = T::ONE / (*h * *q);
+            *s = T::from_f64(own + step * g.to_f64());
         }
     }
 
@@ -407,17 +308,22 @@ impl<T: Scalar> Session<'_, T> {
         match self.config.optimizer {
             Optimizer::Adam { beta1, beta2, epsilon } => {
                 let t = (self.steps() + 1) as f64;
-                let root = libm::sqrt(1.0 - libm::pow(beta2, t));
+                let root = libm::sqrt(one_less_power(beta2, t));
                 Pace::Adam {
                     decay: [pair(beta1), pair(beta2)],
                     epsilon: T::from_f64(epsilon * root),
-                    factor: root / (1.0 - libm::pow(beta1, t)),
+                    factor: root / one_less_power(beta1, t),
                 }
             }
             other if other.momentum() > 0.0 => Pace::Momentum(pair(other.momentum())),
             _ => Pace::Plain,
         }
     }
+}
+
+/// `1 - beta^t`, which is 1 long before powers end: `beta^t <= e^(-t (1 - beta))`.
+fn one_less_power(beta: f64, t: f64) -> f64 {
+    if t * (1.0 - beta) > 40.0 { 1.0 } else { 1.0 - libm::pow(beta, t) }
 }
 
 /// What an unstructured step does with its direction, besides the rate.
@@ -510,21 +416,4 @@ impl<'w, T> Factors<'w, T> {
     fn in_turn(&self) -> [&'w [T]; 3] {
         [self.left, self.right, self.bias]
     }
-}
-
-/// `out = x + damping mean(x)` of both factors, the sums in f64 and side by side: each addition
-/// waits for the one before.
-fn damp<T: Scalar>(h: &[T], q: &[T], damping: f64, out_h: &mut [T], out_q: &mut [T]) {
-    let pairs = h.iter().zip(q);
-    let sums = pairs.fold((0.0, 0.0), |(a, b), (h, q)| (a + h.to_f64(), b + q.to_f64()));
-    for (x, sum, out) in [(h, sums.0, out_h), (q, sums.1, out_q)] {
-        let mean = sum / x.len() as f64;
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = T::from_f64(x.to_f64() + damping * mean);
-        }
-    }
-}
-
-fn square<T: Scalar>(x: &[T]) -> f64 {
-    x.iter().map(|v| v.to_f64() * v.to_f64()).sum()
 }

@@ -162,6 +162,9 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
     }
 }
 
+/// Blocks of samples that go through all layers before the next.
+const BAND: usize = 8;
+
 /// Factors of a product of slopes whose logarithm is taken at once, as in `pointwise`.
 const LOG_GROUP: usize = 6;
 
@@ -192,8 +195,23 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
     type Output = Option<usize>;
     #[inline(always)]
     fn run<S: Block<T>>(self) -> Option<usize> {
-        let Forward { net, passes, keep_y, samples } = self;
+        let (from, to) = self.samples;
+        let mut first = usize::MAX;
+        for from in (from..to).step_by(BAND * T::LANES) {
+            let samples = (from, to.min(from + BAND * T::LANES));
+            first = first.min(self.band::<S>(samples).unwrap_or(usize::MAX));
+        }
+        Some(first).filter(|k| *k < self.net.layers)
+    }
+}
+
+impl<T: Real> Forward<'_, '_, T> {
+    /// At most [`BAND`] blocks of samples through all layers.
+    #[inline(always)]
+    fn band<S: Block<T>>(&self, samples: (usize, usize)) -> Option<usize> {
+        let Forward { net, passes, keep_y, .. } = *self;
         let (d, n) = (net.dim, passes.n);
+        let mut slopes = [Slopes::<S> { product: S::splat(T::ONE), factors: 0 }; BAND];
         for k in 0..net.layers {
             // SAFETY: this thread alone uses these samples.
             let [c, z, slope, ratio] = unsafe {
@@ -209,10 +227,10 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
             // SAFETY: the matrices have D rows of n numbers, n whole blocks.
             unsafe {
                 if k < net.activated {
-                    for b in blocks {
+                    for (b, slopes) in blocks.zip(&mut slopes) {
                         let sums = lanes_of::<T>(&passes.log_slopes, b);
                         let to = [&c, &z, &slope, &ratio];
-                        activate_block(net, k, b, keep_y, to, sums, &mut finite);
+                        activate_block(net, k, b, keep_y, to, (slopes, sums), &mut finite);
                     }
                 } else {
                     for b in blocks {
@@ -231,7 +249,43 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
                 return Some(k);
             }
         }
+        for (b, slopes) in (samples.0..samples.1).step_by(T::LANES).zip(&mut slopes) {
+            // SAFETY: as above.
+            slopes.end(unsafe { lanes_of::<T>(&passes.log_slopes, b) });
+        }
         None
+    }
+}
+
+/// Slopes of a block of samples, of this layer and those before, whose logarithm is to come.
+#[derive(Clone, Copy)]
+struct Slopes<S> {
+    product: S,
+    factors: usize,
+}
+
+impl<S: Copy> Slopes<S> {
+    #[inline(always)]
+    fn take<T: Real>(&mut self, slope: S, log_slopes: &mut [f64])
+    where
+        S: Block<T>,
+    {
+        self.product = self.product.mul(slope);
+        self.factors += 1;
+        if self.factors == LOG_GROUP {
+            self.end(log_slopes);
+        }
+    }
+
+    #[inline(always)]
+    fn end<T: Real>(&mut self, log_slopes: &mut [f64])
+    where
+        S: Block<T>,
+    {
+        let logs = math::log(self.product).to_array();
+        let sums = log_slopes.iter_mut().zip(logs.as_ref());
+        sums.for_each(|(sum, log)| *sum += log.to_f64());
+        *self = Slopes { product: S::splat(T::ONE), factors: 0 };
     }
 }
 
@@ -246,13 +300,13 @@ unsafe fn activate_block<T: Real, S: Block<T>>(
     b: usize,
     keep_y: bool,
     [c, z, slope, ratio]: [&MatMut<T>; 4],
-    log_slopes: &mut [f64],
+    (slopes, log_slopes): (&mut Slopes<S>, &mut [f64]),
     finite: &mut Finite<S>,
 ) {
     let (d, n) = (net.dim, c.ld);
     // One offset into all of them.
     let [c, z, slope, ratio] = [c.at(0, b), z.at(0, b), slope.at(0, b), ratio.at(0, b)];
-    let (mut product, mut factors) = (S::splat(T::ONE), 0);
+    let mut product = *slopes;
     for i in 0..d {
         let at = i * n;
         // SAFETY: by contract.
@@ -267,16 +321,10 @@ unsafe fn activate_block<T: Real, S: Block<T>>(
             v.s.store(z.add(at));
             v.slope.store(slope.add(at));
             v.ratio.store(ratio.add(at));
-            product = product.mul(v.slope);
-        }
-        factors += 1;
-        if factors == LOG_GROUP || i + 1 == d {
-            let logs = math::log(product).to_array();
-            let sums = log_slopes.iter_mut().zip(logs.as_ref());
-            sums.for_each(|(sum, log)| *sum += log.to_f64());
-            (product, factors) = (S::splat(T::ONE), 0);
+            product.take(v.slope, log_slopes);
         }
     }
+    *slopes = product;
 }
 
 /// `log_p[b] = sum_i log p(z[i, b])`, and the scores in the place of z.
