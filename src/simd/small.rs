@@ -42,6 +42,41 @@ impl<'a, T: Real> Net<'a, T> {
         let d = self.dim;
         if self.bias { self.params[k * (d * d + d) + d * d + i] } else { T::ZERO }
     }
+
+    /// A layer's inputs for a block of samples, of tiny networks.
+    ///
+    /// # Safety
+    /// z has D rows and this block, which no other thread has.
+    #[inline(always)]
+    unsafe fn inputs<S: Block<T>>(&self, z: &MatMut<T>, b: usize) -> [S; TINY] {
+        let mut x = [S::zero(); TINY];
+        if self.dim <= TINY {
+            for (j, x) in x.iter_mut().enumerate().take(self.dim) {
+                // SAFETY: by contract.
+                *x = unsafe { S::load(z.at(j, b)) };
+            }
+        }
+        x
+    }
+
+    /// Feature `i` of `W x + b`, of which `W x` stands at `u`; tiny networks put it there.
+    ///
+    /// # Safety
+    /// `u` has a block, which no other thread has.
+    #[inline(always)]
+    unsafe fn affine<S: Block<T>>(&self, k: usize, i: usize, x: &[S; TINY], u: *mut T) -> S {
+        // SAFETY: by contract.
+        unsafe {
+            if self.dim <= TINY {
+                let (w, mut sum) = (self.weight(k).row(i), S::zero());
+                for (w, x) in w.iter().zip(x) {
+                    sum = S::splat(*w).fma(*x, sum);
+                }
+                sum.store(u);
+            }
+            S::load(u).add(S::splat(self.bias(k, i)))
+        }
+    }
 }
 
 /// Where the passes leave what they find: `(D, n)` a layer, layers `stride` numbers apart. All
@@ -162,6 +197,9 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
     }
 }
 
+/// Products of so few features are formed where they are used: a call would take longer.
+const TINY: usize = 4;
+
 /// Blocks of samples that go through all layers before the next.
 const BAND: usize = 8;
 
@@ -221,7 +259,10 @@ impl<T: Real> Forward<'_, '_, T> {
             };
             // SAFETY: as above.
             let (input, out) = unsafe { (z.view(), passes.layer(&passes.c, k, d)) };
-            strips::<T, S, _>(Coefficients::rows(net.weight(k)), input, &Store::one(out), samples);
+            if d > TINY {
+                let w = Coefficients::rows(net.weight(k));
+                strips::<T, S, _>(w, input, &Store::one(out), samples);
+            }
             let mut finite = Finite::<S>::new();
             let blocks = (samples.0..samples.1).step_by(T::LANES);
             // SAFETY: the matrices have D rows of n numbers, n whole blocks.
@@ -234,8 +275,9 @@ impl<T: Real> Forward<'_, '_, T> {
                     }
                 } else {
                     for b in blocks {
+                        let x = net.inputs::<S>(&z, b);
                         for i in 0..d {
-                            let y = S::load(c.at(i, b)).add(S::splat(net.bias(k, i)));
+                            let y = net.affine(k, i, &x, c.at(i, b));
                             finite.see(y);
                             y.store(z.at(i, b));
                             if keep_y {
@@ -299,19 +341,21 @@ unsafe fn activate_block<T: Real, S: Block<T>>(
     k: usize,
     b: usize,
     keep_y: bool,
-    [c, z, slope, ratio]: [&MatMut<T>; 4],
+    [c, z_of, slope, ratio]: [&MatMut<T>; 4],
     (slopes, log_slopes): (&mut Slopes<S>, &mut [f64]),
     finite: &mut Finite<S>,
 ) {
     let (d, n) = (net.dim, c.ld);
     // One offset into all of them.
-    let [c, z, slope, ratio] = [c.at(0, b), z.at(0, b), slope.at(0, b), ratio.at(0, b)];
+    let [c, z, slope, ratio] = [c.at(0, b), z_of.at(0, b), slope.at(0, b), ratio.at(0, b)];
     let mut product = *slopes;
+    // SAFETY: by contract.
+    let x = unsafe { net.inputs::<S>(z_of, b) };
     for i in 0..d {
         let at = i * n;
         // SAFETY: by contract.
         unsafe {
-            let y = S::load(c.add(at)).add(S::splat(net.bias(k, i)));
+            let y = net.affine(k, i, &x, c.add(at));
             if keep_y {
                 y.store(c.add(at));
             }
@@ -397,25 +441,36 @@ impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
                 let layer = |x| passes.layer(x, k, d);
                 [passes.z.block(0, d, n), layer(&passes.delta), layer(&passes.ratio)]
             };
-            if k + 1 < net.layers {
+            let last = k + 1 == net.layers;
+            // The layer above, if there is one.
+            let next = if last { k } else { k + 1 };
+            // SAFETY: as above.
+            let above = unsafe { passes.layer(&passes.delta, next, d) };
+            let weight = net.weight(next);
+            if !last && d > TINY {
                 // SAFETY: as above.
-                let (above, out) =
-                    unsafe { (passes.layer(&passes.delta, k + 1, d), passes.z.block(0, d, n)) };
-                let w = Coefficients::columns(net.weight(k + 1));
-                // SAFETY: as above.
-                strips::<T, S, _>(w, unsafe { above.view() }, &Store::one(out), samples);
+                let (x, out) = unsafe { (above.view(), passes.z.block(0, d, n)) };
+                strips::<T, S, _>(Coefficients::columns(weight), x, &Store::one(out), samples);
             }
             let mut finite = Finite::<S>::new();
             for i in 0..d {
-                for at in (i * n + samples.0..i * n + samples.1).step_by(T::LANES) {
+                for b in (samples.0..samples.1).step_by(T::LANES) {
                     // SAFETY: the matrices have D rows of n numbers, n whole blocks.
                     unsafe {
-                        let mut e = S::load(u.at(0, at));
+                        let mut e = if last || d > TINY {
+                            S::load(u.at(i, b))
+                        } else {
+                            let mut sum = S::zero();
+                            for j in 0..d {
+                                sum = S::splat(*weight.at(j, i)).fma(S::load(above.at(j, b)), sum);
+                            }
+                            sum
+                        };
                         if k < net.activated {
-                            e = S::load(delta.at(0, at)).fma(e, S::load(ratio.at(0, at)));
+                            e = S::load(delta.at(i, b)).fma(e, S::load(ratio.at(i, b)));
                         }
                         finite.see(e);
-                        e.store(delta.at(0, at));
+                        e.store(delta.at(i, b));
                     }
                 }
             }
@@ -460,7 +515,7 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
         let (n, weights) = (passes.n, passes.weights);
         for k in 0..layers {
             // SAFETY: nobody writes to delta and c; these features of all else are this thread's.
-            let [delta, c, weighted, out, moments] = unsafe {
+            let [delta, c_of, weighted, out, moments] = unsafe {
                 [
                     passes.layer(&passes.delta, k, d),
                     passes.layer(&passes.c, k, d),
@@ -470,27 +525,40 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
                 ]
             };
             for i in from..to {
-                let mut sums = [S::zero(); 3];
+                let (mut sums, mut row) = ([S::zero(); 3], [S::zero(); TINY]);
                 for b in (0..n).step_by(T::LANES) {
                     // SAFETY: the matrices have D rows of n numbers, n whole blocks.
                     unsafe {
                         let w = S::load(weights.as_ptr().add(b));
-                        let (delta, c) = (S::load(delta.at(i, b)), S::load(c.at(i, b)));
+                        let (delta, c) = (S::load(delta.at(i, b)), S::load(c_of.at(i, b)));
                         let share = w.mul(delta);
-                        share.store(weighted.at(i, b));
+                        if d <= TINY {
+                            for (j, e) in row.iter_mut().enumerate().take(d) {
+                                *e = S::load(c_of.at(j, b)).fma(share, *e);
+                            }
+                        } else {
+                            share.store(weighted.at(i, b));
+                        }
                         sums[0] = w.fma(delta, sums[0]);
                         sums[1] = share.fma(delta, sums[1]);
                         sums[2] = w.mul(c).fma(c, sums[2]);
                     }
                 }
-                for (s, sum) in sums.into_iter().enumerate() {
-                    // SAFETY: three rows of D numbers.
-                    unsafe { *moments.at(s, i) = sum.sum() };
+                // SAFETY: three rows of D numbers, and D rows.
+                unsafe {
+                    for (s, sum) in sums.into_iter().enumerate() {
+                        *moments.at(s, i) = sum.sum();
+                    }
+                    for (j, e) in row.into_iter().enumerate().take(if d <= TINY { d } else { 0 }) {
+                        *out.at(j, i) = e.sum();
+                    }
                 }
             }
-            // SAFETY: as above.
-            let (x, y) = unsafe { (c.view(), weighted.view()) };
-            Dots { x, y, out: &out, lower: false, from, to }.run::<S>();
+            if d > TINY {
+                // SAFETY: as above.
+                let (x, y) = unsafe { (c_of.view(), weighted.view()) };
+                Dots { x, y, out: &out, lower: false, from, to }.run::<S>();
+            }
         }
     }
 }
@@ -514,8 +582,22 @@ pub(crate) fn small_directions<T: Real>(
             for (k, m) in products.chunks_exact(d * d).enumerate() {
                 // SAFETY: these columns are this thread's.
                 let weight = unsafe { out.block(k * net.layer_len(), d, d) };
-                let m = Coefficients::columns(Mat::new(m, d, d));
-                strips::<T, S, _>(m, net.weight(k), &Store::one(weight), columns);
+                let (m, w) = (Mat::new(m, d, d), net.weight(k));
+                if d > TINY {
+                    strips::<T, S, _>(Coefficients::columns(m), w, &Store::one(weight), columns);
+                    continue;
+                }
+                // Only one thread has so few columns.
+                for i in 0..d {
+                    // SAFETY: all three are `d x d`.
+                    unsafe {
+                        let mut sum = S::zero();
+                        for j in 0..d {
+                            sum = S::splat(*m.at(j, i)).fma(S::load_n(w.at(j, 0), d), sum);
+                        }
+                        sum.store_n(weight.at(i, 0), d);
+                    }
+                }
             }
         }
     }
