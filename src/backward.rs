@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::config::Gradient;
 use crate::forward::diverged;
-use crate::linalg::{lu, transpose_square};
+use crate::linalg::lu;
 use crate::session::{Scalar, Session, singular};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::status::Result;
@@ -77,11 +77,11 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         for k in 0..self.config.layers {
             let w = &mut self.work;
-            w.lu.copy_from_slice(&params[self.layout.weight(k)]);
+            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
+            T::transpose(self.exec, weight, MatMut::new(w.lu, d, d));
             lu::factor(self.exec, w.lu, d, w.panel, w.pivots).ok_or_else(|| singular(k))?;
             let out = &mut w.inverse_transposes[k * d * d..][..d * d];
             lu::invert(self.exec, w.lu, w.pivots, d, w.panel, out);
-            transpose_square(out, d);
         }
         Ok(())
     }

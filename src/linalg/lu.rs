@@ -19,7 +19,7 @@ const THREADS_COLUMNS: usize = 16;
 /// The largest order that is factored without kernels.
 pub(crate) const PLAIN: usize = 16;
 /// Rows at which the halving of triangles ends.
-const SHORT: usize = 4;
+const SHORT: usize = 16;
 /// Columns at which the halving of panels ends; so few numbers in all are not halved either.
 const NARROW: usize = 8;
 const SMALL: usize = 1024;
@@ -251,12 +251,7 @@ pub(crate) fn is_permutation(pivots: &[u64], n: usize) -> bool {
 /// numbers and has ones on it.
 fn solve_lower<T: Real>(exec: Exec, l: &[T], ld: usize, n: usize, x: &mut [T], m: usize) {
     if n <= SHORT {
-        for i in 1..n {
-            let (done, row) = x.split_at_mut(i * m);
-            let out = MatMut::new(&mut row[..m], 1, m);
-            T::subtract_product(exec, Mat::new(&l[i * ld..], 1, i), Mat::new(done, i, m), out);
-        }
-        return;
+        return T::solve_lower(exec, Mat::with_ld(l, n, n, ld), MatMut::new(x, n, m));
     }
     let h = half(n);
     let (top, bottom) = x.split_at_mut(h * m);
@@ -269,17 +264,7 @@ fn solve_lower<T: Real>(exec: Exec, l: &[T], ld: usize, n: usize, x: &mut [T], m
 /// As [`solve_lower`] for `U X = B`, where U has a diagonal of its own.
 fn solve_upper<T: Real>(exec: Exec, u: &[T], ld: usize, n: usize, x: &mut [T], m: usize) {
     if n <= SHORT {
-        for i in (0..n).rev() {
-            let (row, done) = x[i * m..].split_at_mut(m);
-            let after = n - i - 1;
-            if after > 0 {
-                let u = Mat::new(&u[i * ld + i + 1..], 1, after);
-                let out = MatMut::new(row, 1, m);
-                T::subtract_product(exec, u, Mat::new(done, after, m), out);
-            }
-            row.iter_mut().for_each(|v| *v = *v / u[i * ld + i]);
-        }
-        return;
+        return T::solve_upper(exec, Mat::with_ld(u, n, n, ld), MatMut::new(x, n, m));
     }
     let h = half(n);
     let (top, bottom) = x.split_at_mut(h * m);

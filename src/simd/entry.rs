@@ -6,7 +6,7 @@ use super::parallel::Exec;
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 use super::small::{Net, Passes};
-use super::{dots, elementwise, eliminate, pointwise, product, small, transpose};
+use super::{dots, elementwise, eliminate, pointwise, product, small, transpose, triangle};
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
 use crate::base_density::Density;
@@ -132,6 +132,8 @@ kernels! {
         range: Range<usize>,
         pivots: &mut [u64],
     ) -> bool = eliminate::eliminate;
+    fn solve_lower(exec: Exec, l: Mat<Self>, x: MatMut<Self>) = triangle::lower;
+    fn solve_upper(exec: Exec, u: Mat<Self>, x: MatMut<Self>) = triangle::upper;
     fn preimages(exec: Exec, curve: Curve<Self>, targets: &mut [Self]) -> Preimage
         = newton::invert;
 }

@@ -37,6 +37,7 @@ mod real;
 mod sink;
 mod small;
 mod transpose;
+mod triangle;
 
 pub(crate) use block::{Block, Kernel};
 pub(crate) use entry::Kernels;
