@@ -165,7 +165,7 @@ fn mask64(n: usize, from: i64) -> __m256i {
 /// As for [`Block::transpose`]; the processor must have AVX.
 #[inline(always)]
 pub(super) unsafe fn transpose32(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
-    for (top, left) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+    for (top, left) in [(0, 0), (8, 0), (0, 8), (8, 8)] {
         // SAFETY: by contract.
         unsafe {
             // Pairs of rows, then quarters of four, in either half of the registers.
@@ -203,7 +203,7 @@ pub(super) unsafe fn transpose32(row: impl Fn(usize) -> *const f32, to: *mut f32
 /// As for [`transpose32`].
 #[inline(always)]
 pub(super) unsafe fn transpose64(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
-    for (top, left) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+    for (top, left) in [(0, 0), (4, 0), (0, 4), (4, 4)] {
         // SAFETY: by contract.
         unsafe {
             for j in [0, 2] {
