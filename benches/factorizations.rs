@@ -22,6 +22,7 @@ fn cases<T: Scalar>(criterion: &mut Criterion, dim: usize, threads: usize) {
     let mut session =
         Session::new(&config, &mut state, &mut workspace).expect("memory of the right size");
     session.set_parallel(Some(&pool));
+    session.start_orthogonal(&mut params, 1).expect("a start");
 
     let id = |name| BenchmarkId::new(name, format!("f{}/D{dim}/T{threads}", T::BITS));
     let cube = (dim * dim * dim) as u64;

@@ -18,6 +18,8 @@ pub(crate) const PANEL: usize = 64;
 const THREADS_COLUMNS: usize = 16;
 /// The largest order that is factored without kernels.
 pub(crate) const PLAIN: usize = 16;
+/// About how many multiply-adds moving a block of numbers takes.
+const MOVE: usize = 4;
 /// Rows at which the halving of triangles ends.
 const SHORT: usize = 16;
 /// Columns at which the halving of panels ends; so few numbers in all are not halved either.
@@ -77,7 +79,7 @@ pub(crate) fn factor<T: Real>(
             let turned = MatMut::new(columns, width, rows);
             T::transpose(within, Mat::new(rest, rows, width), turned);
         });
-        put_columns((panel, share), from, (a, n), from..to);
+        put_columns(exec, (panel, share), from, (a, n), from..to);
         let (pivots, rest) = (&mut pivots[from..to], &mut panel[..rows * width]);
         factor_columns(exec, columns, rows, 0..width, pivots, rest)?;
         for (j, p) in pivots.iter().enumerate() {
@@ -85,7 +87,7 @@ pub(crate) fn factor<T: Real>(
         }
         let turned = MatMut::new(rest, rows, width);
         T::transpose(exec, Mat::new(columns, width, rows), turned);
-        put_columns((rest, width), rows, (&mut a[from * n..], n), from..to);
+        put_columns(exec, (rest, width), rows, (&mut a[from * n..], n), from..to);
         for (i, p) in pivots.iter_mut().enumerate() {
             let (upper, lower) = (from + i, from + *p as usize);
             *p = lower as u64;
@@ -169,17 +171,37 @@ fn share<T: Real>(exec: Exec, width: usize, terms: usize) -> (usize, Exec, Exec)
 /// The first `rows` rows of a panel into the columns `to` of `a`, whose rows have `n` numbers.
 /// The panel lies as the threads left it, `share` columns each.
 fn put_columns<T: Real>(
+    exec: Exec,
     (panel, share): (&[T], usize),
     rows: usize,
     (a, n): (&mut [T], usize),
     to: Range<usize>,
 ) {
     let height = panel.len() / to.len();
-    for (part, first) in panel.chunks(height * share).zip(to.step_by(share)) {
-        let width = part.len() / height;
-        for (part, row) in part.chunks_exact(width).zip(a.chunks_exact_mut(n)).take(rows) {
-            row[first..][..width].copy_from_slice(part);
+    for_rows(exec, &mut a[..rows * n], n, to.len(), |above, a| {
+        for (part, first) in panel.chunks(height * share).zip(to.clone().step_by(share)) {
+            let width = part.len() / height;
+            let part = part[above * width..].chunks_exact(width);
+            for (part, row) in part.zip(a.chunks_exact_mut(n)) {
+                row[first..][..width].copy_from_slice(part);
+            }
         }
+    });
+}
+
+/// Calls `body(above, rows)` for bands of rows of `n` numbers that cover `a`, with how many rows
+/// are above; of each row about `touched` numbers are moved.
+fn for_rows<T: Real>(
+    exec: Exec,
+    a: &mut [T],
+    n: usize,
+    touched: usize,
+    body: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let rows = a.len() / n;
+    if rows > 0 {
+        let band = exec.share(rows, 1, rows * touched.div_ceil(T::LANES) * MOVE);
+        for_parts(exec, (a, band * n), |i, part| body(i * band, part));
     }
 }
 
@@ -313,13 +335,15 @@ pub(crate) fn invert<T: Real>(
             solve_lower(within, &lu[first * n + first..], n, n - first, lower, width);
             solve_upper(within, lu, n, n, panel, width);
         });
-        put_columns((panel, share), n, (out, n), from..from + width);
+        put_columns(exec, (panel, share), n, (out, n), from..from + width);
     }
-    for row in out[..n * n].chunks_exact_mut(n) {
-        for (i, p) in pivots[..n].iter().enumerate().rev() {
-            row.swap(i, *p as usize);
+    for_rows(exec, &mut out[..n * n], n, T::LANES * n, |_, rows| {
+        for row in rows.chunks_exact_mut(n) {
+            for (i, p) in pivots[..n].iter().enumerate().rev() {
+                row.swap(i, *p as usize);
+            }
         }
-    }
+    });
 }
 
 /// `max |(A B)_ij - I_ij|`, as many rows at a time as `rows` holds: how good an inverse is. NaN
