@@ -165,11 +165,16 @@ def memory(args, cores):
 
 def machine(cores):
     """What a record must say about where it was made."""
-    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    info = pathlib.Path("/proc/cpuinfo").read_text()
+    said = lambda key: re.search(rf"^{key}\s*: (.*)", info, re.M)
+    cpu = said("model name")
+    # Some names, such as "AMD EPYC", are those of many generations.
+    family = said("cpu family")
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
                             capture_output=True, text=True).stdout.strip()
     from importlib.metadata import version
-    return dict(cpu=cpu.group(1) if cpu else platform.processor(), cores=len(cores),
+    name = cpu.group(1) if cpu else platform.processor()
+    return dict(cpu=f"{name}, family {family.group(1)}" if family else name, cores=len(cores),
                 system=f"{platform.system()} {platform.release()} {platform.machine()}",
                 date=datetime.date.today().isoformat(), relgrad=commit, python=platform.python_version(),
                 **{name: version(name) for name in ("jax", "torch", "numpy")})
