@@ -51,9 +51,9 @@
 //! # Finding a formula
 //!
 //! A file a stage, in the order of one batch: `batch`, `forward`, `base_density`, `backward`,
-//! `relative`, `update`; `step` composes them, and `small` has its own way for networks of up to
-//! 64 features. `log_det` keeps the determinant exact, `inverse` and `sample` go back, `init`
-//! starts.
+//! `relative`, `natural`, `update`; `step` composes them, and `small` has its own way for networks
+//! of up to 64 features. `log_det` keeps the determinant exact, `inverse` and `sample` go back,
+//! `init` starts.
 #![no_std]
 #![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
 

@@ -31,7 +31,7 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z`, or for `B >= D`
-    /// with `S + A^T C`; returns its order.
+    /// with `S + A^T C` (its transpose for small networks); returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
         if self.packed {
             return self.small_matrix_packed(k);

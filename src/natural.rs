@@ -3,7 +3,7 @@
 
 use crate::config::Optimizer;
 use crate::forward::diverged;
-use crate::relative::{square, sum_in_chains};
+use crate::relative::square;
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::Mat;
 use crate::status::{Error, Result, Status, Value};
@@ -111,10 +111,14 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// `out = x + damping mean(x)`; false, and useless, if that might not fit. The sum in f64, several
+/// `out = x + damping mean(x)`; false if that might not fit, and `out` is useless then. The sum in f64, several
 /// chains side by side: each addition waits for the one before.
 fn damp<T: Scalar>(x: &[T], damping: f64, out: &mut [T]) -> bool {
-    let sum = sum_in_chains(x, |v| v);
+    let mut sums = [0.0; 8];
+    for x in x.chunks(8) {
+        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x.to_f64());
+    }
+    let sum: f64 = sums.iter().sum();
     let added = damping * sum / x.len() as f64;
     for (out, x) in out.iter_mut().zip(x) {
         *out = T::from_f64(x.to_f64() + added);

@@ -34,8 +34,8 @@ impl<T: Scalar> Session<'_, T> {
         T::multiply(exec, all, left, MatMut::new(mean, 1, d));
         let vector = square(mean);
 
-        let mut matrix = 0.0;
-        if rows <= d {
+        let matrix = if rows <= d {
+            let mut matrix = 0.0;
             // sum_bb' w_b w_b' (left_b . left_b') (right_b . right_b'), symmetric.
             let (gram, lefts) = (&mut w.gram[..rows * rows], &mut w.small[..rows * rows]);
             T::gram(exec, left, MatMut::new(gram, rows, rows));
@@ -52,6 +52,8 @@ impl<T: Scalar> Session<'_, T> {
             let terms = products.iter().enumerate();
             matrix += 2.0 * terms.map(|(i, v)| g(i) * v.to_f64()).sum::<f64>();
             matrix += (0..d).map(|i| g(i) * g(i)).sum::<f64>();
+            // Rounding may leave a small negative sum; NaN must stay what it is.
+            if matrix < 0.0 { 0.0 } else { matrix }
         } else {
             // Fewer features than samples: E itself is small.
             self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.delta, k, rows));
@@ -59,38 +61,54 @@ impl<T: Scalar> Session<'_, T> {
             let out = MatMut::new(&mut w.gram[..d * d], d, d);
             let weighted = self.rows.of(w.z, 0, rows);
             T::gradient(exec, weighted, right, &Gradient { out, base: None });
-            matrix = square_with_diagonal(&w.gram[..d * d], d, g);
-        }
-        Norms { matrix: at_least_zero(matrix), vector }
+            square_with_diagonal(&w.gram[..d * d], d, g)
+        };
+        Norms { matrix, vector }
     }
 }
 
-/// `sum f(x_i)` in f64, eight chains side by side.
-pub(crate) fn sum_in_chains<T: Scalar>(x: &[T], f: impl Fn(f64) -> f64) -> f64 {
+/// `sum x_i y_i` in f64, eight chains side by side: each addition waits for the one before.
+pub(crate) fn dot_in_chains<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
     let mut sums = [0.0; 8];
-    let blocks = x.chunks_exact(8);
-    let rest = blocks.remainder();
-    for block in blocks {
-        for (sum, v) in sums.iter_mut().zip(block) {
-            *sum += f(v.to_f64());
+    let y = &y[..x.len()];
+    for (x, y) in x.chunks(8).zip(y.chunks(8)) {
+        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+            *sum += x.to_f64() * y.to_f64();
         }
     }
-    sums.iter_mut().zip(rest).for_each(|(sum, v)| *sum += f(v.to_f64()));
     sums.iter().sum()
 }
 
 /// `|x|^2` in f64.
 pub(crate) fn square<T: Scalar>(x: &[T]) -> f64 {
-    sum_in_chains(x, |v| v * v)
+    dot_in_chains(x, x)
 }
 
-/// `|E + diag(g)|^2` of a `d x d` matrix: `(e + g)^2 = e^2 + g (2 e + g)` on the diagonal.
+/// `|E + diag(g)|^2` of a `d x d` matrix.
 pub(crate) fn square_with_diagonal<T: Scalar>(e: &[T], d: usize, g: impl Fn(usize) -> f64) -> f64 {
-    let diagonal = e.iter().step_by(d + 1).enumerate();
-    square(e) + diagonal.map(|(i, e)| g(i) * (2.0 * e.to_f64() + g(i))).sum::<f64>()
+    // Not expanded into squares and products: at a maximum e and g cancel.
+    let own = e.iter().step_by(d + 1).enumerate().map(|(i, e)| e.to_f64() + g(i));
+    // Between two elements of the diagonal lie d others.
+    let others = e[1..].chunks_exact(d + 1).map(|run| square(&run[..d]));
+    own.map(|v| v * v).sum::<f64>() + others.sum::<f64>()
 }
 
-/// Rounding may leave a small negative sum of squares; NaN must stay what it is.
-pub(crate) fn at_least_zero(sum: f64) -> f64 {
-    if sum < 0.0 { 0.0 } else { sum }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_norm_near_a_maximum_keeps_its_digits() {
+        for d in [1, 4, 20] {
+            let e = |at: usize| if at.is_multiple_of(d + 1) { -1.0 + 1e-9 } else { 0.0 };
+            let e: std::vec::Vec<f64> = (0..d * d).map(e).collect();
+            let norm = square_with_diagonal(&e, d, |_| 1.0).sqrt();
+            let want = 1e-9 * (d as f64).sqrt();
+            assert!((norm / want - 1.0).abs() < 1e-6, "{norm:e} {want:e}");
+            assert_eq!(
+                square_with_diagonal(&std::vec![2.0; d * d], d, |_| 1.0),
+                (4 * d * d + 5 * d) as f64
+            );
+        }
+    }
 }

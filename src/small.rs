@@ -10,9 +10,9 @@
 
 use crate::base_density::CustomBase;
 use crate::batch::{Batch, not_finite};
-use crate::config::{Bias, Config, Gradient};
+use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::forward::diverged;
-use crate::relative::{Norms, at_least_zero, square, square_with_diagonal};
+use crate::relative::{Norms, square, square_with_diagonal};
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Net, Passes};
@@ -108,7 +108,8 @@ impl<T: Scalar> Session<'_, T> {
     fn sum_packed(&mut self, rows: usize) {
         let shape = (self.config.dim, self.config.layers);
         let mut packed = passes(&mut self.work, self.rows.layer, Self::lanes(rows));
-        T::small_sums(self.exec, shape, &mut packed);
+        let squares = matches!(self.config.optimizer, Optimizer::Natural { .. });
+        T::small_sums(self.exec, shape, squares, &mut packed);
         self.packed = true;
     }
 
@@ -177,7 +178,7 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let w = &self.work;
         let matrix = square_with_diagonal(&w.products[k * d * d..][..d * d], d, g);
-        Norms { matrix: at_least_zero(matrix), vector: square(&w.moments[3 * k * d..][..d]) }
+        Norms { matrix, vector: square(&w.moments[3 * k * d..][..d]) }
     }
 
     /// A bound on the norm that a step's trust region is about, of E, m and the diagonal g in

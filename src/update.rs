@@ -321,7 +321,8 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// `1 - beta^t`, which is 1 long before powers end: `beta^t <= e^(-t (1 - beta))`.
+/// `1 - beta^t`, by `beta^t <= e^(-t (1 - beta))` 1 to the last bit after enough steps: then
+/// without a power, which takes a tenth of a small step.
 fn one_less_power(beta: f64, t: f64) -> f64 {
     if t * (1.0 - beta) > 40.0 { 1.0 } else { 1.0 - libm::pow(beta, t) }
 }

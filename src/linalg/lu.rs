@@ -337,6 +337,7 @@ pub(crate) fn invert<T: Real>(
         });
         put_columns(exec, (panel, share), n, (out, n), from..from + width);
     }
+    // An exchange of two numbers takes as long as moving a block.
     for_rows(exec, &mut out[..n * n], n, T::LANES * n, |_, rows| {
         for row in rows.chunks_exact_mut(n) {
             for (i, p) in pivots[..n].iter().enumerate().rev() {

@@ -159,7 +159,61 @@ fn mask64(n: usize, from: i64) -> __m256i {
     }
 }
 
-/// Transposes 16 by 16 numbers, an eighth of a line at a time.
+/// Stores the first `n < 16` lanes of two halves, by powers of two. A masked store would hold up
+/// loads of what lies behind it, the next row, as if it wrote there: some 16 cycles a row.
+///
+/// # Safety
+/// As for [`Block::store_partial`]; the processor must have AVX.
+#[inline(always)]
+pub(super) unsafe fn store_first32(low: __m256, high: __m256, mut p: *mut f32, n: usize) {
+    // SAFETY: in all `n` numbers, valid by contract.
+    unsafe {
+        let mut left = low;
+        if n & 8 != 0 {
+            _mm256_storeu_ps(p, left);
+            (p, left) = (p.add(8), high);
+        }
+        let mut left4 = _mm256_castps256_ps128(left);
+        if n & 4 != 0 {
+            _mm_storeu_ps(p, left4);
+            (p, left4) = (p.add(4), _mm256_extractf128_ps::<1>(left));
+        }
+        if n & 2 != 0 {
+            _mm_storel_pd(p.cast(), _mm_castps_pd(left4));
+            (p, left4) = (p.add(2), _mm_movehl_ps(left4, left4));
+        }
+        if n & 1 != 0 {
+            _mm_store_ss(p, left4);
+        }
+    }
+}
+
+/// As [`store_first32`] for `n < 8`.
+///
+/// # Safety
+/// As for [`store_first32`].
+#[inline(always)]
+pub(super) unsafe fn store_first64(low: __m256d, high: __m256d, mut p: *mut f64, n: usize) {
+    // SAFETY: in all `n` numbers, valid by contract.
+    unsafe {
+        let mut left = low;
+        if n & 4 != 0 {
+            _mm256_storeu_pd(p, left);
+            (p, left) = (p.add(4), high);
+        }
+        let mut left2 = _mm256_castpd256_pd128(left);
+        if n & 2 != 0 {
+            _mm_storeu_pd(p, left2);
+            (p, left2) = (p.add(2), _mm256_extractf128_pd::<1>(left));
+        }
+        if n & 1 != 0 {
+            _mm_store_sd(p, left2);
+        }
+    }
+}
+
+/// Transposes 16 by 16 numbers in squares of 8; the halves of a line are written one after the
+/// other.
 ///
 /// # Safety
 /// As for [`Block::transpose`]; the processor must have AVX.
@@ -168,10 +222,9 @@ pub(super) unsafe fn transpose32(row: impl Fn(usize) -> *const f32, to: *mut f32
     for (top, left) in [(0, 0), (8, 0), (0, 8), (8, 8)] {
         // SAFETY: by contract.
         unsafe {
-            // Pairs of rows, then quarters of four, in either half of the registers.
             let mut x = [_mm256_setzero_ps(); 8];
             for i in 0..4 {
-                // Halves 4 rows apart, so that no more than one pair of them has to change.
+                // Rows 4 apart share a register, whose halves are then squares of 4 each.
                 let half = |i: usize, j: usize| _mm_loadu_ps(row(top + i).add(left + j));
                 for j in [0, 4] {
                     let low = _mm256_castps128_ps256(half(i, j));
@@ -258,11 +311,8 @@ unsafe impl Block<f32> for F32 {
     }
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f32, n: usize) {
-        // SAFETY: masked lanes are not accessed; the others are valid by contract.
-        unsafe {
-            _mm256_maskstore_ps(p, mask32(n, 0), self.0);
-            _mm256_maskstore_ps(p.wrapping_add(8), mask32(n, 8), self.1);
-        }
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { store_first32(self.0, self.1, p, n) }
     }
     #[inline(always)]
     unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
@@ -346,11 +396,8 @@ unsafe impl Block<f64> for F64 {
     }
     #[inline(always)]
     unsafe fn store_partial(self, p: *mut f64, n: usize) {
-        // SAFETY: masked lanes are not accessed; the others are valid by contract.
-        unsafe {
-            _mm256_maskstore_pd(p, mask64(n, 0), self.0);
-            _mm256_maskstore_pd(p.wrapping_add(4), mask64(n, 4), self.1);
-        }
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { store_first64(self.0, self.1, p, n) }
     }
     #[inline(always)]
     unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {

@@ -31,7 +31,7 @@ macro_rules! on {
 
 /// What `F32` and `F64` share but for the intrinsics' names.
 macro_rules! common {
-    ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident, $maskstore:ident, $set1:ident,
+    ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident, $set1:ident,
      $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $andnot:ident,
      $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident, $min:ident,
      $max:ident) => {
@@ -69,11 +69,6 @@ macro_rules! common {
         unsafe fn load_partial(p: *const $t, n: usize) -> Self {
             // SAFETY: masked lanes are not accessed; the others are valid by contract.
             unsafe { Self($maskload(((1u32 << n) - 1) as $mask, p)) }
-        }
-        #[inline(always)]
-        unsafe fn store_partial(self, p: *mut $t, n: usize) {
-            // SAFETY: masked lanes are not accessed; the others are valid by contract.
-            unsafe { $maskstore(p, ((1u32 << n) - 1) as $mask, self.0) }
         }
         #[inline(always)]
         fn splat(x: $t) -> Self {
@@ -150,7 +145,6 @@ unsafe impl Block<f32> for F32 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_maskz_loadu_ps,
-        _mm512_mask_storeu_ps,
         _mm512_set1_ps,
         _mm512_add_ps,
         _mm512_sub_ps,
@@ -169,6 +163,14 @@ unsafe impl Block<f32> for F32 {
         _mm512_max_ps
     );
 
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f32, n: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX-512 does.
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            super::avx2::store_first32(low, high, p, n);
+        }
+    }
     #[inline(always)]
     unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
         // SAFETY: by contract; these blocks exist only where AVX does.
@@ -276,7 +278,6 @@ unsafe impl Block<f64> for F64 {
         _mm512_loadu_pd,
         _mm512_storeu_pd,
         _mm512_maskz_loadu_pd,
-        _mm512_mask_storeu_pd,
         _mm512_set1_pd,
         _mm512_add_pd,
         _mm512_sub_pd,
@@ -295,6 +296,14 @@ unsafe impl Block<f64> for F64 {
         _mm512_max_pd
     );
 
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f64, n: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX-512 does.
+        unsafe {
+            let (low, high) = (_mm512_castpd512_pd256(self.0), _mm512_extractf64x4_pd::<1>(self.0));
+            super::avx2::store_first64(low, high, p, n);
+        }
+    }
     #[inline(always)]
     unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
         // SAFETY: by contract; these blocks exist only where AVX does.

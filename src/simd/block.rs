@@ -73,12 +73,12 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
     fn zero() -> Self {
         Self::splat(T::ZERO)
     }
-    /// The smaller, `o` if either is NaN.
+    /// The smaller; `o` if they are equal (zeros of either sign) or one is NaN.
     #[inline(always)]
     fn min(self, o: Self) -> Self {
         Self::select_lt(self, o, self, o)
     }
-    /// The larger, `o` if either is NaN.
+    /// The larger; `o` if they are equal (zeros of either sign) or one is NaN.
     #[inline(always)]
     fn max(self, o: Self) -> Self {
         Self::select_lt(o, self, self, o)

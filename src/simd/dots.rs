@@ -3,6 +3,7 @@
 
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
+use super::product::SWIFT;
 use super::{Block, Kernel, Real};
 
 /// Columns that are taken at a time: the tiles' rows stay in the first cache, and the sums of
@@ -147,7 +148,7 @@ impl<T: Real, const M: usize, const N: usize> Kernel<T> for Tiles<T, M, N> {
                 while k < whole {
                     if ahead {
                         for b in 0..N {
-                            S::prefetch(y.wrapping_add((N + b) * ldy + k), M <= 2);
+                            S::prefetch(y.wrapping_add((N + b) * ldy + k), M < SWIFT);
                         }
                     }
                     acc = step(acc, x.add(k), ldx, y.add(k), ldy, T::LANES);

@@ -123,7 +123,7 @@ pub(super) fn largest<T: Real>(x: &[T]) -> T {
 
 /// The largest magnitude, infinite if an element is NaN or infinite.
 pub(crate) fn max_abs<T: Real>(exec: Exec, x: &[T]) -> f64 {
-    if x.len() <= T::LANES {
+    if x.len() < T::LANES {
         let finite = x.iter().all(|v| v.is_finite());
         let max = largest(x);
         let max = x.iter().fold(max, |m, v| if m < -*v { -*v } else { m });

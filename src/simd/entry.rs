@@ -116,7 +116,12 @@ kernels! {
     ) = small::small_density;
     fn small_backward(exec: Exec, net: &Net<Self>, passes: &mut Passes<Self>) -> Option<usize>
         = small::small_backward;
-    fn small_sums(exec: Exec, shape: (usize, usize), passes: &mut Passes<Self>)
+    fn small_sums(
+        exec: Exec,
+        shape: (usize, usize),
+        squares: bool,
+        passes: &mut Passes<Self>,
+    )
         = small::small_sums;
     fn small_directions(
         exec: Exec,

@@ -232,6 +232,42 @@ mod tests {
         }
     }
 
+    /// Instructions for minima differ in what they make of NaN and zeros.
+    #[test]
+    fn minima_and_maxima_of_anything_on_every_level() {
+        struct Ends<'a, T>(&'a [T], &'a [T], &'a mut [T], bool);
+        impl<T: Real> Kernel<T> for Ends<'_, T> {
+            type Output = ();
+            #[inline(always)]
+            fn run<S: Block<T>>(self) {
+                for at in 0..self.0.len() {
+                    let (x, y) = (S::splat(self.0[at]), S::splat(self.1[at]));
+                    let end = if self.3 { x.max(y) } else { x.min(y) };
+                    self.2[at] = end.to_array().as_ref()[0];
+                }
+            }
+        }
+        fn check<T: Real>() {
+            let points = [0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0, -2.0];
+            let pairs = points.iter().flat_map(|x| points.iter().map(move |y| (*x, *y)));
+            let (x, y): (Vec<T>, Vec<T>) =
+                pairs.map(|(x, y)| (T::from_f64(x), T::from_f64(y))).unzip();
+            for largest in [false, true] {
+                for level in Level::available() {
+                    let mut out = x.clone();
+                    T::dispatch(level, Ends(&x, &y, &mut out, largest));
+                    for ((x, y), end) in x.iter().zip(&y).zip(&out) {
+                        let own = if largest { *y < *x } else { *x < *y };
+                        let want = if own { *x } else { *y };
+                        assert_eq!(end.to_bits64(), want.to_bits64(), "{x} {y} {level:?}");
+                    }
+                }
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+    }
+
     #[test]
     fn far_ends() {
         let mut x = [-1e30f32, -200.0, -88.0, -0.0, 0.0];

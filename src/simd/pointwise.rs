@@ -119,9 +119,9 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
 /// About how many operations a block takes.
 const COST: usize = 64;
 
-/// Full blocks of slopes whose product has its logarithm taken at once. Slopes lie between 1e-6
+/// Blocks of slopes whose product has its logarithm taken at once. Slopes lie between 1e-6
 /// and 2e6, so six of them stay normal numbers.
-const LOG_GROUP: usize = 6;
+pub(super) const LOG_GROUP: usize = 6;
 
 struct Activate<'a, T, C> {
     curve: C,

@@ -26,6 +26,10 @@ const SHORT_AHEAD: usize = 3;
 /// Bytes of X that all bands of rows share: they stay in the second cache.
 const CACHED: usize = 384 << 10;
 
+/// Tiles of so few rows are done so soon that what comes next is fetched into the first cache. More
+/// rows have more of X pass through it, which would push out what was fetched.
+pub(super) const SWIFT: usize = 3;
+
 /// Bytes beyond which what an update reads is fetched ahead.
 const FAR: usize = 4 << 20;
 
@@ -382,7 +386,7 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                     acc[i][j] = self.sink.start(r + i, c + j * T::LANES, lanes(j), self.k == 0);
                     if self.fetch {
                         let c = c + (j + further * N) * T::LANES;
-                        self.sink.fetch::<S>(r + i, c, M <= 3);
+                        self.sink.fetch::<S>(r + i, c, M <= SWIFT);
                     }
                 }
             }
@@ -393,7 +397,7 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                     xv[j] = S::load_n(at.wrapping_add(j * T::LANES), lanes(j));
                     if ahead {
                         // Where rows begin within a line, the last of a block is the new one.
-                        S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1), M <= 2);
+                        S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1), M < SWIFT);
                     }
                 }
                 for i in 0..M {

@@ -33,7 +33,7 @@ pub(crate) trait Sink<T: Real>: Sync {
     /// How many strips ahead of time long chains ask for them.
     const LONG_AHEAD: usize = 0;
 
-    /// Asks for what will be read there.
+    /// Asks for what will be read there, into the first cache or the second.
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, _r: usize, _c: usize, _first: bool) {}
 
@@ -171,7 +171,7 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
 }
 
 /// Short chains leave a pass bound by memory: tiles of few rows then, since each row of each matrix
-/// is a stream of its own to the processor.
+/// is a stream of its own to the processor. The numbers are measured.
 #[inline(always)]
 fn few_rows(terms: usize, matrices: usize) -> usize {
     match terms {

@@ -9,7 +9,7 @@ use super::dots::Dots;
 use super::elementwise::Finite;
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
-use super::pointwise::{LogDensity, Nonlinearity};
+use super::pointwise::{LOG_GROUP, LogDensity, Nonlinearity};
 use super::product::{Coefficients, strips};
 use super::sink::Store;
 use super::transpose::band;
@@ -84,7 +84,8 @@ impl<'a, T: Real> Net<'a, T> {
 pub(crate) struct Passes<'a, T> {
     pub n: usize,
     pub stride: usize,
-    /// Latents on the way up, `W^T delta` on the way back, `w delta` in the sums: of one layer.
+    /// Latents on the way up, then scores. Beyond tiny networks `W^T delta` on the way back and
+    /// `w delta` in the sums: of one layer.
     pub z: MatMut<'a, T>,
     pub c: MatMut<'a, T>,
     /// `s'`, then delta.
@@ -203,9 +204,6 @@ const TINY: usize = 4;
 /// Blocks of samples that go through all layers before the next.
 const BAND: usize = 8;
 
-/// Factors of a product of slopes whose logarithm is taken at once, as in `pointwise`.
-const LOG_GROUP: usize = 6;
-
 /// `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)`; c holds u, or y if `keep_y`. Adds each sample's
 /// `sum log s'` to `log_slopes`. The first layer whose numbers are not finite, if any.
 pub(crate) fn small_forward<T: Real>(
@@ -237,7 +235,7 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
         let mut first = usize::MAX;
         for from in (from..to).step_by(BAND * T::LANES) {
             let samples = (from, to.min(from + BAND * T::LANES));
-            first = first.min(self.band::<S>(samples).unwrap_or(usize::MAX));
+            first = first.min(self.through_layers::<S>(samples).unwrap_or(usize::MAX));
         }
         Some(first).filter(|k| *k < self.net.layers)
     }
@@ -246,7 +244,7 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
 impl<T: Real> Forward<'_, '_, T> {
     /// At most [`BAND`] blocks of samples through all layers.
     #[inline(always)]
-    fn band<S: Block<T>>(&self, samples: (usize, usize)) -> Option<usize> {
+    fn through_layers<S: Block<T>>(&self, samples: (usize, usize)) -> Option<usize> {
         let Forward { net, passes, keep_y, .. } = *self;
         let (d, n) = (net.dim, passes.n);
         let mut slopes = [Slopes::<S> { product: S::splat(T::ONE), factors: 0 }; BAND];
@@ -308,7 +306,7 @@ struct Slopes<S> {
 
 impl<S: Copy> Slopes<S> {
     #[inline(always)]
-    fn take<T: Real>(&mut self, slope: S, log_slopes: &mut [f64])
+    fn add<T: Real>(&mut self, slope: S, log_slopes: &mut [f64])
     where
         S: Block<T>,
     {
@@ -365,7 +363,7 @@ unsafe fn activate_block<T: Real, S: Block<T>>(
             v.s.store(z.add(at));
             v.slope.store(slope.add(at));
             v.ratio.store(ratio.add(at));
-            product.take(v.slope, log_slopes);
+            product.add(v.slope, log_slopes);
         }
     }
     *slopes = product;
@@ -484,10 +482,12 @@ impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
 
 /// What a layer's step is made of, from delta and c and the samples' weights `w`:
 /// `E^T = sum_b w_b c_b delta_b^T`, `(D, D)` a layer, and for each feature
-/// `sum_b w_b (delta_b, delta_b^2, c_b^2)`, three rows of D a layer. Sums in `T::LANES` chains.
+/// `sum_b w_b (delta_b, delta_b^2, c_b^2)`, three rows of D a layer, the squares only if asked for.
+/// Sums in `T::LANES` chains.
 pub(crate) fn small_sums<T: Real>(
     exec: Exec,
     (dim, layers): (usize, usize),
+    squares: bool,
     passes: &mut Passes<T>,
 ) {
     assert!(passes.weights.len() == passes.n && passes.n.is_multiple_of(T::LANES));
@@ -496,13 +496,14 @@ pub(crate) fn small_sums<T: Real>(
     let passes = &*passes;
     let work = layers * dim * (dim + 4) * (passes.n / T::LANES);
     exec.split(dim, FEATURES, work / TIGHT, |from, to| {
-        T::dispatch(exec.level, Sums { dim, layers, passes, features: (from, to) });
+        T::dispatch(exec.level, Sums { dim, layers, squares, passes, features: (from, to) });
     });
 }
 
 struct Sums<'a, 'b, T> {
     dim: usize,
     layers: usize,
+    squares: bool,
     passes: &'a Passes<'b, T>,
     features: (usize, usize),
 }
@@ -511,7 +512,7 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Block<T>>(self) {
-        let Sums { dim: d, layers, passes, features: (from, to) } = self;
+        let Sums { dim: d, layers, squares, passes, features: (from, to) } = self;
         let (n, weights) = (passes.n, passes.weights);
         for k in 0..layers {
             // SAFETY: nobody writes to delta and c; these features of all else are this thread's.
@@ -540,13 +541,15 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
                             share.store(weighted.at(i, b));
                         }
                         sums[0] = w.fma(delta, sums[0]);
-                        sums[1] = share.fma(delta, sums[1]);
-                        sums[2] = w.mul(c).fma(c, sums[2]);
+                        if squares {
+                            sums[1] = share.fma(delta, sums[1]);
+                            sums[2] = w.mul(c).fma(c, sums[2]);
+                        }
                     }
                 }
                 // SAFETY: three rows of D numbers, and D rows.
                 unsafe {
-                    for (s, sum) in sums.into_iter().enumerate() {
+                    for (s, sum) in sums.into_iter().enumerate().take(if squares { 3 } else { 1 }) {
                         *moments.at(s, i) = sum.sum();
                     }
                     for (j, e) in row.into_iter().enumerate().take(if d <= TINY { d } else { 0 }) {
