@@ -6,7 +6,9 @@ use super::parallel::Exec;
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 use super::small::{Net, Passes};
-use super::{dots, elementwise, eliminate, pointwise, product, small, transpose, triangle};
+use super::{
+    dots, elementwise, eliminate, pointwise, product, small, small_sums, transpose, triangle,
+};
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
 use crate::base_density::Density;
@@ -122,14 +124,14 @@ kernels! {
         squares: bool,
         passes: &mut Passes<Self>,
     )
-        = small::small_sums;
+        = small_sums::small_sums;
     fn small_directions(
         exec: Exec,
         net: &Net<Self>,
         products: &[Self],
         moments: &[Self],
         out: &mut [Self],
-    ) = small::small_directions;
+    ) = small_sums::small_directions;
     fn eliminate(
         exec: Exec,
         columns: &mut [Self],

@@ -36,6 +36,7 @@ mod product;
 mod real;
 mod sink;
 mod small;
+mod small_sums;
 mod transpose;
 mod triangle;
 

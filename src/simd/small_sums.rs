@@ -1,0 +1,151 @@
+//! What steps of networks of few features are made of: sums over samples, and the directions that
+//! follow from them.
+
+use super::dots::Dots;
+use super::matrix::{Mat, MatMut};
+use super::parallel::Exec;
+use super::product::{Coefficients, strips};
+use super::sink::Store;
+use super::small::{GRAIN, Net, Passes, TIGHT, TINY};
+use super::{Block, Kernel, Real};
+
+/// Features that a thread takes at least where samples are summed.
+const FEATURES: usize = 8;
+
+/// What a layer's step is made of, from delta and c and the samples' weights `w`:
+/// `E^T = sum_b w_b c_b delta_b^T`, `(D, D)` a layer, and for each feature
+/// `sum_b w_b (delta_b, delta_b^2, c_b^2)`, three rows of D a layer, the squares only if asked for.
+/// Sums in `T::LANES` chains.
+pub(crate) fn small_sums<T: Real>(
+    exec: Exec,
+    (dim, layers): (usize, usize),
+    squares: bool,
+    passes: &mut Passes<T>,
+) {
+    assert!(passes.weights.len() == passes.n && passes.n.is_multiple_of(T::LANES));
+    assert!(passes.products.cols == layers * dim * dim);
+    assert!(passes.moments.cols == layers * 3 * dim);
+    let passes = &*passes;
+    let work = layers * dim * (dim + 4) * (passes.n / T::LANES);
+    exec.split(dim, FEATURES, work / TIGHT, |from, to| {
+        T::dispatch(exec.level, Sums { dim, layers, squares, passes, features: (from, to) });
+    });
+}
+
+struct Sums<'a, 'b, T> {
+    dim: usize,
+    layers: usize,
+    squares: bool,
+    passes: &'a Passes<'b, T>,
+    features: (usize, usize),
+}
+
+impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Block<T>>(self) {
+        let Sums { dim: d, layers, squares, passes, features: (from, to) } = self;
+        let (n, weights) = (passes.n, passes.weights);
+        for k in 0..layers {
+            // SAFETY: nobody writes to delta and c; these features of all else are this thread's.
+            let [delta, c_of, weighted, out, moments] = unsafe {
+                [
+                    passes.layer(&passes.delta, k, d),
+                    passes.layer(&passes.c, k, d),
+                    passes.z.block(0, d, n),
+                    passes.products.block(k * d * d, d, d),
+                    passes.moments.block(3 * k * d, 3, d),
+                ]
+            };
+            for i in from..to {
+                let (mut sums, mut row) = ([S::zero(); 3], [S::zero(); TINY]);
+                for b in (0..n).step_by(T::LANES) {
+                    // SAFETY: the matrices have D rows of n numbers, n whole blocks.
+                    unsafe {
+                        let w = S::load(weights.as_ptr().add(b));
+                        let (delta, c) = (S::load(delta.at(i, b)), S::load(c_of.at(i, b)));
+                        let share = w.mul(delta);
+                        if d <= TINY {
+                            for (j, e) in row.iter_mut().enumerate().take(d) {
+                                *e = S::load(c_of.at(j, b)).fma(share, *e);
+                            }
+                        } else {
+                            share.store(weighted.at(i, b));
+                        }
+                        sums[0] = w.fma(delta, sums[0]);
+                        if squares {
+                            sums[1] = share.fma(delta, sums[1]);
+                            sums[2] = w.mul(c).fma(c, sums[2]);
+                        }
+                    }
+                }
+                // SAFETY: three rows of D numbers, and D rows.
+                unsafe {
+                    for (s, sum) in sums.into_iter().enumerate().take(if squares { 3 } else { 1 }) {
+                        *moments.at(s, i) = sum.sum();
+                    }
+                    for (j, e) in row.into_iter().enumerate().take(if d <= TINY { d } else { 0 }) {
+                        *out.at(j, i) = e.sum();
+                    }
+                }
+            }
+            if d > TINY {
+                // SAFETY: as above.
+                let (x, y) = unsafe { (c_of.view(), weighted.view()) };
+                Dots { x, y, out: &out, lower: false, from, to }.run::<S>();
+            }
+        }
+    }
+}
+
+/// `M W` of every layer, with M^T in `products`, and the biases' directions from `moments`: laid
+/// out as the parameters.
+pub(crate) fn small_directions<T: Real>(
+    exec: Exec,
+    net: &Net<T>,
+    products: &[T],
+    moments: &[T],
+    out: &mut [T],
+) {
+    struct Directions<'a, T>(&'a Net<'a, T>, &'a [T], &'a MatMut<'a, T>, (usize, usize));
+    impl<T: Real> Kernel<T> for Directions<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            let Directions(net, products, out, columns) = self;
+            let d = net.dim;
+            for (k, m) in products.chunks_exact(d * d).enumerate() {
+                // SAFETY: these columns are this thread's.
+                let weight = unsafe { out.block(k * net.layer_len(), d, d) };
+                let (m, w) = (Mat::new(m, d, d), net.weight(k));
+                if d > TINY {
+                    strips::<T, S, _>(Coefficients::columns(m), w, &Store::one(weight), columns);
+                    continue;
+                }
+                // Only one thread has so few columns.
+                for i in 0..d {
+                    // SAFETY: all three are `d x d`.
+                    unsafe {
+                        let mut sum = S::zero();
+                        for j in 0..d {
+                            sum = S::splat(*m.at(j, i)).fma(S::load_n(w.at(j, 0), d), sum);
+                        }
+                        sum.store_n(weight.at(i, 0), d);
+                    }
+                }
+            }
+        }
+    }
+    let d = net.dim;
+    assert!(products.len() == net.layers * d * d && out.len() == net.layers * net.layer_len());
+    for (out, mean) in out.chunks_exact_mut(net.layer_len()).zip(moments.chunks_exact(3 * d)) {
+        let bias = &mut out[d * d..];
+        bias.copy_from_slice(&mean[..bias.len()]);
+    }
+    let n = out.len();
+    let out = MatMut::new(out, 1, n);
+    let work = net.layers * d * d * d.div_ceil(T::LANES);
+    exec.split(d, GRAIN * T::LANES, work / TIGHT, |from, to| {
+        T::dispatch(exec.level, Directions(net, products, &out, (from, to)));
+    });
+}
