@@ -111,8 +111,8 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// `out = x + damping mean(x)`; false if that might not fit, and `out` is useless then. The sum in f64, several
-/// chains side by side: each addition waits for the one before.
+/// `out = x + damping mean(x)`; false if that might not fit, and `out` is useless then. The sum in
+/// f64, several chains side by side: each addition waits for the one before.
 fn damp<T: Scalar>(x: &[T], damping: f64, out: &mut [T]) -> bool {
     let mut sums = [0.0; 8];
     for x in x.chunks(8) {
