@@ -35,6 +35,7 @@ fn flags_and_keys_without_effect_are_refused() {
             assert!(text.starts_with(&start), "{text}");
             assert!(text.contains(by) && text.contains("goes with --"), "{text}");
             assert!(text.lines().next().unwrap().ends_with(allowed), "{text}");
+            assert!(text.contains("Usage: relgrad train "), "{text}");
         };
         says(&refusal(&words), &named);
         assert_eq!(relgrad(&words).status.code(), Some(2));

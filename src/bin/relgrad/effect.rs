@@ -76,7 +76,8 @@ pub fn check(
             None => format!("without --{}", rule.by),
         };
         let text = format!("{given}: no effect {by}; goes with --{} {}", rule.by, rule.allowed);
-        return Err(command.error(ErrorKind::ArgumentConflict, text).into());
+        let train = command.find_subcommand_mut("train").expect("it has been parsed");
+        return Err(train.error(ErrorKind::ArgumentConflict, text).into());
     }
     Ok(())
 }
