@@ -3,7 +3,7 @@
 
 use crate::config::Optimizer;
 use crate::forward::diverged;
-use crate::relative::square;
+use crate::relative::{square, sum};
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::Mat;
 use crate::status::{Error, Result, Status, Value};
@@ -68,11 +68,9 @@ impl<T: Scalar> Session<'_, T> {
         let Optimizer::Natural { clip, .. } = self.config.optimizer else { return 1.0 };
         let d = self.config.dim;
         let range = k * d..(k + 1) * d;
+        self.fill_natural_diagonal(k, 0.0, 1.0);
         let w = &mut self.work;
-        let (h, q) = (&w.damped_h[range.clone()], &w.damped_q[range.clone()]);
-        for (g, (h, q)) in w.diagonal[range.clone()].iter_mut().zip(h.iter().zip(q.iter())) {
-            *g = T::ONE / (*h * *q);
-        }
+        let h = &w.damped_h[range.clone()];
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
         if self.packed {
@@ -94,6 +92,17 @@ impl<T: Scalar> Session<'_, T> {
         if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) }
     }
 
+    /// `own + step g` with `g_i = 1 / (h^_i q^_i)` into `work.diagonal`.
+    pub(crate) fn fill_natural_diagonal(&mut self, k: usize, own: f64, step: f64) {
+        let d = self.config.dim;
+        let w = &mut self.work;
+        let factors = w.damped_h[k * d..].iter().zip(&w.damped_q[k * d..]);
+        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(factors) {
+            let g = T::ONE / (*h * *q);
+            *s = T::from_f64(own + step * g.to_f64());
+        }
+    }
+
     /// `min(1, limit / n)` with n from the norms themselves.
     fn trust_scale(&mut self, k: usize, rows: usize, limit: f64) -> f64 {
         let d = self.config.dim;
@@ -111,14 +120,9 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// `out = x + damping mean(x)`; false if that might not fit, and `out` is useless then. The sum in
-/// f64, several chains side by side: each addition waits for the one before.
+/// `out = x + damping mean(x)`; false if that might not fit, and `out` is useless then.
 fn damp<T: Scalar>(x: &[T], damping: f64, out: &mut [T]) -> bool {
-    let mut sums = [0.0; 8];
-    for x in x.chunks(8) {
-        sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x.to_f64());
-    }
-    let sum: f64 = sums.iter().sum();
+    let sum = sum(x);
     let added = damping * sum / x.len() as f64;
     for (out, x) in out.iter_mut().zip(x) {
         *out = T::from_f64(x.to_f64() + added);

@@ -67,21 +67,31 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// `sum x_i y_i` in f64, eight chains side by side: each addition waits for the one before.
-pub(crate) fn dot_in_chains<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
+/// `sum f(x_i, y_i)` in f64, eight chains side by side: each addition waits for the one before.
+#[inline(always)]
+fn in_chains<T: Scalar, U: Scalar>(x: &[T], y: &[U], f: impl Fn(f64, f64) -> f64) -> f64 {
     let mut sums = [0.0; 8];
-    let y = &y[..x.len()];
-    for (x, y) in x.chunks(8).zip(y.chunks(8)) {
+    for (x, y) in x.chunks(8).zip(y[..x.len()].chunks(8)) {
         for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *sum += x.to_f64() * y.to_f64();
+            *sum += f(x.to_f64(), y.to_f64());
         }
     }
     sums.iter().sum()
 }
 
+/// `sum x_i` in f64.
+pub(crate) fn sum<T: Scalar>(x: &[T]) -> f64 {
+    in_chains(x, x, |x, _| x)
+}
+
+/// `sum x_i y_i` in f64.
+pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
+    in_chains(x, y, |x, y| x * y)
+}
+
 /// `|x|^2` in f64.
 pub(crate) fn square<T: Scalar>(x: &[T]) -> f64 {
-    dot_in_chains(x, x)
+    dot(x, x)
 }
 
 /// `|E + diag(g)|^2` of a `d x d` matrix.

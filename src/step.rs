@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::config::{Gradient, check_rate};
 use crate::forward::{Purpose, diverged};
-use crate::relative::{Norms, dot_in_chains};
+use crate::relative::{Norms, dot};
 use crate::session::{Scalar, Session};
 use crate::small::is_small;
 use crate::status::Result;
@@ -90,7 +90,7 @@ impl<T: Scalar> Session<'_, T> {
             self.base_density(batch, true)?;
         }
         let w = &self.work;
-        let mean = |terms: &[f64]| dot_in_chains(&terms[..batch.rows], w.weights);
+        let mean = |terms: &[f64]| dot(&terms[..batch.rows], w.weights);
         let terms = (mean(w.log_p), mean(w.log_slopes));
         if !(terms.0 + terms.1).is_finite() {
             return Err(diverged(self.config.layers - 1));

@@ -122,13 +122,7 @@ impl<T: Scalar> Session<'_, T> {
             self.work.diagonal[k * d..][..d].fill(T::from_f64(value));
             return;
         };
-        let own = if structured { 1.0 } else { 0.0 };
-        let w = &mut self.work;
-        let factors = w.damped_h[k * d..].iter().zip(&w.damped_q[k * d..]);
-        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(factors) {
-            let g = T::ONE / (*h * *q);
-            *s = T::from_f64(own + step * g.to_f64());
-        }
+        self.fill_natural_diagonal(k, if structured { 1.0 } else { 0.0 }, step);
     }
 
     /// What the layers' gradients are made of.

@@ -1,7 +1,7 @@
 //! Blocks as one 512-bit register: AVX-512F with DQ.
 
 use super::block::row_sums;
-use super::{Block, Kernel, Real};
+use super::{Block, Kernel, Real, x86};
 use core::arch::x86_64::*;
 
 /// Runs a kernel compiled for AVX-512.
@@ -46,14 +46,7 @@ macro_rules! common {
 
         #[inline(always)]
         fn prefetch(p: *const $t, first: bool) {
-            // SAFETY: a hint; it reads nothing.
-            unsafe {
-                if first {
-                    _mm_prefetch::<_MM_HINT_T0>(p.cast())
-                } else {
-                    _mm_prefetch::<_MM_HINT_T1>(p.cast())
-                }
-            }
+            x86::prefetch(p, first);
         }
         #[inline(always)]
         unsafe fn load(p: *const $t) -> Self {
@@ -168,13 +161,13 @@ unsafe impl Block<f32> for F32 {
         // SAFETY: by contract; these blocks exist only where AVX-512 does.
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
-            super::avx2::store_first32(low, high, p, n);
+            x86::store_first32(low, high, p, n);
         }
     }
     #[inline(always)]
     unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
         // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { super::avx2::transpose32(row, to, ld) }
+        unsafe { x86::transpose32(row, to, ld) }
     }
     #[inline(always)]
     fn pow2(self) -> Self {
@@ -301,13 +294,13 @@ unsafe impl Block<f64> for F64 {
         // SAFETY: by contract; these blocks exist only where AVX-512 does.
         unsafe {
             let (low, high) = (_mm512_castpd512_pd256(self.0), _mm512_extractf64x4_pd::<1>(self.0));
-            super::avx2::store_first64(low, high, p, n);
+            x86::store_first64(low, high, p, n);
         }
     }
     #[inline(always)]
     unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
         // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { super::avx2::transpose64(row, to, ld) }
+        unsafe { x86::transpose64(row, to, ld) }
     }
     #[inline(always)]
     fn pow2(self) -> Self {

@@ -10,6 +10,10 @@ use super::{Block, Kernel, Real};
 /// each such chunk are added in order. Part of the contract of bits.
 const COLUMNS: usize = 1024;
 
+/// So few rows of either, of at most so many blocks, are taken one by one.
+const FEW: usize = 2;
+const SHORT: usize = 8;
+
 /// Bytes of X that are worked through before the next rows of Y: they stay in the second cache.
 const CACHED: usize = 440 << 10;
 
@@ -47,6 +51,9 @@ impl<T: Real> Kernel<T> for Dots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Block<T>>(self) {
+        if self.x.rows <= FEW && self.to - self.from <= FEW && self.x.cols <= SHORT * T::LANES {
+            return self.one_by_one::<S>();
+        }
         let row_bytes = COLUMNS.min(self.x.cols.max(1)) * size_of::<T>();
         let bands = self.x.rows.div_ceil(CACHED / row_bytes).max(1);
         let band = self.x.rows.div_ceil(bands).next_multiple_of(4);
@@ -68,6 +75,25 @@ impl<T: Real> Kernel<T> for Dots<'_, T> {
 }
 
 impl<T: Real> Dots<'_, T> {
+    /// So few and short that calls would take longer than the arithmetic.
+    #[inline(always)]
+    fn one_by_one<S: Block<T>>(&self) {
+        for i in 0..self.x.rows {
+            for j in self.from..self.to {
+                let mut sum = S::zero();
+                for k in (0..self.x.cols).step_by(T::LANES) {
+                    let n = T::LANES.min(self.x.cols - k);
+                    // SAFETY: both matrices have these rows and columns.
+                    let (x, y) =
+                        unsafe { (S::load_n(self.x.at(i, k), n), S::load_n(self.y.at(j, k), n)) };
+                    sum = x.fma(y, sum);
+                }
+                // SAFETY: `out` has the element, and no other thread has it.
+                unsafe { *self.out.at(i, j) = sum.sum() };
+            }
+        }
+    }
+
     /// Some rows of x, some columns, against all rows of y.
     #[inline(always)]
     fn band<S: Block<T>>(&self, (i, rows): (usize, usize), columns: (usize, usize)) {

@@ -39,6 +39,8 @@ mod small;
 mod small_sums;
 mod transpose;
 mod triangle;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub(crate) use block::{Block, Kernel};
 pub(crate) use entry::Kernels;

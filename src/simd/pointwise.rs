@@ -119,9 +119,46 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
 /// About how many operations a block takes.
 const COST: usize = 64;
 
-/// Blocks of slopes whose product has its logarithm taken at once. Slopes lie between 1e-6
-/// and 2e6, so six of them stay normal numbers.
-pub(super) const LOG_GROUP: usize = 6;
+/// Slopes multiplied up, so that one logarithm serves six of them. They lie between 1e-6 and 2e6:
+/// the product stays a normal number.
+#[derive(Clone, Copy)]
+pub(super) struct LogProduct<S> {
+    product: S,
+    factors: usize,
+}
+
+impl<S: Copy> LogProduct<S> {
+    const MOST: usize = 6;
+
+    #[inline(always)]
+    pub fn new<T: Real>() -> Self
+    where
+        S: Block<T>,
+    {
+        LogProduct { product: S::splat(T::ONE), factors: 0 }
+    }
+
+    /// Takes in a slope; the logarithm of those so far if there is no room for more.
+    #[inline(always)]
+    pub fn multiply<T: Real>(&mut self, slope: S) -> Option<S>
+    where
+        S: Block<T>,
+    {
+        self.product = self.product.mul(slope);
+        self.factors += 1;
+        if self.factors == Self::MOST { self.rest() } else { None }
+    }
+
+    /// The logarithm of those so far, if any.
+    #[inline(always)]
+    pub fn rest<T: Real>(&mut self) -> Option<S>
+    where
+        S: Block<T>,
+    {
+        let LogProduct { product, factors } = core::mem::replace(self, Self::new());
+        if factors > 0 { Some(math::log(product)) } else { None }
+    }
+}
 
 struct Activate<'a, T, C> {
     curve: C,
@@ -154,7 +191,7 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
     #[inline(always)]
     fn row<S: Block<T>>(&self, r: usize, finite: &mut Finite<S>) {
         let mut sum = RowSum::new();
-        let (mut product, mut factors) = (S::splat(T::ONE), 0);
+        let mut slopes = LogProduct::<S>::new();
         for_blocks!(T, self.u.cols, |c, n| {
             // SAFETY: every matrix has row r and columns c..c+n, the bias those elements; no other
             // thread has the row.
@@ -178,20 +215,15 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
                 if self.keep.log_slopes.is_some() {
                     if n < T::LANES {
                         sum.add(math::log(v.slope), n);
-                    } else {
-                        product = product.mul(v.slope);
-                        factors += 1;
-                        if factors == LOG_GROUP {
-                            sum.add(math::log(product), n);
-                            (product, factors) = (S::splat(T::ONE), 0);
-                        }
+                    } else if let Some(logs) = slopes.multiply(v.slope) {
+                        sum.add(logs, n);
                     }
                 }
             }
         });
         if let Some(log_slopes) = &self.keep.log_slopes {
-            if factors > 0 {
-                sum.add(math::log(product), T::LANES);
+            if let Some(logs) = slopes.rest() {
+                sum.add(logs, T::LANES);
             }
             // SAFETY: there is one number a row, and no other thread has the row.
             unsafe { *log_slopes.at(r, 0) += sum.total() };

@@ -196,6 +196,26 @@ pub(super) fn strips<T: Real, S: Block<T>, K: Sink<T>>(
     sink: &K,
     columns: (usize, usize),
 ) {
+    if c.rows <= FEW && x.rows <= FEW {
+        // A call would take longer than the arithmetic.
+        let mut max = S::zero();
+        for column in (columns.0..columns.1).step_by(T::LANES) {
+            let n = T::LANES.min(columns.1 - column);
+            for r in 0..c.rows {
+                // SAFETY: the operands and the sink have these rows and columns.
+                unsafe {
+                    let mut sum = sink.start(r, column, n, true);
+                    for k in 0..x.rows {
+                        let f = *c.at(r, k).0;
+                        let f = S::splat(if K::NEGATE { -f } else { f });
+                        sum = f.fma(S::load_n(x.at(k, column), n), sum);
+                    }
+                    sink.finish(r, column, n, sum, &mut max);
+                }
+            }
+        }
+        return;
+    }
     Strips { c, x, sink, columns }.run::<S>();
 }
 

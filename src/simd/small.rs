@@ -8,11 +8,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::elementwise::Finite;
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
-use super::pointwise::{LOG_GROUP, LogDensity, Nonlinearity};
+use super::pointwise::{LogDensity, LogProduct, Nonlinearity};
 use super::product::{Coefficients, strips};
 use super::sink::Store;
 use super::transpose::band;
-use super::{Block, Kernel, Real, math};
+use super::{Block, Kernel, Real};
 use crate::activation::Curve;
 
 /// The layers of a network: `dim * dim` weights each and maybe `dim` biases, one after the other.
@@ -41,41 +41,6 @@ impl<'a, T: Real> Net<'a, T> {
         let d = self.dim;
         if self.bias { self.params[k * (d * d + d) + d * d + i] } else { T::ZERO }
     }
-
-    /// A layer's inputs for a block of samples, of tiny networks.
-    ///
-    /// # Safety
-    /// z has D rows and this block, which no other thread has.
-    #[inline(always)]
-    unsafe fn inputs<S: Block<T>>(&self, z: &MatMut<T>, b: usize) -> [S; TINY] {
-        let mut x = [S::zero(); TINY];
-        if self.dim <= TINY {
-            for (j, x) in x.iter_mut().enumerate().take(self.dim) {
-                // SAFETY: by contract.
-                *x = unsafe { S::load(z.at(j, b)) };
-            }
-        }
-        x
-    }
-
-    /// Feature `i` of `W x + b`, of which `W x` stands at `u`; tiny networks put it there.
-    ///
-    /// # Safety
-    /// `u` has a block, which no other thread has.
-    #[inline(always)]
-    unsafe fn affine<S: Block<T>>(&self, k: usize, i: usize, x: &[S; TINY], u: *mut T) -> S {
-        // SAFETY: by contract.
-        unsafe {
-            if self.dim <= TINY {
-                let (w, mut sum) = (self.weight(k).row(i), S::zero());
-                for (w, x) in w.iter().zip(x) {
-                    sum = S::splat(*w).fma(*x, sum);
-                }
-                sum.store(u);
-            }
-            S::load(u).add(S::splat(self.bias(k, i)))
-        }
-    }
 }
 
 /// Where the passes leave what they find: `(D, n)` a layer, layers `stride` numbers apart. All
@@ -83,8 +48,7 @@ impl<'a, T: Real> Net<'a, T> {
 pub(crate) struct Passes<'a, T> {
     pub n: usize,
     pub stride: usize,
-    /// Latents on the way up, then scores. Beyond tiny networks `W^T delta` on the way back and
-    /// `w delta` in the sums: of one layer.
+    /// Latents on the way up, `W^T delta` on the way back, `w delta` in the sums: of one layer.
     pub z: MatMut<'a, T>,
     pub c: MatMut<'a, T>,
     /// `s'`, then delta.
@@ -195,9 +159,6 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
     }
 }
 
-/// Products of so few features are formed where they are used: a call would take longer.
-pub(super) const TINY: usize = 4;
-
 /// Blocks of samples that go through all layers before the next.
 const BAND: usize = 8;
 
@@ -244,7 +205,7 @@ impl<T: Real> Forward<'_, '_, T> {
     fn through_layers<S: Block<T>>(&self, samples: (usize, usize)) -> Option<usize> {
         let Forward { net, passes, keep_y, .. } = *self;
         let (d, n) = (net.dim, passes.n);
-        let mut slopes = [Slopes::<S> { product: S::splat(T::ONE), factors: 0 }; BAND];
+        let mut slopes = [LogProduct::<S>::new(); BAND];
         for k in 0..net.layers {
             // SAFETY: this thread alone uses these samples.
             let [c, z, slope, ratio] = unsafe {
@@ -254,10 +215,7 @@ impl<T: Real> Forward<'_, '_, T> {
             };
             // SAFETY: as above.
             let (input, out) = unsafe { (z.view(), passes.layer(&passes.c, k, d)) };
-            if d > TINY {
-                let w = Coefficients::rows(net.weight(k));
-                strips::<T, S, _>(w, input, &Store::one(out), samples);
-            }
+            strips::<T, S, _>(Coefficients::rows(net.weight(k)), input, &Store::one(out), samples);
             let mut finite = Finite::<S>::new();
             let blocks = (samples.0..samples.1).step_by(T::LANES);
             // SAFETY: the matrices have D rows of n numbers, n whole blocks.
@@ -270,9 +228,8 @@ impl<T: Real> Forward<'_, '_, T> {
                     }
                 } else {
                     for b in blocks {
-                        let x = net.inputs::<S>(&z, b);
                         for i in 0..d {
-                            let y = net.affine(k, i, &x, c.at(i, b));
+                            let y = S::load(c.at(i, b)).add(S::splat(net.bias(k, i)));
                             finite.see(y);
                             y.store(z.at(i, b));
                             if keep_y {
@@ -287,43 +244,20 @@ impl<T: Real> Forward<'_, '_, T> {
             }
         }
         for (b, slopes) in (samples.0..samples.1).step_by(T::LANES).zip(&mut slopes) {
-            // SAFETY: as above.
-            slopes.end(unsafe { lanes_of::<T>(&passes.log_slopes, b) });
+            if let Some(logs) = slopes.rest() {
+                // SAFETY: as above.
+                add_lanes(unsafe { lanes_of::<T>(&passes.log_slopes, b) }, logs);
+            }
         }
         None
     }
 }
 
-/// Slopes of a block of samples, of this layer and those before, whose logarithm is to come.
-#[derive(Clone, Copy)]
-struct Slopes<S> {
-    product: S,
-    factors: usize,
-}
-
-impl<S: Copy> Slopes<S> {
-    #[inline(always)]
-    fn add<T: Real>(&mut self, slope: S, log_slopes: &mut [f64])
-    where
-        S: Block<T>,
-    {
-        self.product = self.product.mul(slope);
-        self.factors += 1;
-        if self.factors == LOG_GROUP {
-            self.end(log_slopes);
-        }
-    }
-
-    #[inline(always)]
-    fn end<T: Real>(&mut self, log_slopes: &mut [f64])
-    where
-        S: Block<T>,
-    {
-        let logs = math::log(self.product).to_array();
-        let sums = log_slopes.iter_mut().zip(logs.as_ref());
-        sums.for_each(|(sum, log)| *sum += log.to_f64());
-        *self = Slopes { product: S::splat(T::ONE), factors: 0 };
-    }
+/// Adds the numbers of a block to those of its samples.
+#[inline(always)]
+fn add_lanes<T: Real, S: Block<T>>(sums: &mut [f64], v: S) {
+    let v = v.to_array();
+    sums.iter_mut().zip(v.as_ref()).for_each(|(sum, v)| *sum += v.to_f64());
 }
 
 /// One layer's nonlinearity for a block of samples.
@@ -336,21 +270,19 @@ unsafe fn activate_block<T: Real, S: Block<T>>(
     k: usize,
     b: usize,
     keep_y: bool,
-    [c, z_of, slope, ratio]: [&MatMut<T>; 4],
-    (slopes, log_slopes): (&mut Slopes<S>, &mut [f64]),
+    [c, z, slope, ratio]: [&MatMut<T>; 4],
+    (slopes, log_slopes): (&mut LogProduct<S>, &mut [f64]),
     finite: &mut Finite<S>,
 ) {
     let (d, n) = (net.dim, c.ld);
     // One offset into all of them.
-    let [c, z, slope, ratio] = [c.at(0, b), z_of.at(0, b), slope.at(0, b), ratio.at(0, b)];
+    let [c, z, slope, ratio] = [c.at(0, b), z.at(0, b), slope.at(0, b), ratio.at(0, b)];
     let mut product = *slopes;
-    // SAFETY: by contract.
-    let x = unsafe { net.inputs::<S>(z_of, b) };
     for i in 0..d {
         let at = i * n;
         // SAFETY: by contract.
         unsafe {
-            let y = net.affine(k, i, &x, c.add(at));
+            let y = S::load(c.add(at)).add(S::splat(net.bias(k, i)));
             if keep_y {
                 y.store(c.add(at));
             }
@@ -360,7 +292,9 @@ unsafe fn activate_block<T: Real, S: Block<T>>(
             v.s.store(z.add(at));
             v.slope.store(slope.add(at));
             v.ratio.store(ratio.add(at));
-            product.add(v.slope, log_slopes);
+            if let Some(logs) = product.multiply(v.slope) {
+                add_lanes(log_slopes, logs);
+            }
         }
     }
     *slopes = product;
@@ -436,36 +370,25 @@ impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
                 let layer = |x| passes.layer(x, k, d);
                 [passes.z.block(0, d, n), layer(&passes.delta), layer(&passes.ratio)]
             };
-            let last = k + 1 == net.layers;
-            // The layer above, if there is one.
-            let next = if last { k } else { k + 1 };
-            // SAFETY: as above.
-            let above = unsafe { passes.layer(&passes.delta, next, d) };
-            let weight = net.weight(next);
-            if !last && d > TINY {
+            if k + 1 < net.layers {
                 // SAFETY: as above.
-                let (x, out) = unsafe { (above.view(), passes.z.block(0, d, n)) };
-                strips::<T, S, _>(Coefficients::columns(weight), x, &Store::one(out), samples);
+                let (above, out) =
+                    unsafe { (passes.layer(&passes.delta, k + 1, d), passes.z.block(0, d, n)) };
+                let w = Coefficients::columns(net.weight(k + 1));
+                // SAFETY: as above.
+                strips::<T, S, _>(w, unsafe { above.view() }, &Store::one(out), samples);
             }
             let mut finite = Finite::<S>::new();
             for i in 0..d {
-                for b in (samples.0..samples.1).step_by(T::LANES) {
+                for at in (i * n + samples.0..i * n + samples.1).step_by(T::LANES) {
                     // SAFETY: the matrices have D rows of n numbers, n whole blocks.
                     unsafe {
-                        let mut e = if last || d > TINY {
-                            S::load(u.at(i, b))
-                        } else {
-                            let mut sum = S::zero();
-                            for j in 0..d {
-                                sum = S::splat(*weight.at(j, i)).fma(S::load(above.at(j, b)), sum);
-                            }
-                            sum
-                        };
+                        let mut e = S::load(u.at(0, at));
                         if k < net.activated {
-                            e = S::load(delta.at(i, b)).fma(e, S::load(ratio.at(i, b)));
+                            e = S::load(delta.at(0, at)).fma(e, S::load(ratio.at(0, at)));
                         }
                         finite.see(e);
-                        e.store(delta.at(i, b));
+                        e.store(delta.at(0, at));
                     }
                 }
             }

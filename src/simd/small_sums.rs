@@ -6,7 +6,7 @@ use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::product::{Coefficients, strips};
 use super::sink::Store;
-use super::small::{GRAIN, Net, Passes, TIGHT, TINY};
+use super::small::{GRAIN, Net, Passes, TIGHT};
 use super::{Block, Kernel, Real};
 
 /// Features that a thread takes at least where samples are summed.
@@ -48,7 +48,7 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
         let (n, weights) = (passes.n, passes.weights);
         for k in 0..layers {
             // SAFETY: nobody writes to delta and c; these features of all else are this thread's.
-            let [delta, c_of, weighted, out, moments] = unsafe {
+            let [delta, c, weighted, out, moments] = unsafe {
                 [
                     passes.layer(&passes.delta, k, d),
                     passes.layer(&passes.c, k, d),
@@ -58,20 +58,14 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
                 ]
             };
             for i in from..to {
-                let (mut sums, mut row) = ([S::zero(); 3], [S::zero(); TINY]);
+                let mut sums = [S::zero(); 3];
                 for b in (0..n).step_by(T::LANES) {
                     // SAFETY: the matrices have D rows of n numbers, n whole blocks.
                     unsafe {
                         let w = S::load(weights.as_ptr().add(b));
-                        let (delta, c) = (S::load(delta.at(i, b)), S::load(c_of.at(i, b)));
+                        let (delta, c) = (S::load(delta.at(i, b)), S::load(c.at(i, b)));
                         let share = w.mul(delta);
-                        if d <= TINY {
-                            for (j, e) in row.iter_mut().enumerate().take(d) {
-                                *e = S::load(c_of.at(j, b)).fma(share, *e);
-                            }
-                        } else {
-                            share.store(weighted.at(i, b));
-                        }
+                        share.store(weighted.at(i, b));
                         sums[0] = w.fma(delta, sums[0]);
                         if squares {
                             sums[1] = share.fma(delta, sums[1]);
@@ -79,21 +73,14 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
                         }
                     }
                 }
-                // SAFETY: three rows of D numbers, and D rows.
-                unsafe {
-                    for (s, sum) in sums.into_iter().enumerate().take(if squares { 3 } else { 1 }) {
-                        *moments.at(s, i) = sum.sum();
-                    }
-                    for (j, e) in row.into_iter().enumerate().take(if d <= TINY { d } else { 0 }) {
-                        *out.at(j, i) = e.sum();
-                    }
+                for (s, sum) in sums.into_iter().enumerate().take(if squares { 3 } else { 1 }) {
+                    // SAFETY: three rows of D numbers.
+                    unsafe { *moments.at(s, i) = sum.sum() };
                 }
             }
-            if d > TINY {
-                // SAFETY: as above.
-                let (x, y) = unsafe { (c_of.view(), weighted.view()) };
-                Dots { x, y, out: &out, lower: false, from, to }.run::<S>();
-            }
+            // SAFETY: as above.
+            let (x, y) = unsafe { (c.view(), weighted.view()) };
+            Dots { x, y, out: &out, lower: false, from, to }.run::<S>();
         }
     }
 }
@@ -117,22 +104,8 @@ pub(crate) fn small_directions<T: Real>(
             for (k, m) in products.chunks_exact(d * d).enumerate() {
                 // SAFETY: these columns are this thread's.
                 let weight = unsafe { out.block(k * net.layer_len(), d, d) };
-                let (m, w) = (Mat::new(m, d, d), net.weight(k));
-                if d > TINY {
-                    strips::<T, S, _>(Coefficients::columns(m), w, &Store::one(weight), columns);
-                    continue;
-                }
-                // Only one thread has so few columns.
-                for i in 0..d {
-                    // SAFETY: all three are `d x d`.
-                    unsafe {
-                        let mut sum = S::zero();
-                        for j in 0..d {
-                            sum = S::splat(*m.at(j, i)).fma(S::load_n(w.at(j, 0), d), sum);
-                        }
-                        sum.store_n(weight.at(i, 0), d);
-                    }
-                }
+                let m = Coefficients::columns(Mat::new(m, d, d));
+                strips::<T, S, _>(m, net.weight(k), &Store::one(weight), columns);
             }
         }
     }
