@@ -15,6 +15,7 @@ use crate::simd::ops::{Accumulate, Gradient as GradientSink};
 use crate::small::is_small;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::{Certificate, Report};
+use crate::sums::are_summed;
 use crate::update::{Direction, Moments, Planned};
 
 /// What the parts of a batch add up besides their gradients. Sums over samples, so parts are
@@ -294,10 +295,11 @@ impl<T: Scalar> Session<'_, T> {
                 self.rows.row_mut(self.work.c, k, b).copy_from_slice(&pair[d..]);
             }
         }
+        self.summed = are_summed(&self.config, rows);
         if is_small(&self.config) {
             self.pack(rows);
-        } else {
-            self.packed = false;
+        } else if self.summed {
+            self.sum_rows(rows);
         }
         let mut certificate = Certificate::default();
         for k in (0..layers).rev() {
@@ -305,7 +307,7 @@ impl<T: Scalar> Session<'_, T> {
                 certificate.add(self.relative_norms(k, rows, |_| 1.0));
             }
             self.precondition(k, rows)?;
-            if self.packed {
+            if self.summed {
                 continue;
             }
             let w = &mut self.work;

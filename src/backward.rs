@@ -14,8 +14,8 @@ impl<T: Scalar> Session<'_, T> {
     /// `delta_L = e` (or `s' e + s''/s'` with a final activation),
     /// `delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k)`,
     ///
-    /// and `work.p`: `W_k^T c_k` for relative gradients, `V = W_k (W_k^T delta_k)` for
-    /// transposed ones. `visit` sees each layer when its delta and c are there, before its
+    /// and `work.p`: `W_k^T c_k` for relative gradients (unless the batch is summed), `V = W_k
+    /// (W_k^T delta_k)` for transposed ones. `visit` sees each layer when its delta and c are there, before its
     /// products.
     pub(crate) fn backward(
         &mut self,
@@ -33,6 +33,11 @@ impl<T: Scalar> Session<'_, T> {
             let delta = rows.of(w.delta, k, n);
             let p = rows.of_mut(w.p, k, n);
             match self.config.gradient {
+                Gradient::Relative if self.summed => {
+                    if k > 0 {
+                        T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n));
+                    }
+                }
                 Gradient::Relative => {
                     let c = rows.of(w.c, k, n);
                     if k > 0 {

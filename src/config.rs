@@ -323,8 +323,12 @@ impl Config {
 
     /// Whether steps keep the log-determinant exact: structured updates, when asked for.
     pub(crate) fn exact_log_det(&self) -> bool {
-        self.log_det == LogDet::Exact
-            && self.gradient == Gradient::Relative
+        self.log_det == LogDet::Exact && self.is_structured()
+    }
+
+    /// Whether steps have the form `W' = (S + A^T C) W`.
+    pub(crate) fn is_structured(&self) -> bool {
+        self.gradient == Gradient::Relative
             && self.optimizer.momentum() == 0.0
             && !matches!(self.optimizer, Optimizer::Adam { .. })
     }

@@ -8,6 +8,7 @@ use crate::simd::Real;
 use crate::simd::matrix::{Mat, MatMut};
 use crate::small::{is_narrow, is_small};
 use crate::status::{Error, Result, Status, Value};
+use crate::sums::are_summed;
 use crate::workspace::{Scratch, State, Work, measure};
 
 /// Where each layer's parameters lie in the one flat array:
@@ -196,9 +197,11 @@ pub(crate) struct Parts {
     pub inverse_transposes: usize,
     /// Order of the small determinants, `min(B, D)`, or D for small networks.
     pub small: usize,
-    /// E of every layer, its moments, and the directions of the parameters: small networks.
+    /// E of every layer and its moments: batches that are summed.
     pub products: usize,
     pub moments: usize,
+    /// The directions of all parameters for small networks, a copy of a weight for others whose
+    /// batches are summed.
     pub directions: usize,
     /// A transposed weight: narrow networks.
     pub transposed: usize,
@@ -212,6 +215,7 @@ impl Parts {
         let adam = matches!(config.optimizer, Optimizer::Adam { .. });
         let natural = matches!(config.optimizer, Optimizer::Natural { .. });
         let ordinary = config.gradient == Gradient::Ordinary;
+        let summed = are_summed(config, b);
         Parts {
             first_moment: when(adam || config.optimizer.momentum() > 0.0, network),
             second_moment: when(adam, network),
@@ -220,9 +224,9 @@ impl Parts {
             inputs: when(config.gradient != Gradient::Relative, l * Rows::new::<T>(config).layer),
             inverse_transposes: when(ordinary, l * d * d),
             small: if is_small(config) { d } else { usize::min(b, d) },
-            products: when(is_small(config), l * d * d),
-            moments: when(is_small(config), l * 3 * d),
-            directions: when(is_small(config), network),
+            products: when(summed, l * d * d),
+            moments: when(summed, l * 3 * d),
+            directions: if is_small(config) { network } else { when(summed, d * d) },
             transposed: when(is_narrow(config), d * d),
         }
     }

@@ -97,6 +97,7 @@ mod simd;
 mod small;
 mod status;
 mod step;
+mod sums;
 #[cfg(feature = "alloc")]
 mod trainer;
 mod update;

@@ -3,13 +3,13 @@
 //!
 //! `log|det W'| = log|det W| + sum log|S_ii| + log|det(I_B + C S^-1 A^T)|`,
 //!
-//! O(B^2 D + B^3) for `B < D`; otherwise the `D x D` determinant of `S + A^T C` itself. S and A
+//! O(B^2 D + B^3) for `B < D`; where the batch is summed, the `D x D` determinant of `S + A^T C`
+//! itself, O(D^3). S and A
 //! enter as the rounded numbers that the update multiplies by; sums are in f64.
 
 use crate::linalg::lu::{self, Determinant};
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::ops::Gradient;
 
 /// Columns whose products are summed in working precision before f64 takes over.
 const CHUNK: usize = 512;
@@ -24,46 +24,37 @@ impl<T: Scalar> Session<'_, T> {
         let diagonal = &w.diagonal[k * self.config.dim..][..self.config.dim];
         let small = &mut w.small[..n * n];
         let mut determinant = lu::factor(self.exec, small, n, w.small_panel, w.pivots)?;
-        if rows < self.config.dim && !self.packed {
+        if !self.summed {
             determinant.log_abs += lu::log_abs_product(diagonal.iter().map(|s| s.to_f64()));
         }
         Some(determinant)
     }
 
-    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z`, or for `B >= D`
-    /// with `S + A^T C` (its transpose for small networks); returns its order.
+    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z`, or for summed
+    /// batches with `(S + A^T C)^T`; returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
-        if self.packed {
-            return self.small_matrix_packed(k);
+        if self.summed {
+            return self.small_matrix_of_sums(k);
         }
         let d = self.config.dim;
         let (exec, w) = (self.exec, &mut self.work);
         let diagonal = &w.diagonal[k * d..][..d];
         let a = self.rows.of(w.delta, k, rows);
-        let c = self.rows.of(w.c, k, rows);
-        let n = rows.min(d);
+        let n = rows;
         let (gram, small) = (&mut w.gram[..n * n], &mut w.small[..n * n]);
-        if rows < d {
-            self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
-            T::rescale(exec, self.rows.of_mut(w.z, 0, rows), None, Some(diagonal));
-            let scaled = self.rows.of(w.z, 0, rows);
-            small.fill(0.0);
-            let mut from = 0;
-            while from < d {
-                let width = CHUNK.min(d - from);
-                let out = MatMut::new(gram, n, n);
-                T::dots(exec, scaled.columns(from, width), a.columns(from, width), out);
-                small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s += g.to_f64());
-                from += width;
-            }
-            small.iter_mut().step_by(n + 1).for_each(|s| *s += 1.0);
-        } else {
+        self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
+        T::rescale(exec, self.rows.of_mut(w.z, 0, rows), None, Some(diagonal));
+        let scaled = self.rows.of(w.z, 0, rows);
+        small.fill(0.0);
+        let mut from = 0;
+        while from < d {
+            let width = CHUNK.min(d - from);
             let out = MatMut::new(gram, n, n);
-            T::gradient(exec, a, c, &Gradient { out, base: None });
-            small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s = g.to_f64());
-            let diagonal = diagonal.iter().map(|s| s.to_f64());
-            small.iter_mut().step_by(n + 1).zip(diagonal).for_each(|(s, d)| *s += d);
+            T::dots(exec, scaled.columns(from, width), a.columns(from, width), out);
+            small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s += g.to_f64());
+            from += width;
         }
+        small.iter_mut().step_by(n + 1).for_each(|s| *s += 1.0);
         n
     }
 
@@ -79,8 +70,7 @@ impl<T: Scalar> Session<'_, T> {
         // not vanish: planning refused the step otherwise.
         let determinant = self.small_determinant(k, rows);
         debug_assert!(determinant.is_some());
-        let whole = rows >= d || self.packed;
-        let n = if whole { d } else { rows };
+        let n = if self.summed { d } else { rows };
         let w = &mut self.work;
         lu::invert(exec, &w.small[..n * n], w.pivots, n, w.small_panel, w.small_inverse);
         let core = &mut w.gram[..n * n];
@@ -88,7 +78,7 @@ impl<T: Scalar> Session<'_, T> {
         let core = Mat::new(core, n, n);
         let inverse = &mut self.state.inverse[k * d * d..][..d * d];
         let band = lu::PANEL.min(d);
-        if !whole {
+        if !self.summed {
             let scaled = self.rows.of(w.z, 0, rows);
             T::multiply(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
             let f = self.rows.of(w.p, k, rows);
@@ -107,12 +97,8 @@ impl<T: Scalar> Session<'_, T> {
                 let m = v.len() / d;
                 let out = &mut w.panel[..m * d];
                 let (from, to) = (Mat::new(v, m, d), MatMut::new(out, m, d));
-                if self.packed {
-                    // The matrix of small networks stands transposed.
-                    T::dots(exec, from, core, to);
-                } else {
-                    T::multiply(exec, from, core, to);
-                }
+                // The matrix of summed batches stands transposed.
+                T::dots(exec, from, core, to);
                 v.copy_from_slice(out);
             }
         }

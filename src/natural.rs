@@ -22,9 +22,9 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let (exec, first) = (self.exec, self.steps() == 0);
         let w = &mut self.work;
-        let packed = self.packed;
+        let summed = self.summed;
         let moment = |x: Mat<T>, s: usize, batch: &mut [T], old: &[T], new: &mut [T]| {
-            if packed {
+            if summed {
                 batch.copy_from_slice(&w.moments[(3 * k + s) * d..][..d]);
             } else {
                 T::column_products(exec, x, x, &w.weights[..rows], batch);
@@ -53,8 +53,8 @@ impl<T: Scalar> Session<'_, T> {
                 return Err(diverged(k));
             }
         }
-        if packed {
-            self.precondition_packed(k);
+        if summed {
+            self.precondition_sums(k);
             return Ok(());
         }
         T::rescale(exec, self.rows.of_mut(w.c, k, rows), None, Some(&w.damped_q[range]));
@@ -73,8 +73,8 @@ impl<T: Scalar> Session<'_, T> {
         let h = &w.damped_h[range.clone()];
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
-        if self.packed {
-            let bound = self.norm_bound_packed(k);
+        if self.summed {
+            let bound = self.norm_bound_of_sums(k);
             return if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) };
         }
         T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(h));

@@ -20,8 +20,8 @@ impl<T: Scalar> Session<'_, T> {
         rows: usize,
         g: impl Fn(usize) -> f64,
     ) -> Norms {
-        if self.packed {
-            return self.norms_packed(k, g);
+        if self.summed {
+            return self.norms_of_sums(k, g);
         }
         let d = self.config.dim;
         let (exec, w) = (self.exec, &mut self.work);
@@ -56,8 +56,9 @@ impl<T: Scalar> Session<'_, T> {
             if matrix < 0.0 { 0.0 } else { matrix }
         } else {
             // Fewer features than samples: E itself is small.
-            self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.delta, k, rows));
-            T::rescale(exec, self.rows.of_mut(w.z, 0, rows), Some(weights), None);
+            self.weigh_delta(k, rows);
+            let w = &mut self.work;
+            let right = self.rows.of(w.c, k, rows);
             let out = MatMut::new(&mut w.gram[..d * d], d, d);
             let weighted = self.rows.of(w.z, 0, rows);
             T::gradient(exec, weighted, right, &Gradient { out, base: None });

@@ -41,8 +41,8 @@ pub struct Session<'m, T> {
     pub(crate) curve: Curve<T>,
     pub(crate) state: State<'m, T>,
     pub(crate) work: Work<'m, T>,
-    /// Whether the workspace holds a batch feature by feature, see `small`.
-    pub(crate) packed: bool,
+    /// Whether the batch in the workspace was summed, see `sums`.
+    pub(crate) summed: bool,
 }
 
 /// "relgrad1".
@@ -139,7 +139,7 @@ impl<'m, T: Scalar> Session<'m, T> {
             curve: Curve::new(config.activation),
             state,
             work,
-            packed: false,
+            summed: false,
         })
     }
 

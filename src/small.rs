@@ -1,10 +1,6 @@
-//! Networks of few features, by relative gradients. All of a batch that a step needs is then in
-//! small matrices: with `E = sum_b w_b delta_b c_b^T` and `m = sum_b w_b delta_b`,
-//!
-//! `dW = (E + I) W`, and `db` is `m`, `m + E b + b` or `m + E b` by the bias rules,
-//!
-//! and natural steps divide E and m by the Fisher factors. So `p = W^T c` is not formed, and
-//! batches lie feature by feature, the samples in the vectors' lanes, through all layers.
+//! Networks of few features, by relative gradients. Their steps are made of sums over the batch
+//! (see [`sums`](crate::sums)), so batches can lie feature by feature, the samples in the vectors'
+//! lanes, through all layers.
 //!
 //! A workspace in this form is *packed*; calls that need each sample's factors unpack it.
 
@@ -12,7 +8,6 @@ use crate::base_density::CustomBase;
 use crate::batch::{Batch, not_finite};
 use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::forward::diverged;
-use crate::relative::{Norms, square, square_with_diagonal};
 use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Net, Passes};
@@ -110,11 +105,10 @@ impl<T: Scalar> Session<'_, T> {
         let mut packed = passes(&mut self.work, self.rows.layer, Self::lanes(rows));
         let squares = matches!(self.config.optimizer, Optimizer::Natural { .. });
         T::small_sums(self.exec, shape, squares, &mut packed);
-        self.packed = true;
     }
 
-    /// Each sample's delta and c as rows again, and `p = W^T c`.
-    pub(crate) fn unpack(&mut self, params: &[T], rows: usize) {
+    /// Each sample's delta and c as rows again.
+    pub(crate) fn unpack(&mut self, rows: usize) {
         let (d, n) = (self.config.dim, Self::lanes(rows));
         for k in 0..self.config.layers {
             let w = &mut self.work;
@@ -129,11 +123,7 @@ impl<T: Scalar> Session<'_, T> {
             }
             w.z.fill(T::ZERO);
             w.p[k * self.rows.layer..][..self.rows.layer].fill(T::ZERO);
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
-            T::multiply(self.exec, c, weight, p);
         }
-        self.packed = false;
     }
 
     /// The rows of delta and c that stand in the workspace, packed and summed.
@@ -157,78 +147,11 @@ impl<T: Scalar> Session<'_, T> {
         self.sum_packed(rows);
     }
 
-    /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ as damped.
-    pub(crate) fn precondition_packed(&mut self, k: usize) {
-        let d = self.config.dim;
-        let w = &mut self.work;
-        let (h, q) = (&w.damped_h[k * d..][..d], &w.damped_q[k * d..][..d]);
-        let over_h = &mut w.rows[..d];
-        over_h.iter_mut().zip(h).for_each(|(r, h)| *r = T::ONE / *h);
-        let products = &mut w.products[k * d * d..][..d * d];
-        for (row, q) in products.chunks_exact_mut(d).zip(q) {
-            let over_q = T::ONE / *q;
-            row.iter_mut().zip(over_h.iter()).for_each(|(e, r)| *e = *e * *r * over_q);
-        }
-        let mean = &mut w.moments[3 * k * d..][..d];
-        mean.iter_mut().zip(over_h.iter()).for_each(|(m, r)| *m = *m * *r);
-    }
-
-    /// [`Session::relative_norms`] of a packed layer.
-    pub(crate) fn norms_packed(&self, k: usize, g: impl Fn(usize) -> f64) -> Norms {
-        let d = self.config.dim;
-        let w = &self.work;
-        let matrix = square_with_diagonal(&w.products[k * d * d..][..d * d], d, g);
-        Norms { matrix, vector: square(&w.moments[3 * k * d..][..d]) }
-    }
-
-    /// A bound on the norm that a step's trust region is about, of E, m and the diagonal g in
-    /// `work.diagonal`. Sums in any order and in `T`: the margin is a thousandfold their rounding.
-    pub(crate) fn norm_bound_packed(&mut self, k: usize) -> f64 {
-        let (d, has_bias) = (self.config.dim, self.config.has_bias());
-        let w = &mut self.work;
-        let (g, mean) = (&w.diagonal[k * d..][..d], &w.moments[3 * k * d..][..d]);
-        let products = Mat::new(&w.products[k * d * d..][..d * d], d, d);
-        let squares = &mut w.rows[..d];
-        T::row_squares(self.exec, products, squares);
-        let (mut sum, mut cross) = (0.0, 0.0);
-        for (i, square) in squares.iter().enumerate() {
-            let (g, mean) = (g[i].to_f64(), if has_bias { mean[i].to_f64() } else { 0.0 });
-            sum += square.to_f64() + g * g + mean * mean;
-            cross += 2.0 * g * products.row(i)[i].to_f64();
-        }
-        libm::sqrt(sum + cross + 1e-3 * sum)
-    }
-
-    /// `factor E` in the place of E, and the bias's direction `factor (m [+ E b])` in that of m.
-    pub(crate) fn scale_packed(&mut self, params: &[T], k: usize, factor: f64) {
-        let d = self.config.dim;
-        let factor = T::from_f64(factor);
-        let w = &mut self.work;
-        let products = &mut w.products[k * d * d..][..d * d];
-        let mean = &mut w.moments[3 * k * d..][..d];
-        products.iter_mut().for_each(|e| *e = *e * factor);
-        mean.iter_mut().for_each(|m| *m = *m * factor);
-        if matches!(self.config.bias, Bias::Affine | Bias::Projected) {
-            let bias = &params[self.layout.bias(k)];
-            for (row, b) in products.chunks_exact(d).zip(bias) {
-                mean.iter_mut().zip(row).for_each(|(m, e)| *m = *m + *e * *b);
-            }
-        }
-    }
-
-    /// Halves what [`Session::scale_packed`] made.
-    pub(crate) fn halve_packed(&mut self, k: usize) {
-        let (d, half) = (self.config.dim, T::from_f64(0.5));
-        let w = &mut self.work;
-        w.products[k * d * d..][..d * d].iter_mut().for_each(|e| *e = *e * half);
-        w.moments[3 * k * d..][..d].iter_mut().for_each(|m| *m = *m * half);
-    }
-
     /// Moves all parameters: `W' = S W + M W` and the like for structured steps, otherwise along
     /// `M W + diag W` by the optimiser's rule, in one pass over all layers.
     pub(crate) fn commit_packed(&mut self, params: &mut [T], pace: &Pace<T>) {
         let (d, exec) = (self.config.dim, self.exec);
-        let (structured, own_bias) = (self.is_structured(), self.bias_keeps_own());
+        let (structured, own_bias) = (self.config.is_structured(), self.bias_keeps_own());
         let net = self.net(params);
         let w = &mut self.work;
         T::small_directions(exec, &net, w.products, w.moments, w.directions);
@@ -275,22 +198,10 @@ impl<T: Scalar> Session<'_, T> {
         let max = direction.ascend(exec, matrix, 0..n, rate, pace, &mut moments);
         state.weight_max.fill(max);
     }
-
-    /// `(S + M)^T` in `work.small`, M being the scaled E.
-    pub(crate) fn small_matrix_packed(&mut self, k: usize) -> usize {
-        let d = self.config.dim;
-        let w = &mut self.work;
-        let (diagonal, m) = (&w.diagonal[k * d..][..d], &w.products[k * d * d..][..d * d]);
-        for (i, row) in w.small[..d * d].chunks_exact_mut(d).enumerate() {
-            row.iter_mut().zip(&m[i * d..]).for_each(|(s, m)| *s = m.to_f64());
-            row[i] += diagonal[i].to_f64();
-        }
-        d
-    }
 }
 
 /// Whether a network's steps take this way: see the module. Batches of a few samples would leave
-/// most lanes empty; with fewer samples than features delta and c are smaller than E.
+/// most lanes empty.
 pub(crate) fn is_small(config: &Config) -> bool {
     let least = if config.dim <= ALWAYS { 8 } else { config.dim };
     config.gradient == Gradient::Relative && config.dim <= LARGEST && config.max_batch >= least

@@ -7,6 +7,7 @@ use crate::relative::{Norms, dot};
 use crate::session::{Scalar, Session};
 use crate::small::is_small;
 use crate::status::Result;
+use crate::sums::are_summed;
 use crate::update::Planned;
 
 /// What a step saw and did. Likelihoods are those before the step, in nats a sample.
@@ -81,11 +82,12 @@ impl<T: Scalar> Session<'_, T> {
         self.check_known()?;
         self.check_batch(batch)?;
         self.load_weights(batch.weights, batch.rows)?;
+        let norms = self.config.report_norms;
         let small = is_small(&self.config);
+        self.summed = (precondition || norms || small) && are_summed(&self.config, batch.rows);
         if small {
             self.differentiate_packed(params, batch)?;
         } else {
-            self.packed = false;
             self.pass(params, batch, Purpose::Gradient)?;
             self.base_density(batch, true)?;
         }
@@ -98,22 +100,28 @@ impl<T: Scalar> Session<'_, T> {
         if self.config.gradient == Gradient::Ordinary {
             self.invert_transposes(params)?;
         }
-        let norms = self.config.report_norms;
         let mut visit = |session: &mut Self, k: usize, rows: usize| {
             if norms {
                 certificate.add(session.relative_norms(k, rows, |_| 1.0));
             }
             if precondition { session.precondition(k, rows) } else { Ok(()) }
         };
-        if !small {
+        if !self.summed {
             self.backward(params, batch, visit)?;
             return Ok(terms);
+        }
+        if !small {
+            self.backward(params, batch, |_, _, _| Ok(()))?;
+            self.sum_rows(batch.rows);
         }
         for k in (0..self.config.layers).rev() {
             visit(self, k, batch.rows)?;
         }
         if !precondition {
-            self.unpack(params, batch.rows);
+            if small {
+                self.unpack(batch.rows);
+            }
+            self.complete_rows(params, batch.rows);
         }
         Ok(terms)
     }

@@ -7,6 +7,7 @@ use crate::session::{Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
 use crate::simd::parallel::Exec;
+use crate::small::is_small;
 use crate::status::{Error, Result, Status, Value};
 use crate::workspace::{HEADER_AGE, HEADER_STEP, PLAN};
 
@@ -26,13 +27,6 @@ pub(crate) struct Planned {
 }
 
 impl<T: Scalar> Session<'_, T> {
-    /// Whether steps have the form `W' = (S + A^T C) W`.
-    pub(crate) fn is_structured(&self) -> bool {
-        self.config.gradient == Gradient::Relative
-            && self.config.optimizer.momentum() == 0.0
-            && !matches!(self.config.optimizer, Optimizer::Adam { .. })
-    }
-
     /// Plans layer `k`: scales the left factor (and finds S), shortens the step where the trust
     /// region or a crossing asks for it, and bounds what the parameters will be.
     pub(crate) fn plan(
@@ -43,7 +37,7 @@ impl<T: Scalar> Session<'_, T> {
         rate: f64,
         planned: &mut Planned,
     ) -> Result<()> {
-        let structured = self.is_structured();
+        let structured = self.config.is_structured();
         let mut rate = rate;
         let scale = self.trust_region(k, rows);
         if !scale.is_finite() {
@@ -88,8 +82,8 @@ impl<T: Scalar> Session<'_, T> {
 
     /// Multiplies the rows of the left factor by `factor w_b`.
     pub(crate) fn scale_left(&mut self, params: &[T], k: usize, rows: usize, factor: f64) {
-        if self.packed {
-            return self.scale_packed(params, k, factor);
+        if self.summed {
+            return self.scale_sums(params, k, factor);
         }
         let w = &mut self.work;
         for (f, weight) in w.coefficients[..rows].iter_mut().zip(w.weights.iter()) {
@@ -103,8 +97,8 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     fn halve_left(&mut self, k: usize, rows: usize) {
-        if self.packed {
-            return self.halve_packed(k);
+        if self.summed {
+            return self.halve_sums(k);
         }
         let half = T::from_f64(0.5);
         let delta = self.rows.flat_mut(self.work.delta, k, rows);
@@ -115,7 +109,7 @@ impl<T: Scalar> Session<'_, T> {
     /// share of W. `step` is `rate * scale`, or `scale` alone where the rate comes later.
     fn fill_diagonal(&mut self, k: usize, step: f64) {
         let d = self.config.dim;
-        let structured = self.is_structured();
+        let structured = self.config.is_structured();
         let Optimizer::Natural { .. } = self.config.optimizer else {
             let own = if self.config.gradient == Gradient::Ordinary { 0.0 } else { 1.0 };
             let value = if structured { 1.0 + step } else { own };
@@ -149,7 +143,7 @@ impl<T: Scalar> Session<'_, T> {
         let largest_of = |x| T::max_abs(exec, self.rows.flat(x, k, rows));
         let b_max = self.layer_bias(params, k).map_or(0.0, |b| T::max_abs(exec, b));
         // The largest elements of the product and of the bias's sum.
-        let (product, bias_sum) = if self.packed {
+        let (product, bias_sum) = if self.summed {
             let w = &self.work;
             let left = T::max_abs(exec, &w.products[k * dim * dim..][..dim * dim]);
             let mean = T::max_abs(exec, &w.moments[3 * k * dim..][..dim]);
@@ -179,7 +173,7 @@ impl<T: Scalar> Session<'_, T> {
             largest = largest.max(b_max);
         }
         let mut result = largest + direction;
-        if !self.is_structured() {
+        if !self.config.is_structured() {
             let average = direction.max(self.state.momentum_max[k]);
             result += rate * average.min(T::LIMIT);
             self.bound_adam(k, rate * average)?;
@@ -201,11 +195,12 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn commit(&mut self, params: &mut [T], rows: usize) {
         let exact = self.config.exact_log_det();
         let pace = self.pace();
-        if self.packed {
+        let small = is_small(&self.config);
+        if small {
             self.commit_packed(params, &pace);
         }
         for k in 0..self.config.layers {
-            if !self.packed {
+            if !small {
                 self.commit_layer(params, k, rows, &pace);
             }
             if exact {
@@ -235,14 +230,27 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let rate = self.work.plan[k * PLAN + RATE];
         let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
-        self.bias_coefficients(&params[bias.clone()], k, rows);
-        let structured = self.is_structured();
+        if self.summed {
+            self.work.coefficients[0] = T::ONE;
+        } else {
+            self.bias_coefficients(&params[bias.clone()], k, rows);
+        }
+        let structured = self.config.is_structured();
         let (exec, config, rows_of) = (self.exec, self.config, self.rows);
         let own_bias = self.bias_keeps_own();
         let (w, state) = (&mut self.work, &mut self.state);
         let diagonal = &w.diagonal[k * d..][..d];
         let factors = Factors::of(&config, [w.delta, w.p, w.inputs]);
-        let [left, right, bias_left] = factors.in_turn().map(|x| rows_of.of(x, k, rows));
+        let [left, right, bias_left] = if self.summed {
+            // M W from M^T and a copy of W; for b one row, the direction itself.
+            w.directions.copy_from_slice(&params[weight.clone()]);
+            let m = Mat::new(&w.products[k * d * d..][..d * d], d, d);
+            let mean = Mat::new(&w.moments[3 * k * d..][..d], 1, d);
+            [m, Mat::new(w.directions, d, d), mean]
+        } else {
+            factors.in_turn().map(|x| rows_of.of(x, k, rows))
+        };
+        let f = Mat::new(&w.coefficients[..bias_left.rows], bias_left.rows, 1);
         let matrix = MatMut::new(&mut params[weight.clone()], d, d);
         let mut moments = Moments::of(state.first_moment, state.second_moment);
         let max = if structured {
@@ -258,7 +266,6 @@ impl<T: Scalar> Session<'_, T> {
             return;
         }
         // b moves by sum_b f_b left_b; the affine rule adds its own share of b.
-        let f = Mat::new(&w.coefficients[..rows], rows, 1);
         if structured {
             let b = &mut params[bias];
             if own_bias {

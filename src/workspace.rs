@@ -263,7 +263,8 @@ pub(crate) struct Work<'m, T> {
     pub pivots: &'m mut [u64],
     /// Per layer: the rate used, the change of the log-determinant, a bound on the direction.
     pub plan: &'m mut [f64],
-    /// For small networks: E of every layer, its moments, and the directions of all parameters.
+    /// For batches that are summed: E^T of every layer, its moments, and what
+    /// [`Parts::directions`] says.
     pub products: &'m mut [T],
     pub moments: &'m mut [T],
     pub directions: &'m mut [T],
