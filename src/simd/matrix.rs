@@ -114,6 +114,11 @@ impl<'a, T> MatMut<'a, T> {
         Mat { data, rows: self.rows, cols: self.cols, ld: self.ld, borrowed }
     }
 
+    /// Where it starts, if its rows follow one another without gaps.
+    pub fn start_without_gaps(&self) -> Option<*const T> {
+        (self.ld == self.cols).then_some(self.data.cast_const())
+    }
+
     /// The address of element `(r, c)`.
     #[inline(always)]
     pub fn at(&self, r: usize, c: usize) -> *mut T {

@@ -19,6 +19,7 @@ mod dots;
 mod elementwise;
 mod eliminate;
 mod entry;
+mod flat;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;

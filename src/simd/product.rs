@@ -8,7 +8,7 @@ use super::elementwise::largest;
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::sink::{Accumulate, Sink, Store};
-use super::{Block, Kernel, Real};
+use super::{Block, Kernel, Real, flat};
 
 /// Rows of X that a strip takes at a time where X is large: the strip stays in the first cache,
 /// and its pages in the translation buffer.
@@ -71,6 +71,9 @@ pub(crate) fn subtract_transposed<T: Real>(exec: Exec, a: Mat<T>, x: Mat<T>, out
 /// the largest magnitude that the sink reports, rounded up to 20 bits.
 pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink: &K) -> f64 {
     assert!(a.rows == p.rows && sink.shape() == (a.cols, p.cols));
+    if flat::is_better(p, sink) {
+        return flat::run(exec, a, p, sink);
+    }
     run(exec, Coefficients::columns(a), p, sink)
 }
 
@@ -109,9 +112,9 @@ impl<'a, T: Real> Coefficients<'a, T> {
     }
 }
 
-fn run<T: Real, K: Sink<T>>(exec: Exec, c: Coefficients<T>, x: Mat<T>, sink: &K) -> f64 {
+pub(super) fn run<T: Real, K: Sink<T>>(exec: Exec, c: Coefficients<T>, x: Mat<T>, sink: &K) -> f64 {
     let (rows, cols) = (c.rows, x.cols);
-    let max = Max(AtomicU32::new(0));
+    let max = Max::new();
     let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
     // Many rows of output: bands of them, which share a part of X that fits into cache. Few
     // rows: strips of columns, each of which reads its part of X once.
@@ -138,15 +141,18 @@ fn run<T: Real, K: Sink<T>>(exec: Exec, c: Coefficients<T>, x: Mat<T>, sink: &K)
 const STRIP_LANES: usize = 64;
 
 /// A maximum over threads: the upper half of a double's bits orders as the double does.
-struct Max(AtomicU32);
+pub(super) struct Max(AtomicU32);
 
 impl Max {
-    fn raise(&self, x: f64) {
+    pub fn new() -> Self {
+        Max(AtomicU32::new(0))
+    }
+    pub fn raise(&self, x: f64) {
         let bits = x.to_bits();
         let up = u32::from(bits & 0xffff_ffff != 0);
         self.0.fetch_max((bits >> 32) as u32 + up, Ordering::Relaxed);
     }
-    fn get(&self) -> f64 {
+    pub fn get(&self) -> f64 {
         f64::from_bits(u64::from(self.0.load(Ordering::Relaxed)) << 32)
     }
 }
@@ -204,13 +210,14 @@ pub(super) fn strips<T: Real, S: Block<T>, K: Sink<T>>(
             for r in 0..c.rows {
                 // SAFETY: the operands and the sink have these rows and columns.
                 unsafe {
-                    let mut sum = sink.start(r, column, n, true);
+                    let own = S::splat(sink.own(r));
+                    let mut sum = sink.start(r, column, n, true, own);
                     for k in 0..x.rows {
                         let f = *c.at(r, k).0;
                         let f = S::splat(if K::NEGATE { -f } else { f });
                         sum = f.fma(S::load_n(x.at(k, column), n), sum);
                     }
-                    sink.finish(r, column, n, sum, &mut max);
+                    sink.finish(r, column, n, sum, own, &mut max);
                 }
             }
         }
@@ -402,10 +409,12 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
         // SAFETY: by contract.
         unsafe {
             for i in 0..M {
+                let own = S::splat(self.sink.own(r + i));
                 for j in 0..N {
-                    acc[i][j] = self.sink.start(r + i, c + j * T::LANES, lanes(j), self.k == 0);
+                    let (c, first) = (c + j * T::LANES, self.k == 0);
+                    acc[i][j] = self.sink.start(r + i, c, lanes(j), first, own);
                     if self.fetch {
-                        let c = c + (j + further * N) * T::LANES;
+                        let c = c + further * N * T::LANES;
                         self.sink.fetch::<S>(r + i, c, M <= SWIFT);
                     }
                 }
@@ -437,8 +446,10 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                 }
             }
             for i in 0..M {
+                let own = S::splat(self.sink.own(r + i));
                 for j in 0..N {
-                    self.sink.finish(r + i, c + j * T::LANES, lanes(j), done[i][j], max);
+                    let c = c + j * T::LANES;
+                    self.sink.finish(r + i, c, lanes(j), done[i][j], own, max);
                 }
             }
         }

@@ -21,12 +21,24 @@ pub(crate) trait Sink<T: Real>: Sync {
         6
     }
 
+    /// Row `r`'s own number, which [`Sink::start`] and [`Sink::finish`] get lane by lane.
+    #[inline(always)]
+    fn own(&self, _r: usize) -> T {
+        T::ONE
+    }
+
+    /// Where its matrix starts, if rows follow one another without gaps in all its matrices: `n`
+    /// lanes may then reach into the next row.
+    fn flat(&self) -> Option<*const T> {
+        None
+    }
+
     /// The value that the chain at row `r`, columns `c .. c + n` starts from, or where it was
     /// put down unless `first`.
     ///
     /// # Safety
     /// Those elements lie within [`Sink::shape`].
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool) -> S;
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool, own: S) -> S;
 
     /// Matrices of its shape that it reads.
     const STREAMS: usize = 0;
@@ -41,7 +53,7 @@ pub(crate) trait Sink<T: Real>: Sync {
     ///
     /// # Safety
     /// As for [`Sink::start`], and no other thread has the tile.
-    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S);
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, own: S, max: &mut S);
 }
 
 /// Keeps the product; rows from the first part's height on go to the second.
@@ -73,12 +85,12 @@ impl<T: Real> Sink<T> for Store<'_, T> {
         (self.first.rows + self.second.as_ref().map_or(0, |s| s.rows), self.first.cols)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool) -> S {
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, first: bool, _: S) -> S {
         // SAFETY: within the part by contract.
         if first { S::zero() } else { unsafe { S::load_n(self.at(r, c), n) } }
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, _: &mut S) {
         // SAFETY: within the part by contract.
         unsafe { acc.store_n(self.at(r, c), n) }
     }
@@ -95,12 +107,12 @@ impl<T: Real, const NEGATE: bool> Sink<T> for Accumulate<'_, T, NEGATE> {
         (self.0.rows, self.0.cols)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool) -> S {
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool, _: S) -> S {
         // SAFETY: within the matrix by contract.
         unsafe { S::load_n(self.0.at(r, c), n) }
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, _: &mut S) {
         // SAFETY: within the matrix by contract.
         unsafe { acc.store_n(self.0.at(r, c), n) }
     }
@@ -119,11 +131,11 @@ impl<T: Real> Sink<T> for Gradient<'_, T> {
         out
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
+    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {
         S::zero()
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, max: &mut S) {
         // SAFETY: both matrices have the tile.
         unsafe {
             let g = match &self.base {
@@ -147,6 +159,13 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
     fn shape(&self) -> (usize, usize) {
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
+    #[inline(always)]
+    fn own(&self, r: usize) -> T {
+        self.rows[r]
+    }
+    fn flat(&self) -> Option<*const T> {
+        self.w.start_without_gaps()
+    }
     const STREAMS: usize = 1;
     const LONG_AHEAD: usize = 1;
     #[inline(always)]
@@ -158,12 +177,12 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
         few_rows(terms, Self::STREAMS)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool) -> S {
-        // SAFETY: within W, and `rows` has an element for each row.
-        unsafe { S::splat(*self.rows.get_unchecked(r)).mul(S::load_n(self.w.at(r, c), n)) }
+    unsafe fn start<S: Block<T>>(&self, r: usize, c: usize, n: usize, _: bool, own: S) -> S {
+        // SAFETY: within W by contract.
+        unsafe { own.mul(S::load_n(self.w.at(r, c), n)) }
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
+    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, max: &mut S) {
         *max = acc.abs().max(*max);
         // SAFETY: within W by contract.
         unsafe { acc.store_n(self.w.at(r, c), n) }
@@ -198,6 +217,8 @@ pub(crate) trait Rule<T: Real>: Sync {
     /// Matrices of W's shape that it reads.
     const STREAMS: usize;
     fn fits(&self, shape: (usize, usize)) -> bool;
+    /// Whether the rows of its matrices follow one another without gaps.
+    fn is_flat(&self) -> bool;
     /// Asks for what [`Rule::apply`] will read there.
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, _r: usize, _c: usize, _first: bool) {}
@@ -213,6 +234,9 @@ impl<T: Real> Rule<T> for Plain {
     const COST: usize = 4;
     const STREAMS: usize = 0;
     fn fits(&self, _: (usize, usize)) -> bool {
+        true
+    }
+    fn is_flat(&self) -> bool {
         true
     }
     #[inline(always)]
@@ -233,6 +257,9 @@ impl<T: Real> Rule<T> for Momentum<'_, T> {
     const STREAMS: usize = 1;
     fn fits(&self, shape: (usize, usize)) -> bool {
         (self.m.rows, self.m.cols) == shape
+    }
+    fn is_flat(&self) -> bool {
+        self.m.start_without_gaps().is_some()
     }
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, r: usize, c: usize, first: bool) {
@@ -266,6 +293,9 @@ impl<T: Real> Rule<T> for Adam<'_, T> {
     fn fits(&self, shape: (usize, usize)) -> bool {
         (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
     }
+    fn is_flat(&self) -> bool {
+        self.m.start_without_gaps().and(self.v.start_without_gaps()).is_some()
+    }
     #[inline(always)]
     fn fetch<S: Block<T>>(&self, r: usize, c: usize, first: bool) {
         S::prefetch(self.m.at(r, c + T::LANES - 1), first);
@@ -295,11 +325,19 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]
+    fn own(&self, r: usize) -> T {
+        self.rows[r]
+    }
+    fn flat(&self) -> Option<*const T> {
+        let base = self.base.as_ref().is_none_or(|(b, _)| b.ld == b.cols);
+        self.w.start_without_gaps().filter(|_| base && self.rule.is_flat())
+    }
+    #[inline(always)]
     fn highest(terms: usize) -> usize {
         few_rows(terms, Self::STREAMS)
     }
     #[inline(always)]
-    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool) -> S {
+    unsafe fn start<S: Block<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {
         S::zero()
     }
     #[inline(always)]
@@ -308,11 +346,19 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
         self.rule.fetch::<S>(r, c, first);
     }
     #[inline(always)]
-    unsafe fn finish<S: Block<T>>(&self, r: usize, c: usize, n: usize, acc: S, max: &mut S) {
-        // SAFETY: all matrices have W's shape, which has the tile; so has `rows` the row.
+    unsafe fn finish<S: Block<T>>(
+        &self,
+        r: usize,
+        c: usize,
+        n: usize,
+        acc: S,
+        own: S,
+        max: &mut S,
+    ) {
+        // SAFETY: all matrices have W's shape, which has the tile.
         unsafe {
             let w = S::load_n(self.w.at(r, c), n);
-            let mut d = S::splat(*self.rows.get_unchecked(r)).fma(w, acc);
+            let mut d = own.fma(w, acc);
             if let Some((base, share)) = &self.base {
                 d = S::splat(*share).fma(S::load_n(base.at(r, c), n), d);
             }

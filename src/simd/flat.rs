@@ -1,0 +1,289 @@
+//! Updates of few terms go through their matrices from end to end. Vectors lie from one multiple
+//! of 64 bytes to the next and run on from a row into the next one, so that none is cut short and
+//! none lies across two cache lines. The numbers come about as in tiles.
+
+use super::elementwise::largest;
+use super::matrix::Mat;
+use super::parallel::Exec;
+use super::product::Max;
+use super::sink::Sink;
+use super::{Block, Kernel, Level, Real};
+
+/// The most terms: each vector of X is used for one row only, where tiles of several rows share
+/// it. Sinks with work of their own leave time for that.
+const MOST_TERMS: usize = 4;
+const MOST_TERMS_ALONE: usize = 2;
+
+/// Bytes that the sink reads beyond which only single terms gain: with more, memory has to wait
+/// for arithmetic unless it is asked for ahead.
+const LARGE: usize = 16 << 20;
+
+/// Bytes from which on a matrix that is read alone is fetched ahead, by so many vectors. Where
+/// there are several, they keep the processor's own streams busy.
+const FAR: usize = 1 << 20;
+const AHEAD: usize = 16;
+
+fn reads<T: Real, K: Sink<T>>(sink: &K) -> usize {
+    let (rows, cols) = sink.shape();
+    K::STREAMS * rows * cols * size_of::<T>()
+}
+
+/// Whether an update with the rows of `x` goes faster this way.
+pub(super) fn is_better<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K) -> bool {
+    let (rows, cols) = sink.shape();
+    let most = match K::STREAMS {
+        _ if reads::<T, K>(sink) > LARGE => 1,
+        1 => MOST_TERMS_ALONE,
+        _ => MOST_TERMS,
+    };
+    rows > 1 && cols >= T::LANES && (1..=most).contains(&x.rows) && sink.flat().is_some()
+}
+
+/// `sink = A^T X`, as [`update`](super::product::update).
+pub(super) fn run<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+    let (rows, cols) = sink.shape();
+    let max = Max::new();
+    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
+    exec.split(rows, 12, work, |from, to| max.raise(part(exec.level, a, x, sink, (from, to))));
+    max.get()
+}
+
+/// Rows `from .. to`.
+fn part<T: Real, K: Sink<T>>(
+    level: Level,
+    a: Mat<T>,
+    x: Mat<T>,
+    sink: &K,
+    rows: (usize, usize),
+) -> f64 {
+    match x.rows {
+        1 => T::dispatch(level, Flat::<T, K, 1> { a, x, sink, rows }),
+        2 => T::dispatch(level, Flat::<T, K, 2> { a, x, sink, rows }),
+        3 => T::dispatch(level, Flat::<T, K, 3> { a, x, sink, rows }),
+        _ => T::dispatch(level, Flat::<T, K, MOST_TERMS> { a, x, sink, rows }),
+    }
+}
+
+/// Some rows of an update with N terms.
+struct Flat<'a, T, K, const N: usize> {
+    a: Mat<'a, T>,
+    x: Mat<'a, T>,
+    sink: &'a K,
+    rows: (usize, usize),
+}
+
+impl<T: Real, K: Sink<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
+    type Output = f64;
+    #[inline(always)]
+    fn run<S: Block<T>>(self) -> f64 {
+        let Flat { a, x, rows: (from, to), .. } = self;
+        let cols = x.cols;
+        // A copy that no store can change, so that it is read once.
+        // SAFETY: sinks are plain references; each thread writes to rows of its own.
+        let sink = unsafe { core::ptr::read(self.sink) };
+        let fetch = reads::<T, K>(&sink) > if K::STREAMS == 1 { FAR } else { LARGE };
+        let mut max = S::zero();
+        // The last numbers of each row of X and its first ones after them.
+        let mut around = [[T::Array::default(); 2]; N];
+        for (b, [last, first]) in around.iter_mut().enumerate() {
+            let row = x.row(b);
+            last.as_mut().copy_from_slice(&row[cols - T::LANES..]);
+            first.as_mut().copy_from_slice(&row[..T::LANES]);
+        }
+        let around: [*const T; N] = core::array::from_fn(|b| around[b].as_ptr().cast());
+        let mut lane = T::Array::default();
+        for (i, lane) in lane.as_mut().iter_mut().enumerate() {
+            *lane = T::from_f64(i as f64);
+        }
+        let x: [*const T; N] = core::array::from_fn(|b| x.at(b, 0));
+        // SAFETY: an array has the lanes of a block. All vectors lie within these rows of the
+        // sink, whose columns A and X have, and N rows.
+        unsafe {
+            let lane = S::load(lane.as_ref().as_ptr());
+            let ahead = |start: *const T| start.wrapping_add(from * cols).align_offset(64);
+            let mut c = sink.flat().map_or(0, ahead) % T::LANES;
+            if c > 0 {
+                let row = Row::<S, N>::of(&sink, a, from);
+                row.update(&sink, (from, 0, c), &x, &mut max);
+            }
+            for r in from..to {
+                let row = Row::<S, N>::of(&sink, a, r);
+                while c + T::LANES <= cols {
+                    let x = x.map(|x| x.wrapping_add(c));
+                    if fetch {
+                        sink.fetch::<S>(r, c + AHEAD * T::LANES, true);
+                    }
+                    row.update(&sink, (r, c, T::LANES), &x, &mut max);
+                    c += T::LANES;
+                }
+                let here = cols - c;
+                if here == 0 {
+                    c = 0;
+                } else if r + 1 == to {
+                    let x = x.map(|x| x.wrapping_add(c));
+                    row.update(&sink, (r, c, here), &x, &mut max);
+                } else {
+                    let next = Row::<S, N>::of(&sink, a, r + 1);
+                    let end = S::splat(T::from_f64(here as f64));
+                    let x = around.map(|x| x.wrapping_add(T::LANES - here));
+                    let both = row.before(lane, end, next);
+                    both.update(&sink, (r, c, T::LANES), &x, &mut max);
+                    c = T::LANES - here;
+                }
+            }
+        }
+        largest(max.to_array().as_ref()).to_f64()
+    }
+}
+
+/// What is the same all along a row: the sink's own number and the coefficients.
+#[derive(Clone, Copy)]
+struct Row<S, const N: usize> {
+    own: S,
+    f: [S; N],
+}
+
+impl<S: Copy, const N: usize> Row<S, N> {
+    #[inline(always)]
+    unsafe fn of<T: Real, K: Sink<T>>(sink: &K, a: Mat<T>, r: usize) -> Self
+    where
+        S: Block<T>,
+    {
+        let mut row = Row { own: S::splat(sink.own(r)), f: [S::zero(); N] };
+        for b in 0..N {
+            // SAFETY: by contract.
+            row.f[b] = S::splat(unsafe { *a.at(b, r) });
+        }
+        row
+    }
+
+    /// This row's numbers in lanes before `end`, the next one's from there on.
+    #[inline(always)]
+    fn before<T: Real>(mut self, lane: S, end: S, next: Self) -> Self
+    where
+        S: Block<T>,
+    {
+        self.own = S::select_lt(lane, end, self.own, next.own);
+        for b in 0..N {
+            self.f[b] = S::select_lt(lane, end, self.f[b], next.f[b]);
+        }
+        self
+    }
+
+    /// `n` lanes from row `r`, column `c` on, with the rows of X at `x`.
+    #[inline(always)]
+    unsafe fn update<T: Real, K: Sink<T>>(
+        &self,
+        sink: &K,
+        (r, c, n): (usize, usize, usize),
+        x: &[*const T; N],
+        max: &mut S,
+    ) where
+        S: Block<T>,
+    {
+        // SAFETY: by contract.
+        unsafe {
+            let mut acc = sink.start(r, c, n, true, self.own);
+            for b in 0..N {
+                acc = self.f[b].fma(S::load_n(x[b], n), acc);
+            }
+            sink.finish(r, c, n, acc, self.own, max);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::super::matrix::MatMut;
+    use super::super::product::{self, Coefficients};
+    use super::super::sink::{Adam, Ascend, Scaled};
+    use super::*;
+
+    /// Numbers without a pattern.
+    fn numbers<T: Real>(n: usize, seed: u64) -> Vec<T> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            T::from_f64((state >> 40) as f64 / 16777216.0 - 0.5)
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    /// W, m and v after a natural step, then one by Adam, `at` numbers behind a multiple of 64
+    /// bytes, and the magnitudes reported.
+    fn steps<T: Real>(
+        (rows, cols, terms, at): (usize, usize, usize, usize),
+        scaled: impl Fn(Mat<T>, Mat<T>, &Scaled<T>) -> f64,
+        adam: impl Fn(Mat<T>, Mat<T>, &Ascend<T, Adam<T>>) -> f64,
+    ) -> ([Vec<T>; 3], [f64; 2]) {
+        let (a, x) = (numbers(terms * rows, 1), numbers(terms * (cols + 3), 2));
+        let (a, x) = (Mat::new(&a, terms, rows), Mat::with_ld(&x, terms, cols, cols + 3));
+        let (own, base) = (numbers(rows, 3), numbers(rows * cols, 4));
+        let n = rows * cols;
+        let mut memory = [(); 3].map(|()| std::vec![T::ZERO; n + 2 * T::LANES]);
+        let mut seed = 5;
+        let [w, m, v] = memory.each_mut().map(|x| {
+            let from = x.as_ptr().align_offset(64) + at;
+            let x = &mut x[from..from + n];
+            x.iter_mut().zip(numbers::<T>(n, seed)).for_each(|(x, v)| *x = v * v);
+            seed += 1;
+            x
+        });
+        let first = scaled(a, x, &Scaled { w: MatMut::new(&mut *w, rows, cols), rows: &own });
+        let half = [T::from_f64(0.5); 2];
+        let [m1, v1] = [&mut *m, &mut *v].map(|x| MatMut::new(x, rows, cols));
+        let rule = Adam { m: m1, v: v1, decay: [half; 2], epsilon: T::ONE };
+        let base = Some((Mat::new(&base, rows, cols), T::ONE));
+        let w1 = MatMut::new(&mut *w, rows, cols);
+        let sink = Ascend { w: w1, rows: &own, base, factor: T::ONE, rule };
+        let second = adam(a, x, &sink);
+        ([w.to_vec(), m.to_vec(), v.to_vec()], [first, second])
+    }
+
+    fn check<T: Real>() {
+        let lanes = T::LANES;
+        for cols in [lanes, lanes + 1, 2 * lanes - 1, 2 * lanes + 3, 4 * lanes + 1] {
+            for (rows, terms) in [(2, 1), (5, 2), (lanes + 1, 3), (7, MOST_TERMS)] {
+                for at in [0, 1, lanes - 1] {
+                    let shape = (rows, cols, terms, at);
+                    let serial = Exec::serial(Level::Scalar);
+                    let tiled = steps::<T>(
+                        shape,
+                        |a, x, sink| product::run(serial, Coefficients::columns(a), x, sink),
+                        |a, x, sink| product::run(serial, Coefficients::columns(a), x, sink),
+                    );
+                    for level in Level::available() {
+                        let exec = Exec::serial(level);
+                        let flat = steps::<T>(
+                            shape,
+                            |a, x, sink| run(exec, a, x, sink),
+                            |a, x, sink| run(exec, a, x, sink),
+                        );
+                        assert!(flat == tiled, "{level:?} {shape:?}");
+                        // As threads would have it.
+                        let parts = steps::<T>(
+                            shape,
+                            |a, x, sink| {
+                                let first = part(level, a, x, sink, (0, rows / 2));
+                                first.max(part(level, a, x, sink, (rows / 2, rows)))
+                            },
+                            |a, x, sink| {
+                                let first = part(level, a, x, sink, (0, 1));
+                                first.max(part(level, a, x, sink, (1, rows)))
+                            },
+                        );
+                        assert!(parts.0 == tiled.0, "{level:?} {shape:?} in parts");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_that_run_on_give_the_bits_of_tiles() {
+        check::<f32>();
+        check::<f64>();
+    }
+}
