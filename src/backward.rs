@@ -14,9 +14,9 @@ impl<T: Scalar> Session<'_, T> {
     /// `delta_L = e` (or `s' e + s''/s'` with a final activation),
     /// `delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k)`,
     ///
-    /// and `work.p`: `W_k^T c_k` for relative gradients (unless the batch is summed), `V = W_k
-    /// (W_k^T delta_k)` for transposed ones. `visit` sees each layer when its delta and c are there, before its
-    /// products.
+    /// and `work.p`: `W_k^T c_k` for relative gradients, unless the batch is summed,
+    /// `V = W_k (W_k^T delta_k)` for transposed ones. `visit` sees each layer when its delta and
+    /// c are there, before its products.
     pub(crate) fn backward(
         &mut self,
         params: &[T],

@@ -171,7 +171,7 @@ pub struct Config {
     /// Carry every layer's inverse along by Woodbury's identity, O(B D^2) a step and `D^2`
     /// state a layer. Needs what [`LogDet::Exact`] needs.
     pub track_inverse: bool,
-    /// Report the optimality norms after each step, O(B^2 D) a layer more.
+    /// Report the optimality norms after each step, at most O(B^2 D) or O(B D^2) a layer more.
     pub report_norms: bool,
     /// Instruction set; results do not depend on it.
     pub level: Level,

@@ -195,7 +195,7 @@ pub(crate) struct Parts {
     pub inputs: usize,
     /// Inverse transposes: the ordinary gradient.
     pub inverse_transposes: usize,
-    /// Order of the small determinants, `min(B, D)`, or D for small networks.
+    /// Order of the small determinants, `min(B, D)`, or D where batches are summed.
     pub small: usize,
     /// E of every layer and its moments: batches that are summed.
     pub products: usize,
@@ -223,7 +223,7 @@ impl Parts {
             inverse: when(config.track_inverse, l * d * d),
             inputs: when(config.gradient != Gradient::Relative, l * Rows::new::<T>(config).layer),
             inverse_transposes: when(ordinary, l * d * d),
-            small: if is_small(config) { d } else { usize::min(b, d) },
+            small: if summed { d } else { usize::min(b, d) },
             products: when(summed, l * d * d),
             moments: when(summed, l * 3 * d),
             directions: if is_small(config) { network } else { when(summed, d * d) },

@@ -3,9 +3,9 @@
 //!
 //! `log|det W'| = log|det W| + sum log|S_ii| + log|det(I_B + C S^-1 A^T)|`,
 //!
-//! O(B^2 D + B^3) for `B < D`; where the batch is summed, the `D x D` determinant of `S + A^T C`
-//! itself, O(D^3). S and A
-//! enter as the rounded numbers that the update multiplies by; sums are in f64.
+//! O(B^2 D + B^3); where the batch is summed, the `D x D` determinant of `S + A^T C` itself,
+//! O(D^3). S and A, or their product, enter as the rounded numbers that the update multiplies by;
+//! sums are in f64.
 
 use crate::linalg::lu::{self, Determinant};
 use crate::session::{Scalar, Session};
@@ -16,7 +16,7 @@ const CHUNK: usize = 512;
 
 impl<T: Scalar> Session<'_, T> {
     /// The determinant of `W' W^-1` for layer `k`, whose A stands in `work.delta`, C in `work.c`
-    /// and S in `work.diagonal`. Leaves the small matrix factored in `work.small`; uses
+    /// (or `(A^T C)^T` in `work.products`) and S in `work.diagonal`. Leaves the small matrix factored in `work.small`; uses
     /// `work.z`. `None` if it is singular.
     pub(crate) fn small_determinant(&mut self, k: usize, rows: usize) -> Option<Determinant> {
         let n = self.small_matrix(k, rows);
@@ -62,7 +62,7 @@ impl<T: Scalar> Session<'_, T> {
     ///
     /// `W'^-1 = V - (V A^T) (I + C S^-1 A^T)^-1 (C S^-1)`, `V = W^-1 S^-1`,
     ///
-    /// O(B D^2); for `B >= D`, `W'^-1 = W^-1 (S + A^T C)^-1`. Uses `work.p` of the layer, so W
+    /// O(B D^2); where the batch is summed, `W'^-1 = W^-1 (S + A^T C)^-1`, O(D^3). Uses `work.p` of the layer, so W
     /// must have been updated before.
     pub(crate) fn update_inverse(&mut self, k: usize, rows: usize) {
         let (d, exec) = (self.config.dim, self.exec);

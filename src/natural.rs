@@ -10,7 +10,7 @@ use crate::status::{Error, Result, Status, Value};
 
 impl<T: Scalar> Session<'_, T> {
     /// Natural: takes the batch into the running second moments (as they will be) and divides c
-    /// by its factor, before `p = W^T c` is formed.
+    /// by its factor, before `p = W^T c` is formed, or E and m by both where the batch is summed.
     ///
     /// # Errors
     /// A batch at which a factor vanishes, so that there is nothing to divide by, or leaves the

@@ -53,7 +53,9 @@ impl<T: Scalar> Session<'_, T> {
     /// changes unless all of it succeeds. Allocates nothing.
     ///
     /// Cost: `(8 L - 2) B D^2` flops for relative gradients, and O(L (B^2 D + B^3)) for the
-    /// log-determinant where it is kept exact.
+    /// log-determinant where it is kept exact. With about as many samples as features, or more
+    /// (from `B = 3 D / 4` on for natural steps, `7 D / 8` for SGD, `3 D / 2` for the others),
+    /// `(6 L - 2) B D^2 + 2 L D^3`, and O(L D^3) for the log-determinant.
     ///
     /// # Errors
     /// Lengths, batch size, sample weights, rate; data that are not finite; a step that would

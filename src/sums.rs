@@ -1,11 +1,12 @@
-//! Steps of relative gradients from sums over the batch: with more samples than features, or few
-//! features, all that a step needs is in small matrices. With
+//! Steps of relative gradients from sums over the batch: with about as many samples as features or
+//! more, or few features, all that a step needs is in small matrices. With
 //! `E = sum_b w_b delta_b c_b^T` and `m = sum_b w_b delta_b`,
 //!
 //! `dW = (E + I) W`, and `db` is `m`, `m + E b + b` or `m + E b` by the bias rules,
 //!
-//! and natural steps divide E and m by the Fisher factors. So `p = W^T c` is not formed, and a step
-//! takes four products with samples, not six.
+//! and natural steps divide E and m by the Fisher factors. So `p = W^T c` is not formed, and a
+//! layer takes three products with samples, where it takes four, five with a determinant, or six
+//! with norms otherwise.
 
 use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::relative::{Norms, square, square_with_diagonal};
@@ -14,13 +15,17 @@ use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::Gradient as GradientSink;
 use crate::small::is_small;
 
-/// Whether a batch of `rows` is summed in a step of this configuration. With fewer samples than
-/// features delta and c are smaller than E; steps that need E for nothing else gain only with
-/// more samples.
+/// Whether a batch of `rows` is summed in a step of this configuration: with few samples delta and
+/// c are smaller than E. The more else a step needs E for, norms and determinants, the sooner it
+/// pays; the shares are measured.
 pub(crate) fn are_summed(config: &Config, rows: usize) -> bool {
-    let d = config.dim;
-    let least = if config.is_structured() { d } else { d + d / 2 };
-    is_small(config) || (config.gradient == Gradient::Relative && rows >= least)
+    let eighths = match config.optimizer {
+        Optimizer::Natural { .. } => 6,
+        _ if config.is_structured() => 7,
+        _ => 12,
+    };
+    let enough = 8 * rows >= eighths * config.dim;
+    is_small(config) || (config.gradient == Gradient::Relative && enough)
 }
 
 impl<T: Scalar> Session<'_, T> {
@@ -90,7 +95,8 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// A bound on the norm that a step's trust region is about, of E, m and the diagonal g in
-    /// `work.diagonal`. Sums in any order and in `T`: the margin is a thousandfold their rounding.
+    /// `work.diagonal`. Sums in any order and in `T`: the margin is far above their rounding, `D / T::LANES + 5`
+    /// additions a row.
     pub(crate) fn norm_bound_of_sums(&mut self, k: usize) -> f64 {
         let (d, has_bias) = (self.config.dim, self.config.has_bias());
         let w = &mut self.work;

@@ -255,7 +255,8 @@ pub(crate) struct Work<'m, T> {
     pub damped_q: &'m mut [T],
     /// Three rows of `D` numbers.
     pub rows: &'m mut [T],
-    /// `min(B, D)^2`, or `D^2` for small networks: Gram products, and the small matrix in f64 with its pivots.
+    /// `min(B, D)^2`, or `D^2` where batches are summed: Gram products, and the small matrix in
+    /// f64 with its pivots.
     pub gram: &'m mut [T],
     pub small: &'m mut [f64],
     pub small_panel: &'m mut [f64],

@@ -36,7 +36,10 @@ pub(super) fn is_better<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K) -> bool {
         1 => MOST_TERMS_ALONE,
         _ => MOST_TERMS,
     };
-    rows > 1 && cols >= T::LANES && (1..=most).contains(&x.rows) && sink.flat().is_some()
+    rows > 1
+        && cols >= T::LANES
+        && (1..=most).contains(&x.rows)
+        && sink.start_without_gaps().is_some()
 }
 
 /// `sink = A^T X`, as [`update`](super::product::update).
@@ -79,7 +82,7 @@ impl<T: Real, K: Sink<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
         let Flat { a, x, rows: (from, to), .. } = self;
         let cols = x.cols;
         // A copy that no store can change, so that it is read once.
-        // SAFETY: sinks are plain references; each thread writes to rows of its own.
+        // SAFETY: sinks here drop nothing; each thread writes to rows of its own.
         let sink = unsafe { core::ptr::read(self.sink) };
         let fetch = reads::<T, K>(&sink) > if K::STREAMS == 1 { FAR } else { LARGE };
         let mut max = S::zero();
@@ -101,7 +104,7 @@ impl<T: Real, K: Sink<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
         unsafe {
             let lane = S::load(lane.as_ref().as_ptr());
             let ahead = |start: *const T| start.wrapping_add(from * cols).align_offset(64);
-            let mut c = sink.flat().map_or(0, ahead) % T::LANES;
+            let mut c = sink.start_without_gaps().map_or(0, ahead) % T::LANES;
             if c > 0 {
                 let row = Row::<S, N>::of(&sink, a, from);
                 row.update(&sink, (from, 0, c), &x, &mut max);
@@ -149,12 +152,14 @@ impl<S: Copy, const N: usize> Row<S, N> {
     where
         S: Block<T>,
     {
-        let mut row = Row { own: S::splat(sink.own(r)), f: [S::zero(); N] };
-        for b in 0..N {
-            // SAFETY: by contract.
-            row.f[b] = S::splat(unsafe { *a.at(b, r) });
+        // SAFETY: by contract.
+        unsafe {
+            let mut row = Row { own: S::splat(sink.own(r)), f: [S::zero(); N] };
+            for b in 0..N {
+                row.f[b] = S::splat(*a.at(b, r));
+            }
+            row
         }
-        row
     }
 
     /// This row's numbers in lanes before `end`, the next one's from there on.

@@ -22,14 +22,17 @@ pub(crate) trait Sink<T: Real>: Sync {
     }
 
     /// Row `r`'s own number, which [`Sink::start`] and [`Sink::finish`] get lane by lane.
+    ///
+    /// # Safety
+    /// The row lies within [`Sink::shape`].
     #[inline(always)]
-    fn own(&self, _r: usize) -> T {
+    unsafe fn own(&self, _r: usize) -> T {
         T::ONE
     }
 
     /// Where its matrix starts, if rows follow one another without gaps in all its matrices: `n`
     /// lanes may then reach into the next row.
-    fn flat(&self) -> Option<*const T> {
+    fn start_without_gaps(&self) -> Option<*const T> {
         None
     }
 
@@ -160,10 +163,11 @@ impl<T: Real> Sink<T> for Scaled<'_, T> {
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]
-    fn own(&self, r: usize) -> T {
-        self.rows[r]
+    unsafe fn own(&self, r: usize) -> T {
+        // SAFETY: `shape` has no more rows than there are numbers.
+        unsafe { *self.rows.get_unchecked(r) }
     }
-    fn flat(&self) -> Option<*const T> {
+    fn start_without_gaps(&self) -> Option<*const T> {
         self.w.start_without_gaps()
     }
     const STREAMS: usize = 1;
@@ -325,10 +329,11 @@ impl<T: Real, R: Rule<T>> Sink<T> for Ascend<'_, T, R> {
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]
-    fn own(&self, r: usize) -> T {
-        self.rows[r]
+    unsafe fn own(&self, r: usize) -> T {
+        // SAFETY: `shape` has no more rows than there are numbers.
+        unsafe { *self.rows.get_unchecked(r) }
     }
-    fn flat(&self) -> Option<*const T> {
+    fn start_without_gaps(&self) -> Option<*const T> {
         let base = self.base.as_ref().is_none_or(|(b, _)| b.ld == b.cols);
         self.w.start_without_gaps().filter(|_| base && self.rule.is_flat())
     }

@@ -124,6 +124,9 @@ fn golden_hashes() {
     for level in Level::available() {
         assert_eq!(trained::<f32>(level, 17, 10), 0x56b1_fffb_cc34_a06a, "{level:?}");
         assert_eq!(trained::<f64>(level, 17, 10), 0xbe38_fc93_a5a9_58ca, "{level:?}");
+        // Summed, with a vector cut short.
+        assert_eq!(trained::<f32>(level, 66, 100), 0xa83a_149e_50d0_9775, "{level:?}");
+        assert_eq!(trained::<f64>(level, 66, 100), 0xe8c1_ff2c_8d9d_05f2, "{level:?}");
         if option_env!("RELGRAD_NO_SMALL").is_none() {
             assert_eq!(trained::<f32>(level, 3, 10), 0x96fa_d48a_c409_c37d, "{level:?}");
             assert_eq!(trained::<f64>(level, 3, 10), 0x216e_9a85_afb2_c225, "{level:?}");
