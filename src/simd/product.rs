@@ -71,8 +71,14 @@ pub(crate) fn subtract_transposed<T: Real>(exec: Exec, a: Mat<T>, x: Mat<T>, out
 /// the largest magnitude that the sink reports, rounded up to 20 bits.
 pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink: &K) -> f64 {
     assert!(a.rows == p.rows && sink.shape() == (a.cols, p.cols));
-    // Only for what reads its matrices, so that it is not even compiled for the others.
-    let apt = const { K::STREAMS > 0 && !K::NEGATE && !core::mem::needs_drop::<K>() };
+    // Only for what reads its matrices and where there are wide registers, so that it is not even
+    // compiled for others.
+    let apt = const {
+        cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
+            && K::STREAMS > 0
+            && !K::NEGATE
+            && !core::mem::needs_drop::<K>()
+    };
     if apt && flat::is_better(p, sink) {
         return flat::run(exec, a, p, sink);
     }
