@@ -14,7 +14,7 @@ use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::{Accumulate, Gradient as GradientSink};
 use crate::small::is_small;
 use crate::status::{Error, Result, Status, Value};
-use crate::step::{Certificate, Report};
+use crate::step::{Aim, Certificate, Report};
 use crate::sums::are_summed;
 use crate::update::{Direction, Moments, Planned};
 
@@ -62,7 +62,7 @@ impl<T: Scalar> Session<'_, T> {
     pub fn gradient(&mut self, params: &[T], batch: &Batch<T>, out: &mut [T]) -> Result<Report> {
         check_len("out", out.len(), self.layout.network_len())?;
         let mut certificate = Certificate::default();
-        let terms = self.differentiate(params, batch, &mut certificate, false)?;
+        let terms = self.differentiate(params, batch, &mut certificate, Aim::Gradient)?;
         let report = self.report(terms, certificate, Planned { trust_scale: 1.0, halvings: 0 })?;
         self.check_products(params, batch.rows, 1.0, 0.0)?;
         let d = self.config.dim;
@@ -104,7 +104,8 @@ impl<T: Scalar> Session<'_, T> {
     ) -> Result<()> {
         self.check_dense()?;
         check_len("sums", sums.len(), self.layout.network_len())?;
-        let terms = self.differentiate(params, batch, &mut Certificate::default(), false)?;
+        let terms =
+            self.differentiate(params, batch, &mut Certificate::default(), Aim::Gradient)?;
         let weight = batch.total_weight();
         let before = T::max_abs(self.exec, &sums[..self.layout.network_len()]);
         self.check_products(params, batch.rows, weight, before)?;
@@ -247,7 +248,7 @@ impl<T: Scalar> Session<'_, T> {
         let (d, layers) = (self.config.dim, self.config.layers);
         let sample = 2 * layers * d;
         check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
-        let terms = self.differentiate(params, batch, &mut Certificate::default(), false)?;
+        let terms = self.differentiate(params, batch, &mut Certificate::default(), Aim::Factors)?;
         let mut new_totals = *totals;
         new_totals.add(batch.total_weight(), terms)?;
         for (b, row) in out[..batch.rows * sample].chunks_exact_mut(sample).enumerate() {
@@ -298,8 +299,9 @@ impl<T: Scalar> Session<'_, T> {
         self.summed = are_summed(&self.config, rows);
         if is_small(&self.config) {
             self.pack(rows);
-        } else if self.summed {
-            self.sum_rows(rows);
+        }
+        if self.summed {
+            self.sum(rows);
         }
         let mut certificate = Certificate::default();
         for k in (0..layers).rev() {
@@ -307,13 +309,9 @@ impl<T: Scalar> Session<'_, T> {
                 certificate.add(self.relative_norms(k, rows, |_| 1.0));
             }
             self.precondition(k, rows)?;
-            if self.summed {
-                continue;
+            if !self.summed {
+                self.right_factor(params, k, rows);
             }
-            let w = &mut self.work;
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
-            T::multiply(self.exec, c, weight, p);
         }
         let planned = self.plan_all(params, rows, rate)?;
         let report = self.report(terms, certificate, planned)?;

@@ -14,13 +14,14 @@ impl<T: Scalar> Session<'_, T> {
     /// `delta_L = e` (or `s' e + s''/s'` with a final activation),
     /// `delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k)`,
     ///
-    /// and `work.p`: `W_k^T c_k` for relative gradients, unless the batch is summed,
-    /// `V = W_k (W_k^T delta_k)` for transposed ones. `visit` sees each layer when its delta and
-    /// c are there, before its products.
+    /// and `work.p`: `W_k^T c_k` for relative gradients, if `right`, and `V = W_k (W_k^T delta_k)`
+    /// for transposed ones. `visit` sees each layer when its delta and c are there, before its
+    /// products.
     pub(crate) fn backward(
         &mut self,
         params: &[T],
         batch: &Batch<T>,
+        right: bool,
         mut visit: impl FnMut(&mut Self, usize, usize) -> Result<()>,
     ) -> Result<()> {
         let (n, d, last) = (batch.rows, self.config.dim, self.config.layers - 1);
@@ -33,34 +34,31 @@ impl<T: Scalar> Session<'_, T> {
             let delta = rows.of(w.delta, k, n);
             let p = rows.of_mut(w.p, k, n);
             match self.config.gradient {
-                Gradient::Relative if self.summed => {
-                    if k > 0 {
-                        T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n));
-                    }
+                Gradient::Relative if right && k > 0 => {
+                    let (c, u) = (rows.of(w.c, k, n), rows.of_mut(w.z, 0, n));
+                    T::multiply_both(exec, (delta, u), (c, p), weight);
                 }
-                Gradient::Relative => {
-                    let c = rows.of(w.c, k, n);
-                    if k > 0 {
-                        let u = rows.of_mut(w.z, 0, n);
-                        T::multiply_both(exec, (delta, u), (c, p), weight);
-                    } else {
-                        T::multiply(exec, c, weight, p);
-                    }
-                }
+                Gradient::Relative if right => self.right_factor(params, k, n),
                 Gradient::Transposed => {
                     T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n));
                     T::dots(exec, rows.of(w.z, 0, n), weight, p);
                 }
-                Gradient::Ordinary if k > 0 => {
-                    T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n));
-                }
-                Gradient::Ordinary => {}
+                _ if k > 0 => T::multiply(exec, delta, weight, rows.of_mut(w.z, 0, n)),
+                _ => {}
             }
             if k > 0 {
                 self.chain_into(k - 1, n)?;
             }
         }
         Ok(())
+    }
+
+    /// `p = W^T c` of layer `k`.
+    pub(crate) fn right_factor(&mut self, params: &[T], k: usize, rows: usize) {
+        let (d, w) = (self.config.dim, &mut self.work);
+        let weight = Mat::new(&params[self.layout.weight(k)], d, d);
+        let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
+        T::multiply(self.exec, c, weight, p);
     }
 
     /// `delta_k` from what stands in `work.z`.

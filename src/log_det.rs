@@ -16,8 +16,8 @@ const CHUNK: usize = 512;
 
 impl<T: Scalar> Session<'_, T> {
     /// The determinant of `W' W^-1` for layer `k`, whose A stands in `work.delta`, C in `work.c`
-    /// (or `(A^T C)^T` in `work.products`) and S in `work.diagonal`. Leaves the small matrix factored in `work.small`; uses
-    /// `work.z`. `None` if it is singular.
+    /// (or `(A^T C)^T` in `work.products`) and S in `work.diagonal`. Leaves the small matrix
+    /// factored in `work.small`; uses `work.z`. `None` if it is singular.
     pub(crate) fn small_determinant(&mut self, k: usize, rows: usize) -> Option<Determinant> {
         let n = self.small_matrix(k, rows);
         let w = &mut self.work;
@@ -40,8 +40,7 @@ impl<T: Scalar> Session<'_, T> {
         let (exec, w) = (self.exec, &mut self.work);
         let diagonal = &w.diagonal[k * d..][..d];
         let a = self.rows.of(w.delta, k, rows);
-        let n = rows;
-        let (gram, small) = (&mut w.gram[..n * n], &mut w.small[..n * n]);
+        let (gram, small) = (&mut w.gram[..rows * rows], &mut w.small[..rows * rows]);
         self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
         T::rescale(exec, self.rows.of_mut(w.z, 0, rows), None, Some(diagonal));
         let scaled = self.rows.of(w.z, 0, rows);
@@ -49,13 +48,13 @@ impl<T: Scalar> Session<'_, T> {
         let mut from = 0;
         while from < d {
             let width = CHUNK.min(d - from);
-            let out = MatMut::new(gram, n, n);
+            let out = MatMut::new(gram, rows, rows);
             T::dots(exec, scaled.columns(from, width), a.columns(from, width), out);
             small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s += g.to_f64());
             from += width;
         }
-        small.iter_mut().step_by(n + 1).for_each(|s| *s += 1.0);
-        n
+        small.iter_mut().step_by(rows + 1).for_each(|s| *s += 1.0);
+        rows
     }
 
     /// Carries `W_k^-1` through the step by Woodbury's identity,

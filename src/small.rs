@@ -43,8 +43,7 @@ impl<T: Scalar> Session<'_, T> {
         rows.next_multiple_of(T::LANES)
     }
 
-    /// Forward and backward through all layers, and the sums; [`Session::differentiate`] for
-    /// small networks.
+    /// Forward and backward through all layers of a small network.
     pub(crate) fn differentiate_packed(&mut self, params: &[T], batch: &Batch<T>) -> Result<()> {
         let x = self.check_batch(batch)?;
         let (rows, n, exec) = (batch.rows, Self::lanes(batch.rows), self.exec);
@@ -68,7 +67,6 @@ impl<T: Scalar> Session<'_, T> {
         if let Some(k) = T::small_backward(exec, &net, &mut packed) {
             return Err(diverged(k));
         }
-        self.sum_packed(rows);
         Ok(())
     }
 
@@ -99,8 +97,8 @@ impl<T: Scalar> Session<'_, T> {
         Ok(())
     }
 
-    /// From delta and c, packed, and the weights: E and the moments.
-    fn sum_packed(&mut self, rows: usize) {
+    /// [`Session::sum`] of a packed batch.
+    pub(crate) fn sum_packed(&mut self, rows: usize) {
         let shape = (self.config.dim, self.config.layers);
         let mut packed = passes(&mut self.work, self.rows.layer, Self::lanes(rows));
         let squares = matches!(self.config.optimizer, Optimizer::Natural { .. });
@@ -126,7 +124,7 @@ impl<T: Scalar> Session<'_, T> {
         }
     }
 
-    /// The rows of delta and c that stand in the workspace, packed and summed.
+    /// The rows of delta and c that stand in the workspace, packed.
     pub(crate) fn pack(&mut self, rows: usize) {
         let (d, n) = (self.config.dim, Self::lanes(rows));
         for k in 0..self.config.layers {
@@ -144,7 +142,6 @@ impl<T: Scalar> Session<'_, T> {
             }
         }
         self.work.weights[rows..n].fill(T::ZERO);
-        self.sum_packed(rows);
     }
 
     /// Moves all parameters: `W' = S W + M W` and the like for structured steps, otherwise along

@@ -48,6 +48,17 @@ impl Certificate {
     }
 }
 
+/// What a batch is differentiated for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Aim {
+    /// A step: natural factors are taken in, and batches may be summed.
+    Step,
+    /// A dense gradient, or sums of them: both factors of it, as rows.
+    Gradient,
+    /// delta and c, as rows.
+    Factors,
+}
+
 impl<T: Scalar> Session<'_, T> {
     /// One ascent step on the mean log-likelihood of `batch` with the given rate. Nothing
     /// changes unless all of it succeeds. Allocates nothing.
@@ -64,29 +75,28 @@ impl<T: Scalar> Session<'_, T> {
     pub fn step(&mut self, params: &mut [T], batch: &Batch<T>, rate: f64) -> Result<Report> {
         check_rate(rate)?;
         let mut certificate = Certificate::default();
-        let terms = self.differentiate(params, batch, &mut certificate, true)?;
+        let terms = self.differentiate(params, batch, &mut certificate, Aim::Step)?;
         let planned = self.plan_all(params, batch.rows, rate)?;
         let report = self.report(terms, certificate, planned)?;
         self.commit(params, batch.rows);
         Ok(report)
     }
 
-    /// Forward and backward; returns the mean of `log p` and of `log s'` over the batch. With
-    /// `precondition`, natural factors are taken in on the way.
+    /// Forward and backward; returns the mean of `log p` and of `log s'` over the batch.
     pub(crate) fn differentiate(
         &mut self,
         params: &[T],
         batch: &Batch<T>,
         certificate: &mut Certificate,
-        precondition: bool,
+        aim: Aim,
     ) -> Result<(f64, f64)> {
         self.check_params(params)?;
         self.check_known()?;
         self.check_batch(batch)?;
         self.load_weights(batch.weights, batch.rows)?;
-        let norms = self.config.report_norms;
+        let norms = self.config.report_norms && aim != Aim::Factors;
         let small = is_small(&self.config);
-        self.summed = (precondition || norms || small) && are_summed(&self.config, batch.rows);
+        self.summed = (aim == Aim::Step || norms) && are_summed(&self.config, batch.rows);
         if small {
             self.differentiate_packed(params, batch)?;
         } else {
@@ -106,24 +116,30 @@ impl<T: Scalar> Session<'_, T> {
             if norms {
                 certificate.add(session.relative_norms(k, rows, |_| 1.0));
             }
-            if precondition { session.precondition(k, rows) } else { Ok(()) }
+            if aim == Aim::Step { session.precondition(k, rows) } else { Ok(()) }
         };
-        if !self.summed {
-            self.backward(params, batch, visit)?;
+        if !self.summed && !small {
+            self.backward(params, batch, aim != Aim::Factors, visit)?;
             return Ok(terms);
         }
         if !small {
-            self.backward(params, batch, |_, _, _| Ok(()))?;
-            self.sum_rows(batch.rows);
+            self.backward(params, batch, false, |_, _, _| Ok(()))?;
         }
-        for k in (0..self.config.layers).rev() {
-            visit(self, k, batch.rows)?;
-        }
-        if !precondition {
-            if small {
-                self.unpack(batch.rows);
+        if self.summed {
+            self.sum(batch.rows);
+            for k in (0..self.config.layers).rev() {
+                visit(self, k, batch.rows)?;
             }
-            self.complete_rows(params, batch.rows);
+        }
+        if aim == Aim::Step {
+            return Ok(terms);
+        }
+        self.summed = false;
+        if small {
+            self.unpack(batch.rows);
+        }
+        if aim == Aim::Gradient {
+            (0..self.config.layers).for_each(|k| self.right_factor(params, k, batch.rows));
         }
         Ok(terms)
     }

@@ -29,8 +29,11 @@ pub(crate) fn are_summed(config: &Config, rows: usize) -> bool {
 }
 
 impl<T: Scalar> Session<'_, T> {
-    /// From delta and c, as rows, and the weights: E^T and the moments of every layer. O(B D^2).
-    pub(crate) fn sum_rows(&mut self, rows: usize) {
+    /// From delta and c and the weights: E^T and the moments of every layer. O(L B D^2).
+    pub(crate) fn sum(&mut self, rows: usize) {
+        if is_small(&self.config) {
+            return self.sum_packed(rows);
+        }
         let (d, exec) = (self.config.dim, self.exec);
         let natural = matches!(self.config.optimizer, Optimizer::Natural { .. });
         for k in 0..self.config.layers {
@@ -58,18 +61,6 @@ impl<T: Scalar> Session<'_, T> {
         T::rescale(exec, self.rows.of_mut(w.z, 0, rows), Some(&w.weights[..rows]), None);
     }
 
-    /// `p = W^T c` of every layer, where all that steps need was summed.
-    pub(crate) fn complete_rows(&mut self, params: &[T], rows: usize) {
-        let d = self.config.dim;
-        for k in 0..self.config.layers {
-            let w = &mut self.work;
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
-            T::multiply(self.exec, c, weight, p);
-        }
-        self.summed = false;
-    }
-
     /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ as damped.
     pub(crate) fn precondition_sums(&mut self, k: usize) {
         let d = self.config.dim;
@@ -95,8 +86,8 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// A bound on the norm that a step's trust region is about, of E, m and the diagonal g in
-    /// `work.diagonal`. Sums in any order and in `T`: the margin is far above their rounding, `D / T::LANES + 5`
-    /// additions a row.
+    /// `work.diagonal`. Sums in any order and in `T`: the margin is far above their rounding, that
+    /// of `D / T::LANES + 5` additions a row.
     pub(crate) fn norm_bound_of_sums(&mut self, k: usize) -> f64 {
         let (d, has_bias) = (self.config.dim, self.config.has_bias());
         let w = &mut self.work;

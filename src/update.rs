@@ -230,11 +230,7 @@ impl<T: Scalar> Session<'_, T> {
         let d = self.config.dim;
         let rate = self.work.plan[k * PLAN + RATE];
         let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
-        if self.summed {
-            self.work.coefficients[0] = T::ONE;
-        } else {
-            self.bias_coefficients(&params[bias.clone()], k, rows);
-        }
+        self.bias_coefficients(&params[bias.clone()], k, rows);
         let structured = self.config.is_structured();
         let (exec, config, rows_of) = (self.exec, self.config, self.rows);
         let own_bias = self.bias_keeps_own();
@@ -288,10 +284,11 @@ impl<T: Scalar> Session<'_, T> {
         }
     }
 
-    /// `f_b` into `work.coefficients`: 1, or `1 + c_b . b` where W and b move together.
+    /// `f_b` into `work.coefficients`: 1, or `1 + c_b . b` where W and b move together, unless a
+    /// sum has that in it.
     pub(crate) fn bias_coefficients(&mut self, bias: &[T], k: usize, rows: usize) {
         let d = self.config.dim;
-        let together = self.moves_together();
+        let together = self.moves_together() && !self.summed;
         let w = &mut self.work;
         let f = &mut w.coefficients[..rows];
         if !together {

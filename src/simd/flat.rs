@@ -20,19 +20,14 @@ const LARGE: usize = 16 << 20;
 
 /// Bytes from which on a matrix that is read alone is fetched ahead, by so many vectors. Where
 /// there are several, they keep the processor's own streams busy.
-const FAR: usize = 1 << 20;
+const LARGE_ALONE: usize = 1 << 20;
 const AHEAD: usize = 16;
-
-fn reads<T: Real, K: Sink<T>>(sink: &K) -> usize {
-    let (rows, cols) = sink.shape();
-    K::STREAMS * rows * cols * size_of::<T>()
-}
 
 /// Whether an update with the rows of `x` goes faster this way.
 pub(super) fn is_better<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K) -> bool {
     let (rows, cols) = sink.shape();
     let most = match K::STREAMS {
-        _ if reads::<T, K>(sink) > LARGE => 1,
+        _ if sink.reads() > LARGE => 1,
         1 => MOST_TERMS_ALONE,
         _ => MOST_TERMS,
     };
@@ -84,7 +79,7 @@ impl<T: Real, K: Sink<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
         // A copy that no store can change, so that it is read once.
         // SAFETY: sinks here drop nothing; each thread writes to rows of its own.
         let sink = unsafe { core::ptr::read(self.sink) };
-        let fetch = reads::<T, K>(&sink) > if K::STREAMS == 1 { FAR } else { LARGE };
+        let fetch = sink.reads() > if K::STREAMS == 1 { LARGE_ALONE } else { LARGE };
         let mut max = S::zero();
         // The last numbers of each row of X and its first ones after them.
         let mut around = [[T::Array::default(); 2]; N];

@@ -250,7 +250,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
         let all = self.x.rows;
         let few = if self.c.rows <= FEW { FEW_TERMS } else { TERMS };
         let block = if K::RESUMES && all > 1024 { few } else { all };
-        let fetch = is_far(self.sink);
+        let fetch = self.sink.reads() > FAR;
         let mut k = 0;
         loop {
             let terms = block.min(all - k);
@@ -287,7 +287,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
     fn run<S: Block<T>>(self) -> f64 {
         let mut max = T::Array::default();
         let terms = self.x.rows;
-        let fetch = is_far(self.sink);
+        let fetch = self.sink.reads() > FAR;
         let grid = Grid { c: self.c, x: self.x, sink: self.sink, k: 0, terms, fetch };
         let (from, to) = self.rows;
         let highest = K::highest(terms).min(S::TILE.0);
@@ -323,13 +323,6 @@ struct Grid<'a, T, K> {
     terms: usize,
     /// Whether what the sink reads is fetched ahead.
     fetch: bool,
-}
-
-/// Whether a sink reads so much that it comes from afar.
-#[inline(always)]
-fn is_far<T: Real, K: Sink<T>>(sink: &K) -> bool {
-    let (rows, cols) = sink.shape();
-    K::STREAMS * rows * cols * size_of::<T>() > FAR
 }
 
 /// Equal tiles of the output: `tiles` from row `r` down, `strips` from column `c` to the right.

@@ -45,6 +45,12 @@ pub(crate) trait Sink<T: Real>: Sync {
 
     /// Matrices of its shape that it reads.
     const STREAMS: usize = 0;
+    /// Bytes of them.
+    #[inline(always)]
+    fn reads(&self) -> usize {
+        let (rows, cols) = self.shape();
+        Self::STREAMS * rows * cols * size_of::<T>()
+    }
     /// How many strips ahead of time long chains ask for them.
     const LONG_AHEAD: usize = 0;
 
