@@ -81,25 +81,13 @@ impl<T: Real, K: Sink<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
         let sink = unsafe { core::ptr::read(self.sink) };
         let fetch = sink.reads() > if K::STREAMS == 1 { LARGE_ALONE } else { LARGE };
         let mut max = S::zero();
-        // The last numbers of each row of X and its first ones after them.
-        let mut around = [[T::Array::default(); 2]; N];
-        for (b, [last, first]) in around.iter_mut().enumerate() {
-            let row = x.row(b);
-            last.as_mut().copy_from_slice(&row[cols - T::LANES..]);
-            first.as_mut().copy_from_slice(&row[..T::LANES]);
-        }
-        let around: [*const T; N] = core::array::from_fn(|b| around[b].as_ptr().cast());
-        let mut lane = T::Array::default();
-        for (i, lane) in lane.as_mut().iter_mut().enumerate() {
-            *lane = T::from_f64(i as f64);
-        }
+        let around = Around::<T, N>::of(x);
+        let lanes = Lanes::<S>::new();
         let x: [*const T; N] = core::array::from_fn(|b| x.at(b, 0));
         // SAFETY: an array has the lanes of a block. All vectors lie within these rows of the
         // sink, whose columns A and X have, and N rows.
         unsafe {
-            let lane = S::load(lane.as_ref().as_ptr());
-            let ahead = |start: *const T| start.wrapping_add(from * cols).align_offset(64);
-            let mut c = sink.start_without_gaps().map_or(0, ahead) % T::LANES;
+            let mut c = ahead(&sink, from);
             if c > 0 {
                 let row = Row::<S, N>::of(&sink, a, from);
                 row.update(&sink, (from, 0, c), &x, &mut max);
@@ -122,15 +110,69 @@ impl<T: Real, K: Sink<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
                     row.update(&sink, (r, c, here), &x, &mut max);
                 } else {
                     let next = Row::<S, N>::of(&sink, a, r + 1);
-                    let end = S::splat(T::from_f64(here as f64));
-                    let x = around.map(|x| x.wrapping_add(T::LANES - here));
-                    let both = row.before(lane, end, next);
+                    let x = core::array::from_fn(|b| around.at(b, here));
+                    let both = row.before(lanes, here, next);
                     both.update(&sink, (r, c, T::LANES), &x, &mut max);
                     c = T::LANES - here;
                 }
             }
         }
         largest(max.to_array().as_ref()).to_f64()
+    }
+}
+
+/// The column of row `r` from which on vectors begin at multiples of 64 bytes.
+pub(super) fn ahead<T: Real, K: Sink<T>>(sink: &K, r: usize) -> usize {
+    let start = sink.start_without_gaps();
+    start.map_or(0, |at| at.wrapping_add(r * sink.shape().1).align_offset(64) % T::LANES)
+}
+
+/// The last numbers of up to N rows of X, each row's first ones after them.
+pub(super) struct Around<T: Real, const N: usize>([[T::Array; 2]; N]);
+
+impl<T: Real, const N: usize> Around<T, N> {
+    #[inline(always)]
+    pub fn of(x: Mat<T>) -> Self {
+        let mut rows = [[T::Array::default(); 2]; N];
+        for ([last, first], row) in rows.iter_mut().zip(x.iter()) {
+            last.as_mut().copy_from_slice(&row[x.cols - T::LANES..]);
+            first.as_mut().copy_from_slice(&row[..T::LANES]);
+        }
+        Around(rows)
+    }
+
+    /// The last `here` numbers of row `b`, then its first ones.
+    #[inline(always)]
+    pub fn at(&self, b: usize, here: usize) -> *const T {
+        self.0.as_ptr().cast::<T>().wrapping_add((2 * b + 1) * T::LANES - here)
+    }
+}
+
+/// The numbers of a block's lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes<S>(S);
+
+impl<S> Lanes<S> {
+    #[inline(always)]
+    pub fn new<T: Real>() -> Self
+    where
+        S: Block<T>,
+    {
+        let mut lanes = T::Array::default();
+        for (i, lane) in lanes.as_mut().iter_mut().enumerate() {
+            *lane = T::from_f64(i as f64);
+        }
+        // SAFETY: an array has the lanes of a block.
+        Lanes(unsafe { S::load(lanes.as_ref().as_ptr()) })
+    }
+
+    /// `x` in the first `here` lanes, `y` in the others.
+    #[inline(always)]
+    pub fn select<T: Real>(self, here: usize, x: S, y: S) -> S
+    where
+        S: Block<T>,
+    {
+        S::select_lt(self.0, S::splat(T::from_f64(here as f64)), x, y)
     }
 }
 
@@ -157,15 +199,15 @@ impl<S: Copy, const N: usize> Row<S, N> {
         }
     }
 
-    /// This row's numbers in lanes before `end`, the next one's from there on.
+    /// This row's numbers in the first `here` lanes, the next one's in the others.
     #[inline(always)]
-    fn before<T: Real>(mut self, lane: S, end: S, next: Self) -> Self
+    fn before<T: Real>(mut self, lanes: Lanes<S>, here: usize, next: Self) -> Self
     where
         S: Block<T>,
     {
-        self.own = S::select_lt(lane, end, self.own, next.own);
+        self.own = lanes.select(here, self.own, next.own);
         for b in 0..N {
-            self.f[b] = S::select_lt(lane, end, self.f[b], next.f[b]);
+            self.f[b] = lanes.select(here, self.f[b], next.f[b]);
         }
         self
     }
@@ -193,7 +235,7 @@ impl<S: Copy, const N: usize> Row<S, N> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::vec::Vec;
 
     use super::super::matrix::MatMut;
@@ -213,7 +255,7 @@ mod tests {
 
     /// W, m and v after a natural step, then one by Adam, `at` numbers behind a multiple of 64
     /// bytes, and the magnitudes reported.
-    fn steps<T: Real>(
+    pub fn steps<T: Real>(
         (rows, cols, terms, at): (usize, usize, usize, usize),
         scaled: impl Fn(Mat<T>, Mat<T>, &Scaled<T>) -> f64,
         adam: impl Fn(Mat<T>, Mat<T>, &Ascend<T, Adam<T>>) -> f64,

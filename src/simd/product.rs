@@ -8,7 +8,7 @@ use super::elementwise::largest;
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::sink::{Accumulate, Sink, Store};
-use super::{Block, Kernel, Real, flat};
+use super::{Block, Kernel, Real, bands, flat};
 
 /// Rows of X that a strip takes at a time where X is large: the strip stays in the first cache,
 /// and its pages in the translation buffer.
@@ -31,7 +31,7 @@ const CACHED: usize = 384 << 10;
 pub(super) const SWIFT: usize = 3;
 
 /// Bytes beyond which what an update reads is fetched ahead.
-const FAR: usize = 4 << 20;
+pub(super) const FAR: usize = 4 << 20;
 
 /// Bytes of an output that stay in the second cache as a whole.
 const SMALL: usize = 512 << 10;
@@ -82,6 +82,9 @@ pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink
     if apt && flat::is_better(p, sink) {
         return flat::run(exec, a, p, sink);
     }
+    if apt && K::STREAMS > 1 && bands::is_better(p, sink) {
+        return bands::run(exec, a, p, sink);
+    }
     run(exec, Coefficients::columns(a), p, sink)
 }
 
@@ -109,7 +112,7 @@ impl<'a, T: Real> Coefficients<'a, T> {
     /// The address of the coefficient of output row `r` and row `k` of X, and the step to the
     /// next `k`.
     #[inline(always)]
-    fn at(&self, r: usize, k: usize) -> (*const T, usize) {
+    pub fn at(&self, r: usize, k: usize) -> (*const T, usize) {
         if self.transposed {
             (self.first.at(k, r), self.first.ld)
         } else if r < self.first.rows {
@@ -168,7 +171,7 @@ impl Max {
 /// `n` in parts of at most `most`, of equal size or one less: calls `body(at, count, size)` for
 /// the larger ones, then for the others.
 #[inline(always)]
-fn parts(n: usize, most: usize, mut body: impl FnMut(usize, usize, usize)) {
+pub(super) fn parts(n: usize, most: usize, mut body: impl FnMut(usize, usize, usize)) {
     let count = n.div_ceil(most).max(1);
     let (size, larger) = (n / count, n % count);
     if larger > 0 {
@@ -315,14 +318,14 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
 }
 
 /// Rows `k .. k + terms` of X with their coefficients, to be added to the sink.
-struct Grid<'a, T, K> {
-    c: Coefficients<'a, T>,
-    x: Mat<'a, T>,
-    sink: &'a K,
-    k: usize,
-    terms: usize,
+pub(super) struct Grid<'a, T, K> {
+    pub c: Coefficients<'a, T>,
+    pub x: Mat<'a, T>,
+    pub sink: &'a K,
+    pub k: usize,
+    pub terms: usize,
     /// Whether what the sink reads is fetched ahead.
-    fetch: bool,
+    pub fetch: bool,
 }
 
 /// Equal tiles of the output: `tiles` from row `r` down, `strips` from column `c` to the right.
@@ -378,13 +381,14 @@ impl<T: Real, K: Sink<T>, const M: usize, const N: usize> Kernel<T> for Tiles<'_
             for i in 0..M {
                 (rows[i], stride) = grid.c.at(r + i, grid.k);
             }
+            let of = (&rows, stride, 1);
             for c in (0..strips).map(|strip| c + strip * N * T::LANES) {
                 // SAFETY: the part lies within the sink and the operands.
                 unsafe {
                     if n < T::LANES {
-                        grid.tile::<S, M, N>(&rows, stride, (r, c, n), ahead, &mut max);
+                        grid.tile::<S, M, N>(of, (r, c, n), ahead, &mut max);
                     } else {
-                        grid.tile::<S, M, N>(&rows, stride, (r, c, T::LANES), ahead, &mut max);
+                        grid.tile::<S, M, N>(of, (r, c, T::LANES), ahead, &mut max);
                     }
                 }
             }
@@ -394,12 +398,12 @@ impl<T: Real, K: Sink<T>, const M: usize, const N: usize> Kernel<T> for Tiles<'_
 }
 
 impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
-    /// M rows by N blocks of the sink at row `r`, column `c`; the last block counts `n` lanes.
+    /// M rows, `step` apart, by N blocks of the sink from row `r`, column `c` on; the last block
+    /// counts `n` lanes. The rows' coefficients lie at `rows`, `stride` apart.
     #[inline(always)]
-    unsafe fn tile<S: Block<T>, const M: usize, const N: usize>(
+    pub(super) unsafe fn tile<S: Block<T>, const M: usize, const N: usize>(
         &self,
-        rows: &[*const T; M],
-        stride: usize,
+        (rows, stride, step): (&[*const T; M], usize, usize),
         (r, c, n): (usize, usize, usize),
         ahead: bool,
         max: &mut S,
@@ -410,13 +414,13 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
         // SAFETY: by contract.
         unsafe {
             for i in 0..M {
-                let own = S::splat(self.sink.own(r + i));
+                let own = S::splat(self.sink.own(r + i * step));
                 for j in 0..N {
                     let (c, first) = (c + j * T::LANES, self.k == 0);
-                    acc[i][j] = self.sink.start(r + i, c, lanes(j), first, own);
+                    acc[i][j] = self.sink.start(r + i * step, c, lanes(j), first, own);
                     if self.fetch {
                         let c = c + further * N * T::LANES;
-                        self.sink.fetch::<S>(r + i, c, M <= SWIFT);
+                        self.sink.fetch::<S>(r + i * step, c, M <= SWIFT);
                     }
                 }
             }
@@ -447,10 +451,10 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                 }
             }
             for i in 0..M {
-                let own = S::splat(self.sink.own(r + i));
+                let own = S::splat(self.sink.own(r + i * step));
                 for j in 0..N {
                     let c = c + j * T::LANES;
-                    self.sink.finish(r + i, c, lanes(j), done[i][j], own, max);
+                    self.sink.finish(r + i * step, c, lanes(j), done[i][j], own, max);
                 }
             }
         }
