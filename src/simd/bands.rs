@@ -55,15 +55,21 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Part<'_, T, K> {
         let around = Around::of(self.grid.x);
         let rows = self.to - self.from;
         let (bands, rest) = (rows / T::LANES, rows % T::LANES);
-        let highest = K::highest(self.grid.terms).min(HIGHEST);
+        let highest = K::highest(self.grid.terms).min(S::TILE.0).min(3);
         parts(bands, highest, |at, count, height| {
             for r in (0..count).map(|i| self.from + (at + i * height) * T::LANES) {
                 let rows = (r, T::LANES);
-                match height {
-                    1 => S::outline(Bands::<T, K, 1>(&self, &around, rows, &mut max)),
-                    2 => S::outline(Bands::<T, K, 2>(&self, &around, rows, &mut max)),
-                    _ => S::outline(Bands::<T, K, HIGHEST>(&self, &around, rows, &mut max)),
+                macro_rules! heights {
+                    ($($m:literal)*) => {
+                        match height {
+                            $($m => if const { $m <= S::TILE.0 } {
+                                S::outline(Bands::<T, K, $m>(&self, &around, rows, &mut max))
+                            },)*
+                            _ => {}
+                        }
+                    };
                 }
+                heights!(1 2 3);
             }
         });
         if rest > 0 {
@@ -72,9 +78,6 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Part<'_, T, K> {
         largest(max.as_ref()).to_f64()
     }
 }
-
-/// The most bands side by side.
-const HIGHEST: usize = 3;
 
 /// M bands one below the other, of so many rows from a row on.
 struct Bands<'a, T: Real, K, const M: usize>(
@@ -107,18 +110,23 @@ impl<T: Real, K: Sink<T>, const M: usize> Kernel<T> for Bands<'_, T, K, M> {
                 if r == from && c > 0 {
                     grid.tile::<S, M, 1>(of, (r, 0, c), false, &mut max);
                 }
-                // Strips of at most four vectors, of equal width or one less. A closure would not
-                // be compiled for these vectors.
+                // Strips of as many vectors as there are registers for, of equal width or one
+                // less. A closure would not be compiled for these vectors.
                 let mut whole = (cols - c) / T::LANES;
                 while whole > 0 {
-                    let width = whole.div_ceil(whole.div_ceil(4));
+                    let width = whole.div_ceil(whole.div_ceil(S::TILE.1));
                     let at = (r, c, T::LANES);
-                    match width {
-                        1 => grid.tile::<S, M, 1>(of, at, false, &mut max),
-                        2 => grid.tile::<S, M, 2>(of, at, false, &mut max),
-                        3 => grid.tile::<S, M, 3>(of, at, false, &mut max),
-                        _ => grid.tile::<S, M, 4>(of, at, false, &mut max),
+                    macro_rules! widths {
+                        ($($n:literal)*) => {
+                            match width {
+                                $($n => if const { $n <= S::TILE.1 } {
+                                    grid.tile::<S, M, $n>(of, at, false, &mut max)
+                                },)*
+                                _ => {}
+                            }
+                        };
                     }
+                    widths!(1 2 3 4);
                     c += width * T::LANES;
                     whole -= width;
                 }
