@@ -114,7 +114,7 @@ impl<T: Real, K: Sink<T>, const M: usize> Kernel<T> for Bands<'_, T, K, M> {
                 // less. A closure would not be compiled for these vectors.
                 let mut whole = (cols - c) / T::LANES;
                 while whole > 0 {
-                    let width = whole.div_ceil(whole.div_ceil(S::TILE.1));
+                    let width = whole.div_ceil(whole.div_ceil(grid.widest::<S>()));
                     let at = (r, c, T::LANES);
                     macro_rules! widths {
                         ($($n:literal)*) => {

@@ -258,7 +258,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
         loop {
             let terms = block.min(all - k);
             let grid = Grid { c: self.c, x: self.x, sink: self.sink, k, terms, fetch };
-            for_strips::<T>(self.columns, S::TILE.1, |c, count, width, n| {
+            for_strips::<T>(self.columns, grid.widest::<S>(), |c, count, width, n| {
                 for c in (0..count).map(|strip| c + strip * width * T::LANES) {
                     parts(self.c.rows, K::highest(all).min(S::TILE.0), |r, tiles, height| {
                         let ahead = r == 0 && block < all;
@@ -297,7 +297,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
         // Small outputs stay in cache anyway: all bands in one call then.
         let small = (to - from) * self.sink.shape().1 * size_of::<T>() <= SMALL;
         if small {
-            for_strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
+            for_strips::<T>(self.columns, grid.widest::<S>(), |c, strips, width, n| {
                 parts(to - from, highest, |at, tiles, height| {
                     let part = Part { r: from + at, tiles, c, strips, n, ahead: false };
                     grid.run::<S>(part, height, width, &mut max);
@@ -307,7 +307,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
         }
         parts(to - from, highest, |at, tiles, height| {
             for r in (0..tiles).map(|tile| from + at + tile * height) {
-                for_strips::<T>(self.columns, S::TILE.1, |c, strips, width, n| {
+                for_strips::<T>(self.columns, grid.widest::<S>(), |c, strips, width, n| {
                     let part = Part { r, tiles: 1, c, strips, n, ahead: false };
                     grid.run::<S>(part, height, width, &mut max);
                 });
@@ -341,7 +341,17 @@ struct Part {
     ahead: bool,
 }
 
+/// The widest tiles of short chains that fetch: all at once for more would hold up the processor.
+const FEW_BLOCKS: usize = 2;
+
 impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
+    /// The most blocks of a tile.
+    #[inline(always)]
+    pub(super) fn widest<S: Block<T>>(&self) -> usize {
+        let short = self.fetch && self.terms <= LONG;
+        if short { FEW_BLOCKS.min(S::TILE.1) } else { S::TILE.1 }
+    }
+
     /// Runs a part by the function for its tiles of `height` rows by `width` blocks.
     #[inline(always)]
     fn run<S: Block<T>>(&self, part: Part, height: usize, width: usize, max: &mut T::Array) {
