@@ -31,8 +31,8 @@
 //! Every output element has one fixed order of fused multiply-adds, and exp, log and tanh are
 //! relgrad's own, so results do not depend on the instruction set, the number of threads, the
 //! batch a row sits in, or the build profile. With relative gradients and 17 to 64 features the
-//! order is another one where [`Config::max_batch`] is D or more: whoever compares bits keeps to
-//! one side of that. Targets without hardware FMA emulate it, unless `fast-no-fma` is on.
+//! order is another one where [`Config::max_batch`] is 7/8 of D or more: whoever compares bits
+//! keeps to one side of that. Targets without hardware FMA emulate it, unless `fast-no-fma` is on.
 //!
 //! # Features
 //!

@@ -198,7 +198,7 @@ impl<T: Scalar> Session<'_, T> {
 }
 
 /// Whether a network's steps take this way: see the module. Batches of a few samples would leave
-/// most lanes empty.
+/// most lanes empty; the share of 7/8 is measured.
 pub(crate) fn is_small(config: &Config) -> bool {
     let least = if config.dim <= ALWAYS { 8 } else { config.dim - config.dim / 8 };
     config.gradient == Gradient::Relative && config.dim <= LARGEST && config.max_batch >= least
