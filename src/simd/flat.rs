@@ -40,6 +40,8 @@ pub(super) fn is_better<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K) -> bool {
 /// `sink = A^T X`, as [`update`](super::product::update).
 pub(super) fn run<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
     let (rows, cols) = sink.shape();
+    assert!((1..=MOST_TERMS).contains(&x.rows) && cols >= T::LANES);
+    assert!(sink.start_without_gaps().is_some());
     let max = Max::new();
     let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
     exec.split(rows, 12, work, |from, to| max.raise(part(exec.level, a, x, sink, (from, to))));

@@ -14,7 +14,6 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod bands;
 mod block;
 mod dots;
 mod elementwise;
@@ -39,6 +38,7 @@ mod real;
 mod sink;
 mod small;
 mod small_sums;
+mod spread;
 mod transpose;
 mod triangle;
 #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,7 @@ use super::elementwise::largest;
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::sink::{Accumulate, Sink, Store};
-use super::{Block, Kernel, Real, bands, flat};
+use super::{Block, Kernel, Real, flat, spread};
 
 /// Rows of X that a strip takes at a time where X is large: the strip stays in the first cache,
 /// and its pages in the translation buffer.
@@ -22,6 +22,9 @@ const FEW_TERMS: usize = 8;
 /// some strips later.
 const LONG: usize = 16;
 const SHORT_AHEAD: usize = 3;
+
+/// Blocks of their tiles: requests for more than this at once would hold up the processor.
+const SHORT_BLOCKS: usize = 2;
 
 /// Bytes of X that all bands of rows share: they stay in the second cache.
 const CACHED: usize = 384 << 10;
@@ -71,21 +74,22 @@ pub(crate) fn subtract_transposed<T: Real>(exec: Exec, a: Mat<T>, x: Mat<T>, out
 /// the largest magnitude that the sink reports, rounded up to 20 bits.
 pub(crate) fn update<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, p: Mat<T>, sink: &K) -> f64 {
     assert!(a.rows == p.rows && sink.shape() == (a.cols, p.cols));
-    // Only for what reads its matrices and where there are wide registers, so that it is not even
-    // compiled for others.
-    let apt = const {
-        cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
-            && K::STREAMS > 0
-            && !K::NEGATE
-            && !core::mem::needs_drop::<K>()
-    };
-    if apt && flat::is_better(p, sink) {
+    if const { runs_on::<T, K>(1) } && flat::is_better(p, sink) {
         return flat::run(exec, a, p, sink);
     }
-    if apt && K::STREAMS > 1 && bands::is_better(p, sink) {
-        return bands::run(exec, a, p, sink);
+    if const { runs_on::<T, K>(2) } && spread::is_better(p, sink) {
+        return spread::run(exec, a, p, sink);
     }
     run(exec, Coefficients::columns(a), p, sink)
+}
+
+/// Whether vectors may run over the ends of rows: where so many matrices are read and there are
+/// wide registers. Elsewhere it is not even compiled.
+const fn runs_on<T: Real, K: Sink<T>>(streams: usize) -> bool {
+    cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
+        && K::STREAMS >= streams
+        && !K::NEGATE
+        && !core::mem::needs_drop::<K>()
 }
 
 /// The left operand: row `i` of the output takes its coefficients from row `i` of C (of two
@@ -341,15 +345,12 @@ struct Part {
     ahead: bool,
 }
 
-/// The widest tiles of short chains that fetch: all at once for more would hold up the processor.
-const FEW_BLOCKS: usize = 2;
-
 impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
     /// The most blocks of a tile.
     #[inline(always)]
     pub(super) fn widest<S: Block<T>>(&self) -> usize {
         let short = self.fetch && self.terms <= LONG;
-        if short { FEW_BLOCKS.min(S::TILE.1) } else { S::TILE.1 }
+        if short { SHORT_BLOCKS.min(S::TILE.1) } else { S::TILE.1 }
     }
 
     /// Runs a part by the function for its tiles of `height` rows by `width` blocks.
