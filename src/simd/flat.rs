@@ -5,7 +5,7 @@
 use super::elementwise::largest;
 use super::matrix::Mat;
 use super::parallel::Exec;
-use super::product::Max;
+use super::product::over_parts;
 use super::sink::Sink;
 use super::{Block, Kernel, Level, Real};
 
@@ -23,29 +23,27 @@ const LARGE: usize = 16 << 20;
 const LARGE_ALONE: usize = 1 << 20;
 const AHEAD: usize = 16;
 
+/// Whether vectors may run over the ends of rows in an update with the rows of `x`.
+pub(super) fn is_possible<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K, most_terms: usize) -> bool {
+    (1..=most_terms).contains(&x.rows) && x.cols >= T::LANES && sink.start_without_gaps().is_some()
+}
+
 /// Whether an update with the rows of `x` goes faster this way.
 pub(super) fn is_better<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K) -> bool {
-    let (rows, cols) = sink.shape();
     let most = match K::STREAMS {
         _ if sink.reads() > LARGE => 1,
         1 => MOST_TERMS_ALONE,
         _ => MOST_TERMS,
     };
-    rows > 1
-        && cols >= T::LANES
-        && (1..=most).contains(&x.rows)
-        && sink.start_without_gaps().is_some()
+    sink.shape().0 > 1 && is_possible(x, sink, most)
 }
 
 /// `sink = A^T X`, as [`update`](super::product::update).
 pub(super) fn run<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
-    let (rows, cols) = sink.shape();
-    assert!((1..=MOST_TERMS).contains(&x.rows) && cols >= T::LANES);
-    assert!(sink.start_without_gaps().is_some());
-    let max = Max::new();
-    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
-    exec.split(rows, 12, work, |from, to| max.raise(part(exec.level, a, x, sink, (from, to))));
-    max.get()
+    assert!(is_possible(x, sink, MOST_TERMS));
+    over_parts(exec, x, sink, (a.cols, 12), |from, to, max| {
+        max.raise(part(exec.level, a, x, sink, (from, to)));
+    })
 }
 
 /// Rows `from .. to`.
@@ -255,12 +253,45 @@ pub(super) mod tests {
         (0..n).map(|_| next()).collect()
     }
 
+    /// One way to do an update, of any sink.
+    pub trait Way<T: Real> {
+        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64;
+    }
+
+    /// In plain tiles.
+    pub struct Tiled;
+    impl<T: Real> Way<T> for Tiled {
+        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+            product::run(Exec::serial(Level::Scalar), Coefficients::columns(a), x, sink)
+        }
+    }
+
+    struct Whole(Level);
+    impl<T: Real> Way<T> for Whole {
+        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+            run(Exec::serial(self.0), a, x, sink)
+        }
+    }
+
+    /// As threads would have it: the first row, and half of the rows that follow.
+    struct InParts(Level);
+    impl<T: Real> Way<T> for InParts {
+        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+            let mut max = 0.0;
+            for rows in [(0, 1), (1, a.cols / 2 + 1), (a.cols / 2 + 1, a.cols)] {
+                if rows.0 < rows.1 {
+                    max = f64::max(max, part(self.0, a, x, sink, rows));
+                }
+            }
+            max
+        }
+    }
+
     /// W, m and v after a natural step, then one by Adam, `at` numbers behind a multiple of 64
     /// bytes, and the magnitudes reported.
     pub fn steps<T: Real>(
         (rows, cols, terms, at): (usize, usize, usize, usize),
-        scaled: impl Fn(Mat<T>, Mat<T>, &Scaled<T>) -> f64,
-        adam: impl Fn(Mat<T>, Mat<T>, &Ascend<T, Adam<T>>) -> f64,
+        way: &impl Way<T>,
     ) -> ([Vec<T>; 3], [f64; 2]) {
         let (a, x) = (numbers(terms * rows, 1), numbers(terms * (cols + 3), 2));
         let (a, x) = (Mat::new(&a, terms, rows), Mat::with_ld(&x, terms, cols, cols + 3));
@@ -275,59 +306,46 @@ pub(super) mod tests {
             seed += 1;
             x
         });
-        let first = scaled(a, x, &Scaled { w: MatMut::new(&mut *w, rows, cols), rows: &own });
+        let first = way.run(a, x, &Scaled { w: MatMut::new(&mut *w, rows, cols), rows: &own });
         let half = [T::from_f64(0.5); 2];
         let [m1, v1] = [&mut *m, &mut *v].map(|x| MatMut::new(x, rows, cols));
         let rule = Adam { m: m1, v: v1, decay: [half; 2], epsilon: T::ONE };
         let base = Some((Mat::new(&base, rows, cols), T::ONE));
         let w1 = MatMut::new(&mut *w, rows, cols);
         let sink = Ascend { w: w1, rows: &own, base, factor: T::ONE, rule };
-        let second = adam(a, x, &sink);
+        let second = way.run(a, x, &sink);
         ([w.to_vec(), m.to_vec(), v.to_vec()], [first, second])
     }
 
-    fn check<T: Real>() {
-        let lanes = T::LANES;
-        for cols in [lanes, lanes + 1, 2 * lanes - 1, 2 * lanes + 3, 4 * lanes + 1] {
-            for (rows, terms) in [(2, 1), (5, 2), (lanes + 1, 3), (7, MOST_TERMS)] {
-                for at in [0, 1, lanes - 1] {
-                    let shape = (rows, cols, terms, at);
-                    let serial = Exec::serial(Level::Scalar);
-                    let tiled = steps::<T>(
-                        shape,
-                        |a, x, sink| product::run(serial, Coefficients::columns(a), x, sink),
-                        |a, x, sink| product::run(serial, Coefficients::columns(a), x, sink),
-                    );
-                    for level in Level::available() {
-                        let exec = Exec::serial(level);
-                        let flat = steps::<T>(
-                            shape,
-                            |a, x, sink| run(exec, a, x, sink),
-                            |a, x, sink| run(exec, a, x, sink),
-                        );
-                        assert!(flat == tiled, "{level:?} {shape:?}");
-                        // As threads would have it.
-                        let parts = steps::<T>(
-                            shape,
-                            |a, x, sink| {
-                                let first = part(level, a, x, sink, (0, rows / 2));
-                                first.max(part(level, a, x, sink, (rows / 2, rows)))
-                            },
-                            |a, x, sink| {
-                                let first = part(level, a, x, sink, (0, 1));
-                                first.max(part(level, a, x, sink, (1, rows)))
-                            },
-                        );
-                        assert!(parts.0 == tiled.0, "{level:?} {shape:?} in parts");
-                    }
-                }
+    /// That on every level and from every start an update gives the bits of plain tiles, as a whole
+    /// and in parts.
+    pub fn check<T: Real, W: Way<T>, P: Way<T>>(
+        (rows, cols, terms): (usize, usize, usize),
+        whole: fn(Level) -> W,
+        in_parts: fn(Level) -> P,
+    ) {
+        for at in [0, 1, T::LANES - 1] {
+            let shape = (rows, cols, terms, at);
+            let want = steps::<T>(shape, &Tiled);
+            for level in Level::available() {
+                assert!(steps(shape, &whole(level)) == want, "{level:?} {shape:?}");
+                // The maximum of the whole is rounded up.
+                assert!(steps(shape, &in_parts(level)).0 == want.0, "{level:?} {shape:?} in parts");
             }
         }
     }
 
     #[test]
     fn vectors_that_run_on_give_the_bits_of_tiles() {
-        check::<f32>();
-        check::<f64>();
+        fn sizes<T: Real>() {
+            let lanes = T::LANES;
+            for cols in [lanes, lanes + 1, 2 * lanes - 1, 2 * lanes + 3, 4 * lanes + 1] {
+                for (rows, terms) in [(2, 1), (5, 2), (lanes + 1, 3), (7, MOST_TERMS)] {
+                    check::<T, _, _>((rows, cols, terms), Whole, InParts);
+                }
+            }
+        }
+        sizes::<f32>();
+        sizes::<f64>();
     }
 }

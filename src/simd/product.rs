@@ -116,7 +116,7 @@ impl<'a, T: Real> Coefficients<'a, T> {
     /// The address of the coefficient of output row `r` and row `k` of X, and the step to the
     /// next `k`.
     #[inline(always)]
-    pub fn at(&self, r: usize, k: usize) -> (*const T, usize) {
+    fn at(&self, r: usize, k: usize) -> (*const T, usize) {
         if self.transposed {
             (self.first.at(k, r), self.first.ld)
         } else if r < self.first.rows {
@@ -129,26 +129,39 @@ impl<'a, T: Real> Coefficients<'a, T> {
 
 pub(super) fn run<T: Real, K: Sink<T>>(exec: Exec, c: Coefficients<T>, x: Mat<T>, sink: &K) -> f64 {
     let (rows, cols) = (c.rows, x.cols);
-    let max = Max::new();
-    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
     // Many rows of output: bands of them, which share a part of X that fits into cache. Few
     // rows: strips of columns, each of which reads its part of X once.
     if rows > x.rows {
         let width = CACHED / size_of::<T>() / x.rows.max(1) / STRIP_LANES * STRIP_LANES;
         let width = width.max(STRIP_LANES * 4);
-        exec.split(rows, 12, work, |from, to| {
+        over_parts(exec, x, sink, (rows, 12), |from, to, max| {
             let mut column = 0;
             while column < cols {
                 let columns = (column, cols.min(column + width));
                 max.raise(T::dispatch(exec.level, Bands { c, x, sink, rows: (from, to), columns }));
                 column = columns.1;
             }
-        });
+        })
     } else {
-        exec.split(cols, STRIP_LANES, work, |from, to| {
+        over_parts(exec, x, sink, (cols, STRIP_LANES), |from, to, max| {
             max.raise(T::dispatch(exec.level, Strips { c, x, sink, columns: (from, to) }));
-        });
+        })
     }
+}
+
+/// Calls `body(from, to, max)` for parts of `0..n` on the team's threads, split at multiples of
+/// `grain`, until the sink has all that becomes of X. The maximum.
+pub(super) fn over_parts<T: Real, K: Sink<T>>(
+    exec: Exec,
+    x: Mat<T>,
+    sink: &K,
+    (n, grain): (usize, usize),
+    body: impl Fn(usize, usize, &Max) + Sync,
+) -> f64 {
+    let (rows, cols) = sink.shape();
+    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
+    let max = Max(AtomicU32::new(0));
+    exec.split(n, grain, work, |from, to| body(from, to, &max));
     max.get()
 }
 
@@ -159,15 +172,12 @@ const STRIP_LANES: usize = 64;
 pub(super) struct Max(AtomicU32);
 
 impl Max {
-    pub fn new() -> Self {
-        Max(AtomicU32::new(0))
-    }
     pub fn raise(&self, x: f64) {
         let bits = x.to_bits();
         let up = u32::from(bits & 0xffff_ffff != 0);
         self.0.fetch_max((bits >> 32) as u32 + up, Ordering::Relaxed);
     }
-    pub fn get(&self) -> f64 {
+    fn get(&self) -> f64 {
         f64::from_bits(u64::from(self.0.load(Ordering::Relaxed)) << 32)
     }
 }
@@ -257,11 +267,10 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Strips<'_, T, K> {
         let all = self.x.rows;
         let few = if self.c.rows <= FEW { FEW_TERMS } else { TERMS };
         let block = if K::RESUMES && all > 1024 { few } else { all };
-        let fetch = self.sink.reads() > FAR;
         let mut k = 0;
         loop {
             let terms = block.min(all - k);
-            let grid = Grid { c: self.c, x: self.x, sink: self.sink, k, terms, fetch };
+            let grid = Grid { k, terms, ..Grid::new(self.c, self.x, self.sink) };
             for_strips::<T>(self.columns, grid.widest::<S>(), |c, count, width, n| {
                 for c in (0..count).map(|strip| c + strip * width * T::LANES) {
                     parts(self.c.rows, K::highest(all).min(S::TILE.0), |r, tiles, height| {
@@ -293,11 +302,9 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
     #[inline(always)]
     fn run<S: Block<T>>(self) -> f64 {
         let mut max = T::Array::default();
-        let terms = self.x.rows;
-        let fetch = self.sink.reads() > FAR;
-        let grid = Grid { c: self.c, x: self.x, sink: self.sink, k: 0, terms, fetch };
+        let grid = Grid::new(self.c, self.x, self.sink);
         let (from, to) = self.rows;
-        let highest = K::highest(terms).min(S::TILE.0);
+        let highest = K::highest(grid.terms).min(S::TILE.0);
         // Small outputs stay in cache anyway: all bands in one call then.
         let small = (to - from) * self.sink.shape().1 * size_of::<T>() <= SMALL;
         if small {
@@ -323,13 +330,35 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Bands<'_, T, K> {
 
 /// Rows `k .. k + terms` of X with their coefficients, to be added to the sink.
 pub(super) struct Grid<'a, T, K> {
-    pub c: Coefficients<'a, T>,
+    c: Coefficients<'a, T>,
     pub x: Mat<'a, T>,
     pub sink: &'a K,
-    pub k: usize,
+    k: usize,
     pub terms: usize,
     /// Whether what the sink reads is fetched ahead.
-    pub fetch: bool,
+    fetch: bool,
+}
+
+/// The rows of a tile, `step` apart: where the coefficients of each begin, `stride` apart.
+pub(super) struct TileRows<T, const M: usize> {
+    r: usize,
+    step: usize,
+    coefficients: [*const T; M],
+    stride: usize,
+}
+
+impl<T, const M: usize> TileRows<T, M> {
+    /// The number of row `i` of the tile.
+    #[inline(always)]
+    pub fn number(&self, i: usize) -> usize {
+        self.r + i * self.step
+    }
+
+    /// The address of the coefficient of row `i` of the tile for term `k`.
+    #[inline(always)]
+    pub fn coefficient(&self, i: usize, k: usize) -> *const T {
+        self.coefficients[i].wrapping_add(k * self.stride)
+    }
 }
 
 /// Equal tiles of the output: `tiles` from row `r` down, `strips` from column `c` to the right.
@@ -345,10 +374,26 @@ struct Part {
     ahead: bool,
 }
 
-impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
+impl<'a, T: Real, K: Sink<T>> Grid<'a, T, K> {
+    /// All of a product.
+    #[inline(always)]
+    pub fn new(c: Coefficients<'a, T>, x: Mat<'a, T>, sink: &'a K) -> Self {
+        Grid { c, x, sink, k: 0, terms: x.rows, fetch: sink.reads() > FAR }
+    }
+
+    /// M rows from row `r` on, `step` apart.
+    #[inline(always)]
+    pub fn rows<const M: usize>(&self, r: usize, step: usize) -> TileRows<T, M> {
+        let mut rows = TileRows { r, step, coefficients: [core::ptr::null(); M], stride: 1 };
+        for i in 0..M {
+            (rows.coefficients[i], rows.stride) = self.c.at(r + i * step, self.k);
+        }
+        rows
+    }
+
     /// The most blocks of a tile.
     #[inline(always)]
-    pub(super) fn widest<S: Block<T>>(&self) -> usize {
+    pub fn widest<S: Block<T>>(&self) -> usize {
         let short = self.fetch && self.terms <= LONG;
         if short { SHORT_BLOCKS.min(S::TILE.1) } else { S::TILE.1 }
     }
@@ -387,19 +432,14 @@ impl<T: Real, K: Sink<T>, const M: usize, const N: usize> Kernel<T> for Tiles<'_
         // SAFETY: an array has the lanes of a block.
         let mut max = unsafe { S::load(largest.as_ref().as_ptr()) };
         for r in (0..tiles).map(|tile| r + tile * M) {
-            let mut rows = [core::ptr::null(); M];
-            let mut stride = 1;
-            for i in 0..M {
-                (rows[i], stride) = grid.c.at(r + i, grid.k);
-            }
-            let of = (&rows, stride, 1);
+            let rows = grid.rows::<M>(r, 1);
             for c in (0..strips).map(|strip| c + strip * N * T::LANES) {
                 // SAFETY: the part lies within the sink and the operands.
                 unsafe {
                     if n < T::LANES {
-                        grid.tile::<S, M, N>(of, (r, c, n), ahead, &mut max);
+                        grid.tile::<S, M, N>(&rows, (c, n), ahead, &mut max);
                     } else {
-                        grid.tile::<S, M, N>(of, (r, c, T::LANES), ahead, &mut max);
+                        grid.tile::<S, M, N>(&rows, (c, T::LANES), ahead, &mut max);
                     }
                 }
             }
@@ -409,13 +449,12 @@ impl<T: Real, K: Sink<T>, const M: usize, const N: usize> Kernel<T> for Tiles<'_
 }
 
 impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
-    /// M rows, `step` apart, by N blocks of the sink from row `r`, column `c` on; the last block
-    /// counts `n` lanes. The rows' coefficients lie at `rows`, `stride` apart.
+    /// M rows by N blocks of the sink from column `c` on; the last block counts `n` lanes.
     #[inline(always)]
-    pub(super) unsafe fn tile<S: Block<T>, const M: usize, const N: usize>(
+    pub unsafe fn tile<S: Block<T>, const M: usize, const N: usize>(
         &self,
-        (rows, stride, step): (&[*const T; M], usize, usize),
-        (r, c, n): (usize, usize, usize),
+        rows: &TileRows<T, M>,
+        (c, n): (usize, usize),
         ahead: bool,
         max: &mut S,
     ) {
@@ -425,13 +464,13 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
         // SAFETY: by contract.
         unsafe {
             for i in 0..M {
-                let own = S::splat(self.sink.own(r + i * step));
+                let own = S::splat(self.sink.own(rows.number(i)));
                 for j in 0..N {
                     let (c, first) = (c + j * T::LANES, self.k == 0);
-                    acc[i][j] = self.sink.start(r + i * step, c, lanes(j), first, own);
+                    acc[i][j] = self.sink.start(rows.number(i), c, lanes(j), first, own);
                     if self.fetch {
                         let c = c + further * N * T::LANES;
-                        self.sink.fetch::<S>(r + i * step, c, M <= SWIFT);
+                        self.sink.fetch::<S>(rows.number(i), c, M <= SWIFT);
                     }
                 }
             }
@@ -446,7 +485,7 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                     }
                 }
                 for i in 0..M {
-                    let f = *rows[i].wrapping_add(k * stride);
+                    let f = *rows.coefficient(i, k);
                     let f = S::splat(if K::NEGATE { -f } else { f });
                     for j in 0..N {
                         acc[i][j] = f.fma(xv[j], acc[i][j]);
@@ -462,10 +501,10 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
                 }
             }
             for i in 0..M {
-                let own = S::splat(self.sink.own(r + i * step));
+                let own = S::splat(self.sink.own(rows.number(i)));
                 for j in 0..N {
                     let c = c + j * T::LANES;
-                    self.sink.finish(r + i * step, c, lanes(j), done[i][j], own, max);
+                    self.sink.finish(rows.number(i), c, lanes(j), done[i][j], own, max);
                 }
             }
         }

@@ -4,10 +4,10 @@
 //! rows, one of each of several groups of `LANES` rows. The numbers come about as in other tiles.
 
 use super::elementwise::largest;
-use super::flat::{Around, Lanes, ahead};
+use super::flat::{Around, Lanes, ahead, is_possible};
 use super::matrix::Mat;
 use super::parallel::Exec;
-use super::product::{Coefficients, FAR, Grid, Max, parts};
+use super::product::{Coefficients, Grid, TileRows, over_parts, parts};
 use super::sink::Sink;
 use super::{Block, Kernel, Real};
 
@@ -18,32 +18,25 @@ const LEAST: usize = 2 << 20;
 
 /// Whether an update with the rows of `x` goes faster this way.
 pub(super) fn is_better<T: Real, K: Sink<T>>(x: Mat<T>, sink: &K) -> bool {
-    let (rows, cols) = sink.shape();
     let start = sink.start_without_gaps();
-    rows > T::LANES
-        && cols >= T::LANES
-        && (1..=MOST_TERMS).contains(&x.rows)
+    is_possible(x, sink, MOST_TERMS)
         && sink.reads() >= LEAST
-        && start.is_some_and(|at| cols % T::LANES > 0 || at.align_offset(64) > 0)
+        && start.is_some_and(|at| !x.cols.is_multiple_of(T::LANES) || at.align_offset(64) > 0)
 }
 
 /// `sink = A^T X`, as [`update`](super::product::update).
 pub(super) fn run<T: Real, K: Sink<T>>(exec: Exec, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
-    let (rows, cols) = sink.shape();
-    assert!((1..=MOST_TERMS).contains(&x.rows) && cols >= T::LANES);
-    assert!(sink.start_without_gaps().is_some());
-    let (c, fetch) = (Coefficients::columns(a), sink.reads() > FAR);
-    let grid = Grid { c, x, sink, k: 0, terms: x.rows, fetch };
-    let max = Max::new();
-    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
-    exec.split(rows, GROUPS * T::LANES, work, |from, to| {
+    assert!(is_possible(x, sink, MOST_TERMS));
+    let grid = Grid::new(Coefficients::columns(a), x, sink);
+    over_parts(exec, x, sink, (a.cols, GROUPS * T::LANES), |from, to, max| {
         max.raise(T::dispatch(exec.level, Spread { grid: &grid, from, to }));
-    });
-    max.get()
+    })
 }
 
 /// Groups of rows that a thread takes at least, so that there are several to make tiles of.
 const GROUPS: usize = 2;
+/// The most of them in a tile.
+const HIGHEST: usize = 3;
 
 /// Rows `from .. to` of an update.
 struct Spread<'a, T: Real, K> {
@@ -60,7 +53,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Spread<'_, T, K> {
         let around = Around::of(self.grid.x);
         let rows = self.to - self.from;
         let (groups, rest) = (rows / T::LANES, rows % T::LANES);
-        let highest = K::highest(self.grid.terms).min(S::TILE.0).min(3);
+        let highest = K::highest(self.grid.terms).min(S::TILE.0).min(HIGHEST);
         parts(groups, highest, |at, count, height| {
             for r in (0..count).map(|i| self.from + (at + i * height) * T::LANES) {
                 macro_rules! heights {
@@ -74,6 +67,7 @@ impl<T: Real, K: Sink<T>> Kernel<T> for Spread<'_, T, K> {
                         }
                     };
                 }
+                const { assert!(HIGHEST == 3) };
                 heights!(1 2 3);
             }
         });
@@ -98,7 +92,7 @@ impl<T: Real, K: Sink<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> {
     #[inline(always)]
     fn run<S: Block<T>>(self) {
         let Groups(&Spread { grid, .. }, around, (from, to), largest) = self;
-        let (cols, step) = (grid.x.cols, T::LANES);
+        let cols = grid.x.cols;
         let lanes = Lanes::<S>::new();
         let mut c = ahead(grid.sink, from);
         // SAFETY: an array has the lanes of a block. All vectors lie within these rows of the sink:
@@ -106,26 +100,21 @@ impl<T: Real, K: Sink<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> {
         unsafe {
             let mut max = S::load(largest.as_ref().as_ptr());
             for r in from..to {
-                let mut rows = [core::ptr::null(); M];
-                let mut stride = 0;
-                for i in 0..M {
-                    (rows[i], stride) = grid.c.at(r + i * step, 0);
-                }
-                let of = (&rows, stride, step);
+                let rows = grid.rows::<M>(r, T::LANES);
                 if r == from && c > 0 {
-                    grid.tile::<S, M, 1>(of, (r, 0, c), false, &mut max);
+                    grid.tile::<S, M, 1>(&rows, (0, c), false, &mut max);
                 }
                 // Strips of as many vectors as there are registers for, of equal width or one
                 // less. A closure would not be compiled for these vectors.
                 let mut whole = (cols - c) / T::LANES;
                 while whole > 0 {
                     let width = whole.div_ceil(whole.div_ceil(grid.widest::<S>()));
-                    let at = (r, c, T::LANES);
+                    let at = (c, T::LANES);
                     macro_rules! widths {
                         ($($n:literal)*) => {
                             match width {
                                 $($n => if const { $n <= S::TILE.1 } {
-                                    grid.tile::<S, M, $n>(of, at, false, &mut max)
+                                    grid.tile::<S, M, $n>(&rows, at, false, &mut max)
                                 },)*
                                 _ => {}
                             }
@@ -139,9 +128,9 @@ impl<T: Real, K: Sink<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> {
                 if here == 0 {
                     c = 0;
                 } else if r + 1 == to {
-                    grid.tile::<S, M, 1>(of, (r, c, here), false, &mut max);
+                    grid.tile::<S, M, 1>(&rows, (c, here), false, &mut max);
                 } else {
-                    grid.across::<S, M>(of, (r, c, here), (lanes, around), &mut max);
+                    grid.across::<S, M>(&rows, (c, here), (lanes, around), &mut max);
                     c = T::LANES - here;
                 }
             }
@@ -151,13 +140,13 @@ impl<T: Real, K: Sink<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> {
 }
 
 impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
-    /// Vectors at column `c` that hold `here` numbers of rows `r`, `r + step` and so on, and then
-    /// the first ones of the rows after these, whose coefficients come next in memory.
+    /// Vectors at column `c` that hold `here` numbers of each row, and then the first ones of the
+    /// row after it, whose coefficients come next in memory.
     #[inline(always)]
     unsafe fn across<S: Block<T>, const M: usize>(
         &self,
-        (rows, stride, step): (&[*const T; M], usize, usize),
-        (r, c, here): (usize, usize, usize),
+        rows: &TileRows<T, M>,
+        (c, here): (usize, usize),
         (lanes, around): (Lanes<S>, &Around<T, MOST_TERMS>),
         max: &mut S,
     ) {
@@ -165,21 +154,21 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
         // SAFETY: by contract.
         unsafe {
             for i in 0..M {
-                let r = r + i * step;
-                own[i] =
-                    lanes.select(here, S::splat(self.sink.own(r)), S::splat(self.sink.own(r + 1)));
+                let r = rows.number(i);
+                let (this, next) = (S::splat(self.sink.own(r)), S::splat(self.sink.own(r + 1)));
+                own[i] = lanes.select(here, this, next);
                 acc[i] = self.sink.start(r, c, T::LANES, true, own[i]);
             }
             for k in 0..self.terms {
                 let x = S::load(around.at(k, here));
                 for i in 0..M {
-                    let f = rows[i].wrapping_add(k * stride);
+                    let f = rows.coefficient(i, k);
                     let (this, next) = (S::splat(*f), S::splat(*f.wrapping_add(1)));
                     acc[i] = lanes.select(here, this, next).fma(x, acc[i]);
                 }
             }
             for i in 0..M {
-                self.sink.finish(r + i * step, c, T::LANES, acc[i], own[i], max);
+                self.sink.finish(rows.number(i), c, T::LANES, acc[i], own[i], max);
             }
         }
     }
@@ -188,82 +177,70 @@ impl<T: Real, K: Sink<T>> Grid<'_, T, K> {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::flat::tests::steps;
+    use super::super::flat::tests::{Tiled, Way, check, steps};
     use super::super::product;
-    use super::super::sink::Scaled;
     use super::*;
 
-    fn tiled<T: Real, K: Sink<T>>(a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
-        product::run(Exec::serial(Level::Scalar), Coefficients::columns(a), x, sink)
+    struct Whole(Level);
+    impl<T: Real> Way<T> for Whole {
+        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+            run(Exec::serial(self.0), a, x, sink)
+        }
     }
 
     /// As threads would have it, from the end.
-    fn in_parts<T: Real, K: Sink<T>>(level: Level, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
-        let c = Coefficients::columns(a);
-        let grid = Grid { c, x, sink, k: 0, terms: x.rows, fetch: true };
-        let (rows, grain) = (a.cols, GROUPS * T::LANES);
-        let starts = (0..rows).step_by(grain).rev();
-        let part = |from| {
-            let to = rows.min(from + grain);
-            T::dispatch(level, Spread { grid: &grid, from, to })
-        };
-        starts.map(part).fold(0.0, f64::max)
-    }
-
-    fn check<T: Real>() {
-        let lanes = T::LANES;
-        for cols in [lanes, lanes + 1, 2 * lanes - 1, 7 * lanes + 3] {
-            // Two groups and three side by side, and rows that make no group.
-            for (rows, terms) in [(2 * lanes + 1, 5), (3 * lanes, MOST_TERMS), (6 * lanes + 7, 12)]
-            {
-                for at in [0, 1, lanes - 1] {
-                    let shape = (rows, cols, terms, at);
-                    let want =
-                        steps::<T>(shape, |a, x, w| tiled(a, x, w), |a, x, w| tiled(a, x, w));
-                    for level in Level::available() {
-                        let exec = Exec::serial(level);
-                        let whole = steps::<T>(
-                            shape,
-                            |a, x, sink| run(exec, a, x, sink),
-                            |a, x, sink| run(exec, a, x, sink),
-                        );
-                        assert!(whole == want, "{level:?} {shape:?}");
-                        let parts = steps::<T>(
-                            shape,
-                            |a, x, sink| in_parts(level, a, x, sink),
-                            |a, x, sink| in_parts(level, a, x, sink),
-                        );
-                        assert!(parts.0 == want.0, "{level:?} {shape:?} in parts");
-                    }
-                }
+    struct InParts(Level);
+    impl<T: Real> Way<T> for InParts {
+        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+            let grid = Grid::new(Coefficients::columns(a), x, sink);
+            let (rows, grain) = (a.cols, GROUPS * T::LANES);
+            let mut max = 0.0;
+            for from in (0..rows).step_by(grain).rev() {
+                let to = rows.min(from + grain);
+                max = f64::max(max, T::dispatch(self.0, Spread { grid: &grid, from, to }));
             }
+            max
         }
     }
 
     #[test]
     fn rows_a_vector_apart_give_the_bits_of_other_tiles() {
-        check::<f32>();
-        check::<f64>();
+        fn sizes<T: Real>() {
+            let lanes = T::LANES;
+            for cols in [lanes, lanes + 1, 2 * lanes - 1, 7 * lanes + 3] {
+                // Two groups and three side by side, and rows that make no group.
+                let shapes = [(2 * lanes + 1, 5), (3 * lanes, MOST_TERMS), (6 * lanes + 7, 12)];
+                for (rows, terms) in shapes {
+                    check::<T, _, _>((rows, cols, terms), Whole, InParts);
+                }
+            }
+        }
+        sizes::<f32>();
+        sizes::<f64>();
     }
 
     /// Large enough to be fetched ahead, in whole tiles and in these.
     #[test]
     fn large_updates_go_this_way_where_rows_begin_anywhere() {
-        fn check<T: Real>() {
-            let exec = Exec::serial(Level::Auto.resolve());
+        /// What is expected of sinks that read several matrices.
+        struct Chosen(bool);
+        impl<T: Real> Way<T> for Chosen {
+            fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+                if K::STREAMS > 1 {
+                    assert_eq!(is_better(x, sink), self.0, "{}", x.cols);
+                    assert!(sink.reads() > product::FAR);
+                }
+                product::update(Exec::serial(Level::Auto.resolve()), a, x, sink)
+            }
+        }
+        fn sizes<T: Real>() {
             for (cols, at, better) in [(641, 0, true), (640, 1, true), (640, 0, false)] {
                 let shape = (560, cols, 5, at);
-                let none = |_: Mat<T>, _: Mat<T>, _: &Scaled<T>| 0.0;
-                let want = steps::<T>(shape, none, |a, x, sink| tiled(a, x, sink));
-                let got = steps::<T>(shape, none, |a, x, sink| {
-                    assert_eq!(is_better(x, sink), better, "{shape:?}");
-                    assert!(sink.reads() > FAR);
-                    product::update(exec, a, x, sink)
-                });
+                let (got, want) = (steps::<T>(shape, &Chosen(better)), steps(shape, &Tiled));
                 assert!(got == want, "{shape:?}");
             }
         }
-        check::<f32>();
-        check::<f64>();
+        sizes::<f32>();
+        sizes::<f64>();
     }
 }

@@ -26,7 +26,7 @@ const ROWS: [usize; 9] = [1, 2, 3, 5, 6, 7, 10, 16, 17];
 /// Every size with every batch, all else at random.
 fn configs() -> Vec<Config> {
     let mut random = Lcg(3);
-    let wide = [(20, 21), (33, 40), (63, 64), (64, 64), (65, 66)];
+    let wide = [(20, 21), (33, 40), (63, 64), (64, 64), (65, 66), (33, 28), (33, 29)];
     let sizes = DIMS.into_iter().flat_map(|d| ROWS.map(|b| (d, b))).chain(wide);
     let config = |(dim, max_batch)| {
         let optimizer = OPTIMIZERS[random.below(5)];
