@@ -2,7 +2,7 @@
 # 64-bit Arm with NEON, under QEMU: the tests of the library, of the whole system and of the
 # workbench; the example in Rust and in C, against this machine's.
 source "$(dirname "$0")/common.sh"
-[ -d /usr/lib/rustlib/aarch64-unknown-linux-gnu ] || dpkg --add-architecture arm64
+[ -d /usr/lib/rustlib/aarch64-unknown-linux-gnu ] || packages dpkg --add-architecture arm64
 need /usr/lib/rustlib/aarch64-unknown-linux-gnu rustc-web cargo-web libstd-rust-web-dev libstd-rust-web-dev:arm64
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 need qemu-aarch64-static qemu-user-static

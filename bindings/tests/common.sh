@@ -15,8 +15,13 @@ need() {
     if command -v "$1" > /dev/null || [ -e "$1" ]; then return; fi
     shift
     [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || fail "install $*"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+    packages env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" > /dev/null
+}
+
+# packages COMMAND...: with fresh lists of packages. One at a time, since scripts may run at once.
+packages() {
+    flock "$root/bindings/tests" sh -c 'apt-get update -qq && "$@"' sh "$@"
 }
 
 # A Python that has NumPy: the first one, or Debian's.
@@ -33,7 +38,7 @@ python_with_numpy() {
 julia_command() {
     local own=$CARGO_TARGET_DIR/bindings/julia
     if command -v julia; then return; fi
-    [ -x "$own/julia" ] || { apt-get update -qq && "$root/bindings/julia/fetch" "$own"; } >&2 || {
+    [ -x "$own/julia" ] || packages "$root/bindings/julia/fetch" "$own" >&2 || {
         rm -rf "$own"
         echo "SKIPPED: Julia, which is not to be had here" >&2
         return 1
@@ -52,7 +57,10 @@ same() {
     echo "ok: $what"
 }
 
-"$root/bindings/install" "$prefix" > "$work/install.log" 2>&1 || { cat "$work/install.log"; exit 1; }
-! grep -A 9 '^warning' "$work/install.log" || fail "installing warns"
+# Unless whoever runs several scripts has seen to it.
+if [ -z "${RELGRAD_INSTALLED:-}" ]; then
+    "$root/bindings/install" "$prefix" > "$work/install.log" 2>&1 || { cat "$work/install.log"; exit 1; }
+    ! grep -A 9 '^warning' "$work/install.log" || fail "installing warns"
+fi
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 export LD_LIBRARY_PATH=$prefix/lib
