@@ -25,12 +25,13 @@ impl<T: Scalar> Session<'_, T> {
         let small = &mut w.small[..n * n];
         let mut determinant = lu::factor(self.exec, small, n, w.small_panel, w.pivots)?;
         if !self.summed {
-            determinant.log_abs += lu::log_abs_product(diagonal.iter().map(|s| s.to_f64()));
+            let diagonal = diagonal.iter().map(|s| s.to_f64());
+            determinant.magnitude = determinant.magnitude.times(diagonal);
         }
         Some(determinant)
     }
 
-    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z`, or for summed
+    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z` and `S^-1` in `work.rows`, or for summed
     /// batches with `(S + A^T C)^T`; returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
         if self.summed {
@@ -41,8 +42,10 @@ impl<T: Scalar> Session<'_, T> {
         let diagonal = &w.diagonal[k * d..][..d];
         let a = self.rows.of(w.delta, k, rows);
         let (gram, small) = (&mut w.gram[..rows * rows], &mut w.small[..rows * rows]);
-        self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.c, k, rows));
-        T::rescale(exec, self.rows.of_mut(w.z, 0, rows), None, Some(diagonal));
+        let over_s = &mut w.rows[..d];
+        over_s.iter_mut().zip(diagonal).for_each(|(over, s)| *over = T::ONE / *s);
+        let (c, out) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.z, 0, rows));
+        T::rescaled(exec, c, None, Some(over_s), out);
         let scaled = self.rows.of(w.z, 0, rows);
         small.fill(0.0);
         let mut from = 0;
@@ -82,10 +85,9 @@ impl<T: Scalar> Session<'_, T> {
             T::multiply(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
             let f = self.rows.of(w.p, k, rows);
             let a = self.rows.of(w.delta, k, rows);
-            let diagonal = &w.diagonal[k * d..][..d];
             for v in inverse.chunks_mut(band * d) {
                 let m = v.len() / d;
-                T::rescale(exec, MatMut::new(v, m, d), None, Some(diagonal));
+                T::rescale(exec, MatMut::new(v, m, d), None, Some(&w.rows[..d]));
                 let t = &mut w.panel[..m * rows];
                 T::dots(exec, Mat::new(v, m, d), a, MatMut::new(t, m, rows));
                 let t = Mat::new(t, m, rows);

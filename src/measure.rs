@@ -77,5 +77,5 @@ pub fn invert<T: Real>(level: Level, n: usize, a: &mut [T], out: &mut [T]) -> Op
     let mut pivots = vec![0; n];
     let determinant = lu::factor(exec, a, n, &mut panel, &mut pivots)?;
     lu::invert(exec, a, &pivots, n, &mut panel, out);
-    Some(determinant.log_abs)
+    Some(determinant.log_abs())
 }

@@ -3,9 +3,8 @@
 
 use crate::config::Optimizer;
 use crate::forward::diverged;
-use crate::relative::{square, sum};
 use crate::session::{Scalar, Session};
-use crate::simd::matrix::Mat;
+use crate::simd::ops::{Average, Squares};
 use crate::status::{Error, Result, Status, Value};
 
 impl<T: Scalar> Session<'_, T> {
@@ -20,36 +19,28 @@ impl<T: Scalar> Session<'_, T> {
             return Ok(());
         };
         let d = self.config.dim;
-        let (exec, first) = (self.exec, self.steps() == 0);
-        let w = &mut self.work;
-        let summed = self.summed;
-        let moment = |x: Mat<T>, s: usize, batch: &mut [T], old: &[T], new: &mut [T]| {
-            if summed {
-                batch.copy_from_slice(&w.moments[(3 * k + s) * d..][..d]);
-            } else {
-                T::column_products(exec, x, x, &w.weights[..rows], batch);
+        let decay = if self.steps() == 0 { [0.0, 1.0] } else { [decay, 1.0 - decay] };
+        let (exec, summed, range) = (self.exec, self.summed, k * d..(k + 1) * d);
+        let (w, state) = (&mut self.work, &mut self.state);
+        let squares = [(&*w.delta, 1), (&*w.c, 2)].map(|(x, s)| match summed {
+            true => Squares::Summed(&w.moments[(3 * k + s) * d..][..d]),
+            false => Squares::Of(self.rows.of(x, k, rows), &w.weights[..rows]),
+        });
+        let sides =
+            [(&*state.h, &mut *w.h, &mut *w.over_h), (&*state.q, &mut *w.q, &mut *w.over_q)];
+        let averages = sides.map(|(old, new, over)| {
+            let (new, over) = (&mut new[range.clone()], &mut over[range.clone()]);
+            Average { old: &old[range.clone()], new, over }
+        });
+        for largest in T::averages(exec, squares, averages, decay, damping) {
+            if largest == 0.0 {
+                let v = Value::Int(k as u64);
+                let allowed =
+                    "a natural step needs deltas and inputs other than 0 (value: the layer)";
+                return Err(Error::new(Status::Singular, "batch", v, allowed));
             }
-            for ((new, old), batch) in new.iter_mut().zip(old).zip(batch.iter()) {
-                let (old, batch) = (old.to_f64(), batch.to_f64());
-                let average = if first { batch } else { decay * old + (1.0 - decay) * batch };
-                *new = T::from_f64(average);
-            }
-        };
-        let range = k * d..(k + 1) * d;
-        let batch = &mut w.rows[..d];
-        let (h, q) = (&mut w.h[range.clone()], &mut w.q[range.clone()]);
-        moment(self.rows.of(w.delta, k, rows), 1, batch, &self.state.h[range.clone()], h);
-        moment(self.rows.of(w.c, k, rows), 2, batch, &self.state.q[range.clone()], q);
-
-        let vanishes = |x: &[T]| x.iter().all(|v| *v == T::ZERO);
-        if vanishes(h) || vanishes(q) {
-            let v = Value::Int(k as u64);
-            let allowed = "a natural step needs deltas and inputs other than 0 (value: the layer)";
-            return Err(Error::new(Status::Singular, "batch", v, allowed));
-        }
-        let (damped_h, damped_q) = (&mut *w.damped_h, &mut *w.damped_q);
-        for (x, damped) in [(h, damped_h), (q, damped_q)] {
-            if !damp(x, damping, &mut damped[range.clone()]) {
+            // An infinite or NaN sum is out of range too.
+            if !(0.0..=T::MAX.to_f64()).contains(&largest) {
                 return Err(diverged(k));
             }
         }
@@ -57,7 +48,7 @@ impl<T: Scalar> Session<'_, T> {
             self.precondition_sums(k);
             return Ok(());
         }
-        T::rescale(exec, self.rows.of_mut(w.c, k, rows), None, Some(&w.damped_q[range]));
+        T::rescale(exec, self.rows.of_mut(w.c, k, rows), None, Some(&w.over_q[range]));
         Ok(())
     }
 
@@ -68,49 +59,28 @@ impl<T: Scalar> Session<'_, T> {
         let Optimizer::Natural { clip, .. } = self.config.optimizer else { return 1.0 };
         let d = self.config.dim;
         let range = k * d..(k + 1) * d;
-        self.fill_natural_diagonal(k, 0.0, 1.0);
-        let w = &mut self.work;
-        let h = &w.damped_h[range.clone()];
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
-        if self.summed {
-            let bound = self.norm_bound_of_sums(k);
-            return if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) };
+        // First a bound, by the sum of norms.
+        let (bound, terms) = if self.summed {
+            self.fill_natural_diagonal(k, 0.0, 1.0);
+            (self.norm_bound_of_sums(k), None)
+        } else {
+            let w = &mut self.work;
+            let over = [&w.over_h[range.clone()], &w.over_q[range.clone()]];
+            let factors = (self.rows.of_mut(w.delta, k, rows), self.rows.of(w.c, k, rows));
+            let g = &mut w.diagonal[range.clone()];
+            let terms = T::divide(self.exec, over, factors, &w.weights[..rows], g);
+            let samples = if has_bias { terms.samples_with_mean } else { terms.samples };
+            (samples + libm::sqrt(terms.diagonal), Some(terms))
+        };
+        if bound <= limit {
+            return 1.0;
         }
-        T::rescale(self.exec, self.rows.of_mut(w.delta, k, rows), None, Some(h));
-
-        // First a bound: n <= sum_b w_b |delta^_b| |c^_b| + |g| + |mean delta^|.
-        let mut bound = libm::sqrt(square(&w.diagonal[range.clone()]));
-        let squares = &mut w.coefficients[..2 * rows];
-        let (delta_squares, c_squares) = squares.split_at_mut(rows);
-        T::row_squares(self.exec, self.rows.of(w.delta, k, rows), delta_squares);
-        T::row_squares(self.exec, self.rows.of(w.c, k, rows), c_squares);
-        for ((weight, delta), c) in w.weights.iter().zip(delta_squares).zip(c_squares) {
-            let c = libm::sqrt(c.to_f64()) + if has_bias { 1.0 } else { 0.0 };
-            bound += weight.to_f64() * libm::sqrt(delta.to_f64()) * c;
-        }
-        if bound <= limit { 1.0 } else { self.trust_scale(k, rows, limit) }
-    }
-
-    /// `own + step g` with `g_i = 1 / (h^_i q^_i)` into `work.diagonal`.
-    pub(crate) fn fill_natural_diagonal(&mut self, k: usize, own: f64, step: f64) {
-        let d = self.config.dim;
-        let w = &mut self.work;
-        let factors = w.damped_h[k * d..].iter().zip(&w.damped_q[k * d..]);
-        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(factors) {
-            let g = T::ONE / (*h * *q);
-            *s = T::from_f64(own + step * g.to_f64());
-        }
-    }
-
-    /// `min(1, limit / n)` with n from the norms themselves.
-    fn trust_scale(&mut self, k: usize, rows: usize, limit: f64) -> f64 {
-        let d = self.config.dim;
-        let has_bias = self.config.has_bias();
-        // The diagonal is lent out of the workspace while the norms use the rest of it.
-        let g = core::mem::take(&mut self.work.diagonal);
-        let norms = self.relative_norms(k, rows, |i| g[k * d + i].to_f64());
-        self.work.diagonal = g;
+        let norms = match terms {
+            Some(terms) => self.norms(k, rows, &terms),
+            None => self.norms_of_sums(k, &self.work.diagonal[range]),
+        };
         let n = libm::sqrt(norms.matrix + if has_bias { norms.vector } else { 0.0 });
         match n {
             n if !n.is_finite() => f64::NAN,
@@ -118,14 +88,15 @@ impl<T: Scalar> Session<'_, T> {
             n => limit / n,
         }
     }
-}
 
-/// `out = x + damping mean(x)`; false if that might not fit, and `out` is useless then.
-fn damp<T: Scalar>(x: &[T], damping: f64, out: &mut [T]) -> bool {
-    let sum = sum(x);
-    let added = damping * sum / x.len() as f64;
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = T::from_f64(x.to_f64() + added);
+    /// `own + step g` with `g_i = 1 / (h^_i q^_i)` into `work.diagonal`.
+    pub(crate) fn fill_natural_diagonal(&mut self, k: usize, own: f64, step: f64) {
+        let d = self.config.dim;
+        let w = &mut self.work;
+        let over = w.over_h[k * d..].iter().zip(&w.over_q[k * d..]);
+        for (s, (h, q)) in w.diagonal[k * d..][..d].iter_mut().zip(over) {
+            let g = *h * *q;
+            *s = T::from_f64(own + step * g.to_f64());
+        }
     }
-    sum + added <= T::MAX.to_f64()
 }

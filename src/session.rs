@@ -203,13 +203,13 @@ impl<'m, T: Scalar> Session<'m, T> {
         for k in 0..self.config.layers {
             let w = &params[self.layout.weight(k)];
             s.matrix.iter_mut().zip(w).for_each(|(m, w)| *m = w.to_f64());
-            let determinant =
-                lu::factor(self.exec, s.matrix, d, s.panel, s.pivots).ok_or_else(|| singular(k))?;
-            let change = libm::fabs(determinant.log_abs - self.state.log_det[k]);
-            let drift = change / libm::fabs(determinant.log_abs).max(1.0);
+            let determinant = lu::factor(self.exec, s.matrix, d, s.panel, s.pivots);
+            let log_det = determinant.ok_or_else(|| singular(k))?.log_abs();
+            let change = libm::fabs(log_det - self.state.log_det[k]);
+            let drift = change / libm::fabs(log_det).max(1.0);
             refresh.drift = refresh.drift.max(if known { drift } else { 0.0 });
-            refresh.log_det += determinant.log_abs;
-            self.work.plan[k] = determinant.log_abs;
+            refresh.log_det += log_det;
+            self.work.plan[k] = log_det;
         }
         for k in 0..self.config.layers {
             let w = &params[self.layout.weight(k)];

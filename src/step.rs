@@ -114,7 +114,7 @@ impl<T: Scalar> Session<'_, T> {
         }
         let mut visit = |session: &mut Self, k: usize, rows: usize| {
             if norms {
-                certificate.add(session.relative_norms(k, rows, |_| 1.0));
+                certificate.add(session.relative_norms(k, rows));
             }
             if aim == Aim::Step { session.precondition(k, rows) } else { Ok(()) }
         };

@@ -57,28 +57,25 @@ impl<T: Scalar> Session<'_, T> {
     /// `w_b delta_b` of layer `k` into `work.z`.
     pub(crate) fn weigh_delta(&mut self, k: usize, rows: usize) {
         let (exec, w) = (self.exec, &mut self.work);
-        self.rows.flat_mut(w.z, 0, rows).copy_from_slice(self.rows.flat(w.delta, k, rows));
-        T::rescale(exec, self.rows.of_mut(w.z, 0, rows), Some(&w.weights[..rows]), None);
+        let (delta, out) = (self.rows.of(w.delta, k, rows), self.rows.of_mut(w.z, 0, rows));
+        T::rescaled(exec, delta, Some(&w.weights[..rows]), None, out);
     }
 
     /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ as damped.
     pub(crate) fn precondition_sums(&mut self, k: usize) {
         let d = self.config.dim;
         let w = &mut self.work;
-        let (h, q) = (&w.damped_h[k * d..][..d], &w.damped_q[k * d..][..d]);
-        let over_h = &mut w.rows[..d];
-        over_h.iter_mut().zip(h).for_each(|(r, h)| *r = T::ONE / *h);
+        let (over_h, over_q) = (&w.over_h[k * d..][..d], &w.over_q[k * d..][..d]);
         let products = &mut w.products[k * d * d..][..d * d];
-        for (row, q) in products.chunks_exact_mut(d).zip(q) {
-            let over_q = T::ONE / *q;
-            row.iter_mut().zip(over_h.iter()).for_each(|(e, r)| *e = *e * *r * over_q);
+        for (row, q) in products.chunks_exact_mut(d).zip(over_q) {
+            row.iter_mut().zip(over_h).for_each(|(e, h)| *e = *e * *h * *q);
         }
         let mean = &mut w.moments[3 * k * d..][..d];
-        mean.iter_mut().zip(over_h.iter()).for_each(|(m, r)| *m = *m * *r);
+        mean.iter_mut().zip(over_h).for_each(|(m, h)| *m = *m * *h);
     }
 
-    /// [`Session::relative_norms`] of a summed layer.
-    pub(crate) fn norms_of_sums(&self, k: usize, g: impl Fn(usize) -> f64) -> Norms {
+    /// The norms of a summed layer, with diagonal g.
+    pub(crate) fn norms_of_sums(&self, k: usize, g: &[T]) -> Norms {
         let d = self.config.dim;
         let w = &self.work;
         let matrix = square_with_diagonal(&w.products[k * d * d..][..d * d], d, g);

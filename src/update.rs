@@ -55,7 +55,7 @@ impl<T: Scalar> Session<'_, T> {
                 if let Some(determinant) = determinant
                     && (fine || self.config.crossing == Crossing::Allow)
                 {
-                    change = determinant.log_abs;
+                    change = determinant.log_abs();
                     break;
                 }
                 if halvings == MAX_HALVINGS || self.config.crossing == Crossing::Allow {

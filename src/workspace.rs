@@ -243,16 +243,16 @@ pub(crate) struct Work<'m, T> {
     pub log_slopes: &'m mut [f64],
     /// `w_b / sum w`.
     pub weights: &'m mut [T],
-    /// Two coefficients a sample.
+    /// A coefficient a sample.
     pub coefficients: &'m mut [T],
     /// Diagonal S of every layer's structured step.
     pub diagonal: &'m mut [T],
     /// The Fisher factors as they will be.
     pub h: &'m mut [T],
     pub q: &'m mut [T],
-    /// The same, damped: what natural steps divide by.
-    pub damped_h: &'m mut [T],
-    pub damped_q: &'m mut [T],
+    /// 1 over the same, damped: what natural steps multiply by.
+    pub over_h: &'m mut [T],
+    pub over_q: &'m mut [T],
     /// Three rows of `D` numbers.
     pub rows: &'m mut [T],
     /// `min(B, D)^2`, or `D^2` where batches are summed: Gram products, and the small matrix in
@@ -299,12 +299,12 @@ impl<'m, T: Real + Plain> Work<'m, T> {
             log_p: c.take(lanes),
             log_slopes: c.take(lanes),
             weights: c.take(lanes),
-            coefficients: c.take(2 * b),
+            coefficients: c.take(b),
             diagonal: c.take(l * d),
             h: c.take(parts.fisher),
             q: c.take(parts.fisher),
-            damped_h: c.take(parts.fisher),
-            damped_q: c.take(parts.fisher),
+            over_h: c.take(parts.fisher),
+            over_q: c.take(parts.fisher),
             rows: c.take(3 * d),
             gram: c.take(n * n),
             small: c.take(n * n),

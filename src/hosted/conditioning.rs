@@ -51,7 +51,7 @@ impl<T: Scalar> Model<T> {
                 sums.iter_mut().zip(&column).for_each(|(s, v)| *s += v.abs());
             }
             let condition = size * sums.iter().copied().fold(0.0, f64::max);
-            reports.push(LayerReport { log_det: determinant.log_abs, condition, max_weight });
+            reports.push(LayerReport { log_det: determinant.log_abs(), condition, max_weight });
         }
         Ok(reports)
     }

@@ -31,11 +31,67 @@ pub(crate) const fn panel_len(n: usize) -> usize {
     2 * n * if n < PANEL { n } else { PANEL }
 }
 
-/// The determinant's sign and the logarithm of its magnitude.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Determinant {
     pub negative: bool,
-    pub log_abs: f64,
+    pub magnitude: Magnitude,
+}
+
+impl Determinant {
+    /// The logarithm of its magnitude.
+    pub fn log_abs(&self) -> f64 {
+        self.magnitude.log()
+    }
+}
+
+/// The magnitude of a product, `e^log rest`: one logarithm for as many factors as fit into the
+/// exponent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Magnitude {
+    log: f64,
+    rest: f64,
+}
+
+impl Magnitude {
+    /// That of a product of no factors.
+    pub const ONE: Self = Magnitude { log: 0.0, rest: 1.0 };
+
+    pub fn log(&self) -> f64 {
+        self.log + libm::log(self.rest)
+    }
+
+    /// Neither 0 nor infinite nor NaN.
+    fn is_proper(&self) -> bool {
+        self.log.is_finite() && self.rest.is_finite() && self.rest > 0.0
+    }
+
+    /// With more factors. Four at a time, since each product waits for the one before.
+    pub fn times(mut self, values: impl Iterator<Item = f64>) -> Self {
+        let mut values = values.map(libm::fabs).fuse();
+        while let Some(first) = values.next() {
+            let [b, c, d] = core::array::from_fn(|_| values.next().unwrap_or(1.0));
+            let four = [first, b, c, d];
+            if four.iter().all(|v| (1e-25..1e25).contains(v)) {
+                self.multiply((first * b) * (c * d));
+            } else {
+                four.into_iter().for_each(|v| self.multiply(v));
+            }
+        }
+        self
+    }
+
+    fn multiply(&mut self, v: f64) {
+        let range = 1e-100..=1e100;
+        if range.contains(&v) {
+            self.rest *= v;
+        } else {
+            self.log += libm::log(v);
+        }
+        if !range.contains(&self.rest) {
+            self.log += libm::log(self.rest);
+            self.rest = 1.0;
+        }
+    }
 }
 
 /// Factors the `n x n` matrix `a` in place, O(2/3 n^3). `panel` has [`panel_len`] numbers,
@@ -97,8 +153,8 @@ pub(crate) fn factor<T: Real>(
             }
         }
     }
-    let log_abs = log_abs_product(a.iter().step_by(n + 1).take(n).map(|v| v.to_f64()));
-    log_abs.is_finite().then_some(Determinant { negative, log_abs })
+    let magnitude = Magnitude::ONE.times(a.iter().step_by(n + 1).take(n).map(|v| v.to_f64()));
+    magnitude.is_proper().then_some(Determinant { negative, magnitude })
 }
 
 /// [`factor`] of a small matrix by the textbook's loops, in two roundings where the larger ones
@@ -133,26 +189,8 @@ fn factor_plainly<T: Real>(a: &mut [T], n: usize, pivots: &mut [u64]) -> Option<
             rest.for_each(|(x, s)| *x = *x - factor * *s);
         }
     }
-    let log_abs = log_abs_product(a.iter().step_by(n + 1).take(n).map(|v| v.to_f64()));
-    log_abs.is_finite().then_some(Determinant { negative, log_abs })
-}
-
-/// `sum log|v|`, with one logarithm for as many factors as fit into the exponent.
-pub(crate) fn log_abs_product(values: impl Iterator<Item = f64>) -> f64 {
-    let range = 1e-100..1e100;
-    let (mut sum, mut product) = (0.0, 1.0);
-    for v in values.map(libm::fabs) {
-        if range.contains(&v) {
-            product *= v;
-        } else {
-            sum += libm::log(v);
-        }
-        if !range.contains(&product) {
-            sum += libm::log(product);
-            product = 1.0;
-        }
-    }
-    sum + libm::log(product)
+    let magnitude = Magnitude::ONE.times(a.iter().step_by(n + 1).take(n).map(|v| v.to_f64()));
+    magnitude.is_proper().then_some(Determinant { negative, magnitude })
 }
 
 /// How many of `width` columns are a thread's own, each of which takes `terms` multiplications,

@@ -183,14 +183,38 @@ pub(crate) fn load<T: Real>(
     T::dispatch(exec.level, Load(x, transform, out))
 }
 
-/// `x[r, c] = rows[r] * x[r, c] / columns[c]`.
+/// `x[r, c] = rows[r] * x[r, c] * columns[c]`.
 pub(crate) fn rescale<T: Real>(
     exec: Exec,
     x: MatMut<T>,
     rows: Option<&[T]>,
     columns: Option<&[T]>,
 ) {
-    struct Rescale<'a, T>(MatMut<'a, T>, Option<&'a [T]>, Option<&'a [T]>);
+    // SAFETY: each number is read before it is written, by the same thread.
+    let from = unsafe { x.view() };
+    rescale_into(exec, from, rows, columns, &x);
+}
+
+/// `out[r, c] = rows[r] * x[r, c] * columns[c]`.
+pub(crate) fn rescaled<T: Real>(
+    exec: Exec,
+    x: Mat<T>,
+    rows: Option<&[T]>,
+    columns: Option<&[T]>,
+    out: MatMut<T>,
+) {
+    rescale_into(exec, x, rows, columns, &out);
+}
+
+/// [`rescaled`], where `out` may be x itself.
+fn rescale_into<T: Real>(
+    exec: Exec,
+    x: Mat<T>,
+    rows: Option<&[T]>,
+    columns: Option<&[T]>,
+    out: &MatMut<T>,
+) {
+    struct Rescale<'a, T>(Mat<'a, T>, Option<&'a [T]>, Option<&'a [T]>, &'a MatMut<'a, T>);
     impl<T: Real> Kernel<T> for Rescale<'_, T> {
         type Output = ();
         #[inline(always)]
@@ -198,21 +222,21 @@ pub(crate) fn rescale<T: Real>(
             for r in 0..self.0.rows {
                 let f = S::splat(self.1.map_or(T::ONE, |rows| rows[r]));
                 for_blocks!(T, self.0.cols, |c, n| {
-                    // SAFETY: the matrix has row r and columns c..c+n, the slice those elements.
+                    // SAFETY: the matrices have row r and columns c..c+n, the slice those elements.
                     unsafe {
                         let mut x = S::load_n(self.0.at(r, c), n).mul(f);
                         if let Some(columns) = self.2 {
-                            // Lanes past the end divide 0 by 0 and are not stored.
-                            x = x.div(S::load_n(columns.as_ptr().add(c), n));
+                            x = x.mul(S::load_n(columns.as_ptr().add(c), n));
                         }
-                        x.store_n(self.0.at(r, c), n);
+                        x.store_n(self.3.at(r, c), n);
                     }
                 });
             }
         }
     }
+    assert!((x.rows, x.cols) == (out.rows, out.cols));
     assert!(rows.is_none_or(|v| v.len() >= x.rows) && columns.is_none_or(|v| v.len() == x.cols));
-    T::dispatch(exec.level, Rescale(x, rows, columns))
+    T::dispatch(exec.level, Rescale(x, rows, columns, out))
 }
 
 /// `out[c] = sum_r weights[r] x[r, c] y[r, c]`, one chain over the rows.

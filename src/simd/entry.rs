@@ -2,12 +2,14 @@
 //! outside the crate calls them.
 
 use super::matrix::{Mat, MatMut};
+use super::natural::{Average, Squares, Terms};
 use super::parallel::Exec;
 use super::pointwise::Keep;
 use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
 use super::small::{Net, Passes};
 use super::{
-    dots, elementwise, eliminate, pointwise, product, small, small_sums, transpose, triangle,
+    dots, elementwise, eliminate, natural, pointwise, product, small, small_sums, transpose,
+    triangle,
 };
 use crate::activation::Curve;
 use crate::activation::newton::{self, Preimage};
@@ -74,6 +76,13 @@ kernels! {
         rows: Option<&[Self]>,
         columns: Option<&[Self]>,
     ) = elementwise::rescale;
+    fn rescaled(
+        exec: Exec,
+        x: Mat<Self>,
+        rows: Option<&[Self]>,
+        columns: Option<&[Self]>,
+        out: MatMut<Self>,
+    ) = elementwise::rescaled;
     fn column_products(
         exec: Exec,
         x: Mat<Self>,
@@ -81,6 +90,26 @@ kernels! {
         weights: &[Self],
         out: &mut [Self],
     ) = elementwise::column_products;
+    fn averages(
+        exec: Exec,
+        squares: [Squares<Self>; 2],
+        averages: [Average<Self>; 2],
+        decay: [f64; 2],
+        damping: f64,
+    ) -> [f64; 2] = natural::averages;
+    fn divide(
+        exec: Exec,
+        over: [&[Self]; 2],
+        factors: (MatMut<Self>, Mat<Self>),
+        weights: &[Self],
+        g: &mut [Self],
+    ) -> Terms = natural::divide;
+    fn norm_terms(
+        exec: Exec,
+        factors: (Mat<Self>, Mat<Self>),
+        weights: &[Self],
+        g: &[Self],
+    ) -> Terms = natural::norm_terms;
     fn row_squares(exec: Exec, x: Mat<Self>, out: &mut [Self]) = elementwise::row_squares;
     fn activate(
         exec: Exec,

@@ -23,6 +23,7 @@ mod flat;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
+mod natural;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
 pub(crate) mod parallel;
@@ -54,6 +55,7 @@ pub use real::Real;
 
 pub(crate) mod ops {
     //! What the kernels take and give; they themselves are methods of [`Kernels`](super::Kernels).
+    pub(crate) use super::natural::{Average, Squares, Terms};
     pub(crate) use super::pointwise::{Keep, LogDensity, Map, Nonlinearity, Values, map};
     pub(crate) use super::sink::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
     pub(crate) use super::small::{Net, Passes};

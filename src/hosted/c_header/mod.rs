@@ -113,7 +113,7 @@ impl ModelFile {
         for k in 0..self.layers {
             let (mut factors, mut pivots) = (params[layout.weight(k)].to_vec(), vec![0; d]);
             let determinant = lu::factor(exec, &mut factors, d, &mut panel, &mut pivots);
-            tables.log_det += determinant.ok_or_else(|| singular(k))?.log_abs;
+            tables.log_det += determinant.ok_or_else(|| singular(k))?.log_abs();
             let mut inverse = vec![0.0; d * d];
             lu::invert(exec, &factors, &pivots, d, &mut panel, &mut inverse);
             inverses.push(columns(&inverse, d));
