@@ -15,3 +15,4 @@ mod refusals;
 mod split;
 mod starts;
 mod stationary;
+mod trust_region;
