@@ -3,7 +3,7 @@
 use crate::activation::Curve;
 use crate::batch::Batch;
 use crate::config::{Bias, Gradient};
-use crate::session::{Scalar, Session};
+use crate::session::{Call, Scalar, Session};
 use crate::simd::matrix::{Mat, MatMut};
 use crate::simd::ops::Keep;
 use crate::small::is_narrow;
@@ -83,7 +83,9 @@ impl<T: Scalar> Session<'_, T> {
         self.check_params(params)?;
         let n = batch.rows.saturating_mul(self.config.dim);
         crate::session::check_len("z", z.len(), n)?;
-        self.pass(params, batch, Purpose::Latents)?;
+        self.on_team(Call::Forward, batch.rows, |session| {
+            session.pass(params, batch, Purpose::Latents)
+        })?;
         for (b, row) in z[..n].chunks_exact_mut(self.config.dim).enumerate() {
             row.copy_from_slice(self.rows.row(self.work.z, 0, b));
         }

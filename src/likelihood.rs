@@ -2,7 +2,7 @@
 
 use crate::batch::Batch;
 use crate::forward::{Purpose, diverged};
-use crate::session::{Scalar, Session, check_len};
+use crate::session::{Call, Scalar, Session, check_len};
 use crate::status::Result;
 
 impl<T: Scalar> Session<'_, T> {
@@ -21,8 +21,10 @@ impl<T: Scalar> Session<'_, T> {
         self.check_params(params)?;
         check_len("out", out.len(), batch.rows)?;
         let log_det = self.exact_log_det()?;
-        self.pass(params, batch, Purpose::Likelihood)?;
-        self.base_density(batch, false)?;
+        self.on_team(Call::LogLikelihood, batch.rows, |session| {
+            session.pass(params, batch, Purpose::Likelihood)?;
+            session.base_density(batch, false)
+        })?;
         let rows = batch.rows;
         let terms = self.work.log_p[..rows].iter().zip(&self.work.log_slopes[..rows]);
         if terms.clone().any(|(p, s)| !(p + s).is_finite()) {

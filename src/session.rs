@@ -48,6 +48,14 @@ pub struct Session<'m, T> {
 /// "relgrad1".
 const MAGIC: u64 = 0x3164_6172_676c_6572;
 
+/// Calls that teams may choose for, see [`ParallelFor::choose`].
+#[derive(Clone, Copy)]
+pub(crate) enum Call {
+    Step,
+    Forward,
+    LogLikelihood,
+}
+
 /// What [`Session::refresh`] found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refresh {
@@ -162,6 +170,36 @@ impl<'m, T: Scalar> Session<'m, T> {
     /// bit for bit.
     pub fn set_parallel(&mut self, team: Option<&'m dyn ParallelFor>) {
         self.exec.team = team;
+    }
+
+    /// `work` on `rows` samples, on one thread if the team finds that better. `call` tells the
+    /// calls apart that are made of other work.
+    pub(crate) fn on_team<R>(
+        &mut self,
+        call: Call,
+        rows: usize,
+        work: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let blocks = self.config.dim * self.config.dim.div_ceil(T::LANES);
+        let Some(team) = self.exec.team.filter(|_| self.exec.has_parts(rows, blocks)) else {
+            return work(self);
+        };
+        // Where the state lies tells the sessions apart.
+        let kind = (self.state.header.as_ptr() as u64) ^ ((rows as u64) << 3 | call as u64) << 32;
+        let (mut work, mut done) = (Some(work), None);
+        team.choose(kind, &mut |together| {
+            self.exec.team = together.then_some(team);
+            if let Some(work) = work.take() {
+                done = Some(work(self));
+            }
+            self.exec.team = Some(team);
+        });
+        match (done, work) {
+            (Some(done), _) => done,
+            // A team that did not call.
+            (None, Some(work)) => work(self),
+            (None, None) => unreachable!("what is taken is done"),
+        }
     }
 
     /// Steps taken since [`Session::new`].

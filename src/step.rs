@@ -4,7 +4,7 @@ use crate::batch::Batch;
 use crate::config::{Gradient, check_rate};
 use crate::forward::{Purpose, diverged};
 use crate::relative::{Norms, dot};
-use crate::session::{Scalar, Session};
+use crate::session::{Call, Scalar, Session};
 use crate::small::is_small;
 use crate::status::Result;
 use crate::sums::are_summed;
@@ -74,12 +74,14 @@ impl<T: Scalar> Session<'_, T> {
     /// first start or refresh.
     pub fn step(&mut self, params: &mut [T], batch: &Batch<T>, rate: f64) -> Result<Report> {
         check_rate(rate)?;
-        let mut certificate = Certificate::default();
-        let terms = self.differentiate(params, batch, &mut certificate, Aim::Step)?;
-        let planned = self.plan_all(params, batch.rows, rate)?;
-        let report = self.report(terms, certificate, planned)?;
-        self.commit(params, batch.rows);
-        Ok(report)
+        self.on_team(Call::Step, batch.rows, |session| {
+            let mut certificate = Certificate::default();
+            let terms = session.differentiate(params, batch, &mut certificate, Aim::Step)?;
+            let planned = session.plan_all(params, batch.rows, rate)?;
+            let report = session.report(terms, certificate, planned)?;
+            session.commit(params, batch.rows);
+            Ok(report)
+        })
     }
 
     /// Forward and backward; returns the mean of `log p` and of `log s'` over the batch.

@@ -15,6 +15,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod block;
+#[cfg(feature = "std")]
+mod choice;
 mod dots;
 mod elementwise;
 mod eliminate;

@@ -16,6 +16,15 @@ pub unsafe trait ParallelFor: Sync {
     /// Calls `task(i)` once for each `i` in `0..count`, in any order, on any threads, and
     /// returns when all calls have returned.
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
+
+    /// Calls `work` once, which is a step or an evaluation: with true it calls
+    /// [`run`](ParallelFor::run), many times, with false it stays on this thread. `kind` is
+    /// the same for the same work. As it stands, it never stays; a team that knows when threads
+    /// do not pay may tell.
+    fn choose(&self, kind: u64, work: &mut dyn FnMut(bool)) {
+        let _ = kind;
+        work(true);
+    }
 }
 
 /// How kernels run: with which instructions, on whose threads.
@@ -27,6 +36,9 @@ pub(crate) struct Exec<'a> {
 
 /// Work below this many fused multiply-adds of a block (some microseconds) stays on one thread.
 const LEAST_WORK: usize = 20_000;
+
+/// About how many multiply-adds an update costs besides its products.
+const UPDATE: usize = 16;
 
 impl Exec<'_> {
     /// On the calling thread only.
@@ -57,6 +69,12 @@ impl Exec<'_> {
             let at = |i: usize| usize::min(n, i * grains / parts * grain);
             body(at(i), at(i + 1));
         });
+    }
+
+    /// Whether a pass over `rows` samples and all layers' weights, `weights` blocks each, has parts
+    /// that are handed over, about.
+    pub fn has_parts(&self, rows: usize, weights: usize) -> bool {
+        self.threads() > 1 && (2 * rows + UPDATE) * weights >= LEAST_WORK
     }
 
     /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.

@@ -11,11 +11,12 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
+use super::choice::Choices;
 use super::parallel::ParallelFor;
 
 /// Threads for [`Session::set_parallel`](crate::Session::set_parallel) and
@@ -23,7 +24,8 @@ use super::parallel::ParallelFor;
 ///
 /// A pool serves one caller at a time: whoever finds it busy does the work alone, as do tasks
 /// that call on it again. So programs that step models on threads of their own are not flooded
-/// with more.
+/// with more. It times the steps it works for, and leaves those alone that one thread does
+/// faster: a few in 500 try both.
 ///
 /// ```
 /// use relgrad::{ParallelFor, Pool};
@@ -40,6 +42,7 @@ pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     handles: Vec<Thread>,
+    choices: Mutex<Choices>,
 }
 
 /// How long a worker without work spins, and how long it gives way to others before it sleeps.
@@ -192,7 +195,8 @@ impl Pool {
             panicked: AtomicBool::new(false),
             asleep: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         });
-        let mut pool = Pool { shared, workers: Vec::new(), handles: Vec::new() };
+        let choices = Mutex::new(Choices::new());
+        let mut pool = Pool { shared, workers: Vec::new(), handles: Vec::new(), choices };
         for me in 0..workers {
             let shared = pool.shared.clone();
             let name = std::format!("relgrad {}", me + 1);
@@ -257,6 +261,20 @@ unsafe impl ParallelFor for Pool {
         }
         assert!(!panicked, "a task panicked on another thread");
     }
+
+    fn choose(&self, kind: u64, work: &mut dyn FnMut(bool)) {
+        // Whoever holds the lock does not panic; one who waited for it would lose time.
+        let Ok(together) = self.choices.try_lock().map(|mut choices| choices.is_together(kind))
+        else {
+            return work(true);
+        };
+        let start = Instant::now();
+        work(together);
+        let time = start.elapsed();
+        if let Ok(mut choices) = self.choices.try_lock() {
+            choices.took(kind, time);
+        }
+    }
 }
 
 impl Drop for Pool {
@@ -319,6 +337,24 @@ mod tests {
         });
         // 0 + (0) + (0 + 1) + (0 + 1 + 2)
         assert_eq!(sum.into_inner(), 3 * 500 * 4);
+    }
+
+    #[test]
+    fn work_is_left_to_one_thread_where_that_is_faster() {
+        let pool = Pool::new(2).unwrap();
+        let calls = |kind, slower: bool| -> usize {
+            let mut together = 0;
+            for _ in 0..200 {
+                pool.choose(kind, &mut |all| {
+                    together += usize::from(all);
+                    if all == slower {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                });
+            }
+            together
+        };
+        assert!(calls(1, true) < 100 && calls(2, false) > 100);
     }
 
     #[test]

@@ -155,6 +155,50 @@ unsafe impl ParallelFor for Backwards {
     }
 }
 
+/// Teams that find threads useful for every other call, and teams that leave the call to the session.
+struct Moody<'a> {
+    team: &'a dyn ParallelFor,
+    calls: bool,
+    chosen: std::sync::atomic::AtomicUsize,
+}
+
+// SAFETY: as the team's.
+unsafe impl ParallelFor for Moody<'_> {
+    fn threads(&self) -> usize {
+        self.team.threads()
+    }
+    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        self.team.run(count, task);
+    }
+    fn choose(&self, _kind: u64, work: &mut dyn FnMut(bool)) {
+        let chosen = self.chosen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if self.calls {
+            work(chosen % 2 == 1);
+            // What was done is not done again.
+            work(true);
+        }
+    }
+}
+
+#[test]
+fn teams_may_leave_a_call_to_one_thread() {
+    let config = Config { max_batch: 33, optimizer: Optimizer::NATURAL, ..Config::new(150, 2) };
+    let alone = on_threads::<f32>(config, None);
+    for calls in [true, false] {
+        let team = &Backwards { threads: 7, calls: 0.into() };
+        let moody = Moody { team, calls, chosen: 0.into() };
+        assert_eq!(on_threads::<f32>(config, Some(&moody)), alone);
+        // Two steps, an evaluation of either kind; the first was told to stay.
+        assert_eq!(moody.chosen.into_inner(), 4);
+    }
+    // Nothing to hand over, nothing to choose.
+    let small = Config { dim: 20, max_batch: 1, ..config };
+    let team = &Backwards { threads: 7, calls: 0.into() };
+    let moody = Moody { team, calls: true, chosen: 0.into() };
+    on_threads::<f32>(small, Some(&moody));
+    assert_eq!(moody.chosen.into_inner(), 0);
+}
+
 /// Parameters, state and outputs of a few steps and an evaluation.
 fn on_threads<T: Scalar>(config: Config, team: Option<&dyn ParallelFor>) -> u64 {
     let mut owned = Owned::<T>::orthogonal(config, 1);
