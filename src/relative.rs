@@ -15,16 +15,16 @@ impl<T: Scalar> Session<'_, T> {
     /// stand in the workspace, and `g = 1`. O(B^2 D), or O(B D^2) for `B > D`; sums in f64.
     pub(crate) fn relative_norms(&mut self, k: usize, rows: usize) -> Norms {
         let d = self.config.dim;
-        // Lent out of the workspace while the norms use the rest of it.
+        // The Fisher factors are 1. Lent out of the workspace while the norms use the rest of it.
         let scratch = core::mem::take(&mut self.work.rows);
-        let g = &mut scratch[..d];
-        g.fill(T::ONE);
+        let (ones, g) = scratch[..2 * d].split_at_mut(d);
+        ones.fill(T::ONE);
         let norms = if self.summed {
-            self.norms_of_sums(k, g)
+            self.norms_of_sums(k, ones)
         } else {
-            let w = &self.work;
-            let factors = (self.rows.of(w.delta, k, rows), self.rows.of(w.c, k, rows));
-            let terms = T::norm_terms(self.exec, factors, &w.weights[..rows], g);
+            let w = &mut self.work;
+            let factors = (self.rows.of_mut(w.delta, k, rows), self.rows.of(w.c, k, rows));
+            let terms = T::divide(self.exec, [ones; 2], factors, &w.weights[..rows], g);
             match rows <= d {
                 true => self.norms(k, rows, &terms),
                 // Fewer features than samples: E itself is small.

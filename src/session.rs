@@ -180,7 +180,8 @@ impl<'m, T: Scalar> Session<'m, T> {
         rows: usize,
         work: impl FnOnce(&mut Self) -> R,
     ) -> R {
-        let blocks = self.config.dim * self.config.dim.div_ceil(T::LANES);
+        let Config { dim, layers, .. } = self.config;
+        let blocks = layers * dim * dim.div_ceil(T::LANES);
         let Some(team) = self.exec.team.filter(|_| self.exec.has_parts(rows, blocks)) else {
             return work(self);
         };

@@ -80,6 +80,8 @@ impl Magnitude {
         self
     }
 
+    // A kilobyte where doubles are software's.
+    #[inline(never)]
     fn multiply(&mut self, v: f64) {
         let range = 1e-100..=1e100;
         if range.contains(&v) {

@@ -104,12 +104,6 @@ kernels! {
         weights: &[Self],
         g: &mut [Self],
     ) -> Terms = natural::divide;
-    fn norm_terms(
-        exec: Exec,
-        factors: (Mat<Self>, Mat<Self>),
-        weights: &[Self],
-        g: &[Self],
-    ) -> Terms = natural::norm_terms;
     fn row_squares(exec: Exec, x: Mat<Self>, out: &mut [Self]) = elementwise::row_squares;
     fn activate(
         exec: Exec,

@@ -14,17 +14,18 @@ impl Sum {
     fn new() -> Self {
         Sum([0.0; 8])
     }
+    /// Adds `n` lanes.
     #[inline(always)]
-    fn add<T: Real, S: Block<T>>(&mut self, v: S) {
-        let v = v.to_array();
-        for i in 0..T::LANES {
+    fn add<T: Real>(&mut self, v: &T::Array, n: usize) {
+        for i in 0..n {
             self.0[i % 8] += v.as_ref()[i].to_f64();
         }
     }
+    /// Adds products of `n` lanes.
     #[inline(always)]
-    fn add_products<T: Real, S: Block<T>>(&mut self, a: S, b: S) {
+    fn add_products<T: Real, S: Block<T>>(&mut self, a: S, b: S, n: usize) {
         let (a, b) = (a.to_array(), b.to_array());
-        for i in 0..T::LANES {
+        for i in 0..n {
             self.0[i % 8] += a.as_ref()[i].to_f64() * b.as_ref()[i].to_f64();
         }
     }
@@ -114,13 +115,12 @@ impl<T: Real> Average<'_, T> {
                 };
                 let (batch, old) = (batch.to_array(), S::load_n(old.as_ptr().add(c), n).to_array());
                 let mut mean = T::Array::default();
-                for i in 0..T::LANES {
+                for i in 0..n {
                     let (batch, old) = (batch.as_ref()[i].to_f64(), old.as_ref()[i].to_f64());
                     mean.as_mut()[i] = T::from_f64(decay[0] * old + decay[1] * batch);
                 }
-                let mean = S::load(mean.as_ref().as_ptr());
-                mean.store_n(new.as_mut_ptr().add(c), n);
-                sum.add(mean);
+                sum.add::<T>(&mean, n);
+                S::load(mean.as_ref().as_ptr()).store_n(new.as_mut_ptr().add(c), n);
             }
         });
         let sum = sum.total();
@@ -129,7 +129,7 @@ impl<T: Real> Average<'_, T> {
             // SAFETY: the slices have the elements c..c+n.
             unsafe {
                 let mut v = S::load_n(new.as_ptr().add(c), n).to_array();
-                for i in 0..T::LANES {
+                for i in 0..n {
                     v.as_mut()[i] = T::from_f64(v.as_ref()[i].to_f64() + added);
                 }
                 let v = S::load(v.as_ref().as_ptr());
@@ -140,12 +140,12 @@ impl<T: Real> Average<'_, T> {
     }
 }
 
-/// What the norms of `E = sum_b w_b left_b right_b^T`, of `m = sum_b w_b left_b` and of
+/// What the norms of `E = sum_b w_b delta_b c_b^T`, of `m = sum_b w_b delta_b` and of
 /// `diag(g)` consist of, besides products of different samples.
 pub(crate) struct Terms {
-    /// `sum_b w_b |left_b| |right_b|`: a bound on `|E|`, and what it is with one sample.
+    /// `sum_b w_b |delta_b| |c_b|`: a bound on `|E|`, and what it is with one sample.
     pub samples: f64,
-    /// As much of E with m beside it: with `sqrt(|right_b|^2 + 1)`.
+    /// As much of E with m beside it: with `sqrt(|c_b|^2 + 1)`.
     pub samples_with_mean: f64,
     /// `|m|^2`.
     pub mean: f64,
@@ -181,71 +181,35 @@ impl<T: Real> Kernel<T> for Divide<'_, T> {
     type Output = Terms;
     #[inline(always)]
     fn run<S: Block<T>>(self) -> Terms {
-        let Divide { over: [over_h, over_q], delta, c: right, weights, g } = self;
+        let Divide { over: [over_h, over_q], delta, c: inputs, weights, g } = self;
+        let (mut mean, mut cross, mut diagonal) = (Sum::new(), Sum::new(), Sum::new());
         for_blocks!(T, g.len(), |c, n| {
-            // SAFETY: the slices have the elements c..c+n, and delta has those columns.
-            unsafe {
+            let (mut m, mut e) = (S::zero(), S::zero());
+            // SAFETY: the slices have the elements c..c+n, the matrices those columns.
+            let g = unsafe {
                 let h = S::load_n(over_h.as_ptr().add(c), n);
                 let q = S::load_n(over_q.as_ptr().add(c), n);
-                h.mul(q).store_n(g.as_mut_ptr().add(c), n);
-                for r in 0..delta.rows {
-                    S::load_n(delta.at(r, c), n).mul(h).store_n(delta.at(r, c), n);
-                }
-            }
-        });
-        // SAFETY: nobody writes to it any more.
-        let left = unsafe { delta.view() };
-        NormTerms { left, right, weights, g }.run::<S>()
-    }
-}
-
-/// The terms of samples as they are.
-pub(crate) fn norm_terms<T: Real>(
-    exec: Exec,
-    (left, right): (Mat<T>, Mat<T>),
-    weights: &[T],
-    g: &[T],
-) -> Terms {
-    assert!((left.rows, left.cols) == (right.rows, right.cols));
-    assert!(weights.len() >= left.rows && g.len() == left.cols);
-    T::dispatch(exec.level, NormTerms { left, right, weights, g })
-}
-
-struct NormTerms<'a, T> {
-    left: Mat<'a, T>,
-    right: Mat<'a, T>,
-    weights: &'a [T],
-    g: &'a [T],
-}
-
-impl<T: Real> Kernel<T> for NormTerms<'_, T> {
-    type Output = Terms;
-    #[inline(always)]
-    fn run<S: Block<T>>(self) -> Terms {
-        let NormTerms { left, right, weights, g } = self;
-        let (mut mean, mut cross, mut diagonal) = (Sum::new(), Sum::new(), Sum::new());
-        for_blocks!(T, left.cols, |c, n| {
-            let (mut m, mut e) = (S::zero(), S::zero());
-            // SAFETY: the matrices have columns c..c+n, the slice those elements.
-            let g = unsafe {
-                for r in 0..left.rows {
-                    let w = S::splat(weights[r]);
-                    let (x, y) = (S::load_n(left.at(r, c), n), S::load_n(right.at(r, c), n));
+                for r in 0..inputs.rows {
+                    let (x, y) = (S::load_n(delta.at(r, c), n), S::load_n(inputs.at(r, c), n));
+                    let (w, x) = (S::splat(weights[r]), x.mul(h));
+                    x.store_n(delta.at(r, c), n);
                     m = w.fma(x, m);
                     e = w.mul(x).fma(y, e);
                 }
-                S::load_n(g.as_ptr().add(c), n)
+                h.mul(q).store_n(g.as_mut_ptr().add(c), n);
+                h.mul(q)
             };
-            mean.add_products(m, m);
-            cross.add_products(g, e);
-            diagonal.add_products(g, g);
+            mean.add_products(m, m, n);
+            cross.add_products(g, e, n);
+            diagonal.add_products(g, g, n);
         });
         let (mut samples, mut samples_with_mean) = (0.0, 0.0);
-        for r in 0..left.rows {
+        for r in 0..inputs.rows {
             let (mut x2, mut y2) = (S::zero(), S::zero());
-            for_blocks!(T, left.cols, |c, n| {
+            for_blocks!(T, inputs.cols, |c, n| {
                 // SAFETY: the matrices have row r and columns c..c+n.
-                let (x, y) = unsafe { (S::load_n(left.at(r, c), n), S::load_n(right.at(r, c), n)) };
+                let (x, y) =
+                    unsafe { (S::load_n(delta.at(r, c), n), S::load_n(inputs.at(r, c), n)) };
                 (x2, y2) = (x.fma(x, x2), y.fma(y, y2));
             });
             let (x2, y2) = (x2.sum().to_f64(), y2.sum().to_f64());

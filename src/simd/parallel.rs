@@ -71,10 +71,9 @@ impl Exec<'_> {
         });
     }
 
-    /// Whether a pass over `rows` samples and all layers' weights, `weights` blocks each, has parts
-    /// that are handed over, about.
-    pub fn has_parts(&self, rows: usize, weights: usize) -> bool {
-        self.threads() > 1 && (2 * rows + UPDATE) * weights >= LEAST_WORK
+    /// Whether a call on `rows` samples and weights of so many blocks may hand over parts.
+    pub fn has_parts(&self, rows: usize, blocks: usize) -> bool {
+        self.threads() > 1 && (2 * rows + UPDATE) * blocks >= LEAST_WORK
     }
 
     /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.
