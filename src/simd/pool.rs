@@ -24,8 +24,8 @@ use super::parallel::ParallelFor;
 ///
 /// A pool serves one caller at a time: whoever finds it busy does the work alone, as do tasks
 /// that call on it again. So programs that step models on threads of their own are not flooded
-/// with more. It times the steps it works for, and leaves those alone that one thread does
-/// faster: a few in 500 try both.
+/// with more. It times the steps and evaluations it works for, and leaves those of less than two
+/// milliseconds to one thread where that is faster; a few try both, in the end one in a hundred.
 ///
 /// ```
 /// use relgrad::{ParallelFor, Pool};
@@ -348,7 +348,7 @@ mod tests {
                 pool.choose(kind, &mut |all| {
                     together += usize::from(all);
                     if all == slower {
-                        thread::sleep(Duration::from_millis(1));
+                        thread::sleep(Duration::from_micros(200));
                     }
                 });
             }
