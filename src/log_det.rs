@@ -17,7 +17,7 @@ const CHUNK: usize = 512;
 impl<T: Scalar> Session<'_, T> {
     /// The determinant of `W' W^-1` for layer `k`, whose A stands in `work.delta`, C in `work.c`
     /// (or `(A^T C)^T` in `work.products`) and S in `work.diagonal`. Leaves the small matrix
-    /// factored in `work.small`; uses `work.z`. `None` if it is singular.
+    /// factored in `work.small`; uses `work.z` and `work.rows`. `None` if it is singular.
     pub(crate) fn small_determinant(&mut self, k: usize, rows: usize) -> Option<Determinant> {
         let n = self.small_matrix(k, rows);
         let w = &mut self.work;
@@ -31,8 +31,8 @@ impl<T: Scalar> Session<'_, T> {
         Some(determinant)
     }
 
-    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z` and `S^-1` in `work.rows`, or for summed
-    /// batches with `(S + A^T C)^T`; returns its order.
+    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z` and `S^-1` in
+    /// `work.rows`, or for summed batches with `(S + A^T C)^T`; returns its order.
     fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
         if self.summed {
             return self.small_matrix_of_sums(k);
@@ -64,13 +64,14 @@ impl<T: Scalar> Session<'_, T> {
     ///
     /// `W'^-1 = V - (V A^T) (I + C S^-1 A^T)^-1 (C S^-1)`, `V = W^-1 S^-1`,
     ///
-    /// O(B D^2); where the batch is summed, `W'^-1 = W^-1 (S + A^T C)^-1`, O(D^3). Uses `work.p` of the layer, so W
-    /// must have been updated before.
+    /// O(B D^2); where the batch is summed, `W'^-1 = W^-1 (S + A^T C)^-1`, O(D^3). Uses `work.p` of
+    /// the layer, so W must have been updated before.
     pub(crate) fn update_inverse(&mut self, k: usize, rows: usize) {
         let (d, exec) = (self.config.dim, self.exec);
         // Factored again, since there is room for one small matrix, not for one a layer. It does
         // not vanish: planning refused the step otherwise.
         let determinant = self.small_determinant(k, rows);
+        // It has left `S^-1` in `work.rows`.
         debug_assert!(determinant.is_some());
         let n = if self.summed { d } else { rows };
         let w = &mut self.work;

@@ -32,15 +32,15 @@ impl<T: Scalar> Session<'_, T> {
             let (new, over) = (&mut new[range.clone()], &mut over[range.clone()]);
             Average { old: &old[range.clone()], new, over }
         });
-        for largest in T::averages(exec, squares, averages, decay, damping) {
-            if largest == 0.0 {
+        for bound in T::averages(exec, squares, averages, decay, damping) {
+            if bound == 0.0 {
                 let v = Value::Int(k as u64);
                 let allowed =
                     "a natural step needs deltas and inputs other than 0 (value: the layer)";
                 return Err(Error::new(Status::Singular, "batch", v, allowed));
             }
             // An infinite or NaN sum is out of range too.
-            if !(0.0..=T::MAX.to_f64()).contains(&largest) {
+            if !(0.0..=T::MAX.to_f64()).contains(&bound) {
                 return Err(diverged(k));
             }
         }

@@ -12,7 +12,8 @@ pub(crate) struct Norms {
 
 impl<T: Scalar> Session<'_, T> {
     /// Norms of layer `k`'s relative gradient with left factor delta and right factor c as they
-    /// stand in the workspace, and `g = 1`. O(B^2 D), or O(B D^2) for `B > D`; sums in f64.
+    /// stand in the workspace, and `g = 1`. O(B^2 D), or O(B D^2) for `B > D`; sums in f64,
+    /// but for those over the features of a sample.
     pub(crate) fn relative_norms(&mut self, k: usize, rows: usize) -> Norms {
         let d = self.config.dim;
         // The Fisher factors are 1. Lent out of the workspace while the norms use the rest of it.
@@ -71,21 +72,15 @@ impl<T: Scalar> Session<'_, T> {
     }
 }
 
-/// `sum f(x_i, y_i)` in f64, eight chains side by side: each addition waits for the one before.
-#[inline(always)]
-fn in_chains<T: Scalar, U: Scalar>(x: &[T], y: &[U], f: impl Fn(f64, f64) -> f64) -> f64 {
+/// `sum x_i y_i` in f64, eight chains side by side: each addition waits for the one before.
+pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
     let mut sums = [0.0; 8];
     for (x, y) in x.chunks(8).zip(y[..x.len()].chunks(8)) {
         for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *sum += f(x.to_f64(), y.to_f64());
+            *sum += x.to_f64() * y.to_f64();
         }
     }
     sums.iter().sum()
-}
-
-/// `sum x_i y_i` in f64.
-pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
-    in_chains(x, y, |x, y| x * y)
 }
 
 /// `|x|^2` in f64.

@@ -16,7 +16,7 @@ use crate::workspace::{
 ///
 /// The parameters stay outside: one flat slice, laid out as [`Layout`] says, passed to each
 /// call. It may lie anywhere; at a multiple of 64 bytes ([`Aligned`](crate::Aligned)) the largest
-/// networks' steps are a tenth faster. No method but those that say so allocates, and none locks.
+/// networks' steps are a tenth faster. No method but those that say so allocates, and none waits for a lock.
 ///
 /// ```
 /// use relgrad::{Batch, Config, Optimizer, Session, Sizes};
@@ -185,8 +185,10 @@ impl<'m, T: Scalar> Session<'m, T> {
         let Some(team) = self.exec.team.filter(|_| self.exec.has_parts(rows, blocks)) else {
             return work(self);
         };
-        // Where the state lies tells the sessions apart.
-        let kind = (self.state.header.as_ptr() as u64) ^ ((rows as u64) << 3 | call as u64) << 32;
+        // Where the state lies tells living sessions apart.
+        let at = self.state.header.as_ptr() as u64;
+        let kind = [at, blocks as u64, T::BITS.into(), rows as u64, call as u64];
+        let kind = kind.iter().fold(0u64, |hash, x| (hash ^ x).wrapping_mul(0x0100_0000_01b3));
         let (mut work, mut done) = (Some(work), None);
         team.choose(kind, &mut |together| {
             self.exec.team = together.then_some(team);
@@ -199,7 +201,7 @@ impl<'m, T: Scalar> Session<'m, T> {
             (Some(done), _) => done,
             // A team that did not call.
             (None, Some(work)) => work(self),
-            (None, None) => unreachable!("what is taken is done"),
+            (None, None) => unreachable!("a team swallowed a panic of what it called"),
         }
     }
 

@@ -45,8 +45,8 @@ impl<T: Scalar> Session<'_, T> {
             T::multiply(exec, Mat::new(weights, 1, rows), delta, MatMut::new(mean, 1, d));
             if natural {
                 let (of_delta, of_c) = squares.split_at_mut(d);
-                T::column_products(exec, delta, delta, weights, of_delta);
-                T::column_products(exec, c, c, weights, of_c);
+                T::second_moments(exec, delta, weights, of_delta);
+                T::second_moments(exec, c, weights, of_c);
             }
             let out = MatMut::new(&mut w.products[k * d * d..][..d * d], d, d);
             let weighted = self.rows.of(w.z, 0, rows);

@@ -31,6 +31,7 @@ pub(crate) const fn panel_len(n: usize) -> usize {
     2 * n * if n < PANEL { n } else { PANEL }
 }
 
+/// A determinant's sign and magnitude.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Determinant {
     pub negative: bool,
@@ -80,7 +81,7 @@ impl Magnitude {
         self
     }
 
-    // A kilobyte where doubles are software's.
+    // Each copy would be a kilobyte where doubles are software's.
     #[inline(never)]
     fn multiply(&mut self, v: f64) {
         let range = 1e-100..=1e100;

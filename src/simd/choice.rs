@@ -92,7 +92,7 @@ impl Choices {
 
 /// A hash of the kind, below [`KINDS`].
 fn place(kind: u64) -> usize {
-    (kind.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % KINDS
+    (kind.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - KINDS.ilog2())) as usize
 }
 
 #[cfg(test)]

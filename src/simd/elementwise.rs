@@ -239,35 +239,44 @@ fn rescale_into<T: Real>(
     T::dispatch(exec.level, Rescale(x, rows, columns, out))
 }
 
-/// `out[c] = sum_r weights[r] x[r, c] y[r, c]`, one chain over the rows.
-pub(crate) fn column_products<T: Real>(
-    exec: Exec,
-    x: Mat<T>,
-    y: Mat<T>,
-    weights: &[T],
-    out: &mut [T],
-) {
-    struct ColumnProducts<'a, T>(Mat<'a, T>, Mat<'a, T>, &'a [T], &'a mut [T]);
-    impl<T: Real> Kernel<T> for ColumnProducts<'_, T> {
+/// `out[c] = sum_r weights[r] x[r, c]^2`, one chain over the rows.
+pub(crate) fn second_moments<T: Real>(exec: Exec, x: Mat<T>, weights: &[T], out: &mut [T]) {
+    struct SecondMoments<'a, T>(Mat<'a, T>, &'a [T], &'a mut [T]);
+    impl<T: Real> Kernel<T> for SecondMoments<'_, T> {
         type Output = ();
         #[inline(always)]
         fn run<S: Block<T>>(self) {
             for_blocks!(T, self.0.cols, |c, n| {
-                let mut acc = S::zero();
-                for r in 0..self.0.rows {
-                    // SAFETY: the matrices have row r and columns c..c+n.
-                    let (x, y) =
-                        unsafe { (S::load_n(self.0.at(r, c), n), S::load_n(self.1.at(r, c), n)) };
-                    acc = S::splat(self.2[r]).mul(x).fma(y, acc);
+                // SAFETY: the matrix has columns c..c+n, `out` those elements.
+                unsafe {
+                    let moment = second_moment::<T, S>(self.0, self.1, c, n);
+                    moment.store_n(self.2.as_mut_ptr().add(c), n);
                 }
-                // SAFETY: `out` has the elements c..c+n.
-                unsafe { acc.store_n(self.3.as_mut_ptr().add(c), n) };
             });
         }
     }
-    assert!((x.rows, x.cols) == (y.rows, y.cols));
     assert!(weights.len() >= x.rows && out.len() == x.cols);
-    T::dispatch(exec.level, ColumnProducts(x, y, weights, out))
+    T::dispatch(exec.level, SecondMoments(x, weights, out))
+}
+
+/// Columns `c .. c + n` of [`second_moments`].
+///
+/// # Safety
+/// They are there, and a weight for each row.
+#[inline(always)]
+pub(super) unsafe fn second_moment<T: Real, S: Block<T>>(
+    x: Mat<T>,
+    weights: &[T],
+    c: usize,
+    n: usize,
+) -> S {
+    let mut sum = S::zero();
+    for r in 0..x.rows {
+        // SAFETY: by contract.
+        let v = unsafe { S::load_n(x.at(r, c), n) };
+        sum = S::splat(weights[r]).mul(v).fma(v, sum);
+    }
+    sum
 }
 
 /// `out[r] = sum_c x[r, c]^2`, a chain a lane.

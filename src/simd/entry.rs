@@ -83,13 +83,8 @@ kernels! {
         columns: Option<&[Self]>,
         out: MatMut<Self>,
     ) = elementwise::rescaled;
-    fn column_products(
-        exec: Exec,
-        x: Mat<Self>,
-        y: Mat<Self>,
-        weights: &[Self],
-        out: &mut [Self],
-    ) = elementwise::column_products;
+    fn second_moments(exec: Exec, x: Mat<Self>, weights: &[Self], out: &mut [Self])
+        = elementwise::second_moments;
     fn averages(
         exec: Exec,
         squares: [Squares<Self>; 2],

@@ -107,7 +107,7 @@ impl<'a, T> MatMut<'a, T> {
     /// To be read.
     ///
     /// # Safety
-    /// Nobody writes to what is read of it.
+    /// Nobody writes to what is read of it, but where it has been read.
     #[inline(always)]
     pub unsafe fn view(&self) -> Mat<'_, T> {
         let (data, borrowed) = (self.data.cast_const(), PhantomData);

@@ -1,7 +1,8 @@
 //! What natural steps do to a layer's factors besides products, a call each: with few samples of
-//! few features calls take longer than the arithmetic. Sums over features are in f64.
+//! few features calls take longer than the arithmetic. Sums over features are in f64, but for
+//! those of each sample.
 
-use super::elementwise::for_blocks;
+use super::elementwise::{for_blocks, second_moment};
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::{Block, Kernel, Real};
@@ -103,14 +104,7 @@ impl<T: Real> Average<'_, T> {
             // SAFETY: the matrix has columns c..c+n, the slices those elements.
             unsafe {
                 let batch = match squares {
-                    Squares::Of(x, weights) => {
-                        let mut acc = S::zero();
-                        for r in 0..x.rows {
-                            let v = S::load_n(x.at(r, c), n);
-                            acc = S::splat(weights[r]).mul(v).fma(v, acc);
-                        }
-                        acc
-                    }
+                    Squares::Of(x, weights) => second_moment::<T, S>(x, weights, c, n),
                     Squares::Summed(x) => S::load_n(x.as_ptr().add(c), n),
                 };
                 let (batch, old) = (batch.to_array(), S::load_n(old.as_ptr().add(c), n).to_array());
@@ -155,8 +149,8 @@ pub(crate) struct Terms {
     pub diagonal: f64,
 }
 
-/// `delta / h` in the place of delta and `g = 1 / (h q)`, of which `over` has `1 / h` and `1 / q`;
-/// the terms of delta and c then, and g.
+/// `delta / h` in the place of delta and `g = 1 / (h q)`, of which `over` has `1 / h` and `1 / q`.
+/// Returns the terms of the new delta, of c and of g.
 pub(crate) fn divide<T: Real>(
     exec: Exec,
     over: [&[T]; 2],

@@ -17,7 +17,7 @@ pub unsafe trait ParallelFor: Sync {
     /// returns when all calls have returned.
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
 
-    /// Calls `work` once, which is a step or an evaluation: with true it calls
+    /// Calls `work` once, which is a step, a forward pass or likelihoods: with true it calls
     /// [`run`](ParallelFor::run), many times, with false it stays on this thread. `kind` is
     /// the same for the same work. As it stands, it never stays; a team that knows when threads
     /// do not pay may tell.
@@ -73,7 +73,8 @@ impl Exec<'_> {
 
     /// Whether a call on `rows` samples and weights of so many blocks may hand over parts.
     pub fn has_parts(&self, rows: usize, blocks: usize) -> bool {
-        self.threads() > 1 && (2 * rows + UPDATE) * blocks >= LEAST_WORK
+        let terms = rows.saturating_mul(2).saturating_add(UPDATE);
+        self.threads() > 1 && terms.saturating_mul(blocks) >= LEAST_WORK
     }
 
     /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.

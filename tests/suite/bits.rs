@@ -155,9 +155,9 @@ unsafe impl ParallelFor for Backwards {
     }
 }
 
-/// Teams that find threads useful for every other call, and teams that leave the call to the session.
+/// A team that finds threads of use for every other call, or forgets to call.
 struct Moody<'a> {
-    team: &'a dyn ParallelFor,
+    team: &'a Backwards,
     calls: bool,
     chosen: std::sync::atomic::AtomicUsize,
 }
@@ -173,7 +173,10 @@ unsafe impl ParallelFor for Moody<'_> {
     fn choose(&self, _kind: u64, work: &mut dyn FnMut(bool)) {
         let chosen = self.chosen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if self.calls {
+            let runs = || self.team.calls.load(std::sync::atomic::Ordering::Relaxed);
+            let before = runs();
             work(chosen % 2 == 1);
+            assert_eq!(runs() > before, chosen % 2 == 1);
             // What was done is not done again.
             work(true);
         }

@@ -139,6 +139,23 @@ fn natural_steps_whose_factors_vanish() {
     owned.step(&[0.0; D * B], 0.1).unwrap();
 }
 
+/// Inputs so small that what their second moments divide into is beyond all numbers.
+#[test]
+fn natural_steps_whose_factors_have_no_reciprocals() {
+    for (dim, rows) in [(D, B), (20, 2)] {
+        let config = Config {
+            bias: Bias::None,
+            max_batch: rows,
+            optimizer: Optimizer::NATURAL,
+            ..Config::new(dim, 2)
+        };
+        let mut owned = Owned::<f32>::orthogonal(config, 1);
+        let tiny = &vec![1e-22; dim * rows];
+        let batch = &Batch::new(tiny, rows);
+        refused(&mut owned, (Status::Diverged, "layer"), |s, p, _, _| s.step(p, batch, 0.1));
+    }
+}
+
 /// Standard normal; on row 2 it fails in its own way.
 struct Failing {
     way: Cell<u8>,

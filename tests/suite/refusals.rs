@@ -150,12 +150,17 @@ fn batches() {
 /// Row counts whose products would not fit a `usize`.
 #[test]
 fn absurd_row_counts() {
+    let team: &'static Pool = Box::leak(Box::new(Pool::new(2).unwrap()));
     let owned = &mut trained::<f64>(config(Optimizer::NATURAL));
     for rows in [usize::MAX, usize::MAX / 2, usize::MAX / D + 1] {
         let x = data(B);
         let batch = &Batch::new(&x, rows);
         let length = (Status::Length, "x");
         refused(owned, length, |s, p, _, _| s.step(p, batch, 0.1));
+        refused(owned, length, |s, p, _, _| {
+            s.set_parallel(Some(team));
+            s.step(p, batch, 0.1)
+        });
         refused(owned, length, |s, p, _, out| s.gradient(p, batch, &mut out.x));
         refused(owned, (Status::Length, "z"), |s, p, _, out| s.forward(p, batch, &mut out.x));
         refused(owned, (Status::Length, "out"), |s, p, _, out| {
