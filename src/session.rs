@@ -182,7 +182,7 @@ impl<'m, T: Scalar> Session<'m, T> {
     ) -> R {
         let Config { dim, layers, .. } = self.config;
         let blocks = layers * dim * dim.div_ceil(T::LANES);
-        let Some(team) = self.exec.team.filter(|_| self.exec.has_parts(rows, blocks)) else {
+        let Some(team) = self.exec.team_to_choose(rows, blocks) else {
             return work(self);
         };
         // Where the state lies tells living sessions apart.

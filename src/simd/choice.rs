@@ -14,10 +14,6 @@ const TRIES: u32 = 4;
 const FIRST: u32 = 60;
 const MOST: u32 = 960;
 
-/// Calls that take this long are for all threads, untried: handing over is nothing beside them, and
-/// to be mistaken for [`FIRST`] calls, because others were busy meanwhile, would be much.
-const LONG: Duration = Duration::from_millis(2);
-
 /// Kinds of work that are told apart at a time.
 const KINDS: usize = 64;
 
@@ -46,7 +42,7 @@ impl Choice {
     fn is_together(&self) -> bool {
         match self.calls {
             calls if calls < TRIES => true,
-            calls if calls < 2 * TRIES => self.together >= LONG,
+            calls if calls < 2 * TRIES => false,
             _ => self.together <= self.alone,
         }
     }
@@ -123,12 +119,6 @@ mod tests {
         assert_eq!(calls_together(&mut choices, first, 9, 5), first - TRIES);
         assert_eq!(calls_together(&mut choices, 2 * TRIES + 2 * FIRST, 5, 9), TRIES);
         assert_eq!(calls_together(&mut choices, first, 9, 5), first - TRIES);
-    }
-
-    #[test]
-    fn long_calls_are_not_tried_alone() {
-        let millisecond = 1000;
-        assert_eq!(calls_together(&mut Choices::new(), 2000, millisecond, 3 * millisecond), 2000);
     }
 
     #[test]

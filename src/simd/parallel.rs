@@ -18,9 +18,9 @@ pub unsafe trait ParallelFor: Sync {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
 
     /// Calls `work` once, which is a step, a forward pass or likelihoods: with true it calls
-    /// [`run`](ParallelFor::run), many times, with false it stays on this thread. `kind` is
-    /// the same for the same work. As it stands, it never stays; a team that knows when threads
-    /// do not pay may tell.
+    /// [`run`](ParallelFor::run), many times, with false it stays on this thread. `kind` is the
+    /// same for the same work. As it stands, it never stays; a team that knows when threads do not
+    /// pay may tell. Work of some milliseconds does not ask.
     fn choose(&self, kind: u64, work: &mut dyn FnMut(bool)) {
         let _ = kind;
         work(true);
@@ -37,10 +37,14 @@ pub(crate) struct Exec<'a> {
 /// Work below this many fused multiply-adds of a block (some microseconds) stays on one thread.
 const LEAST_WORK: usize = 20_000;
 
+/// Calls of this much work (2 ms and more) are for all threads: to try one, or to be mistaken for a
+/// while because others were busy, would cost more than it brings.
+const MOST_WORK: usize = 8_000_000;
+
 /// About how many multiply-adds an update costs besides its products.
 const UPDATE: usize = 16;
 
-impl Exec<'_> {
+impl<'a> Exec<'a> {
     /// On the calling thread only.
     pub fn serial(level: crate::simd::Level) -> Exec<'static> {
         Exec { level, team: None }
@@ -71,10 +75,12 @@ impl Exec<'_> {
         });
     }
 
-    /// Whether a call on `rows` samples and weights of so many blocks may hand over parts.
-    pub fn has_parts(&self, rows: usize, blocks: usize) -> bool {
+    /// The team if a call on `rows` samples and weights of so many blocks may hand over parts, but
+    /// is not so long that handing over is nothing beside it.
+    pub fn team_to_choose(&self, rows: usize, blocks: usize) -> Option<&'a dyn ParallelFor> {
         let terms = rows.saturating_mul(2).saturating_add(UPDATE);
-        self.threads() > 1 && terms.saturating_mul(blocks) >= LEAST_WORK
+        let work = terms.saturating_mul(blocks);
+        self.team.filter(|team| team.threads() > 1 && (LEAST_WORK..MOST_WORK).contains(&work))
     }
 
     /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.

@@ -194,12 +194,14 @@ fn teams_may_leave_a_call_to_one_thread() {
         // Two steps, an evaluation of either kind; the first was told to stay.
         assert_eq!(moody.chosen.into_inner(), 4);
     }
-    // Nothing to hand over, nothing to choose.
-    let small = Config { dim: 20, max_batch: 1, ..config };
-    let team = &Backwards { threads: 7, calls: 0.into() };
-    let moody = Moody { team, calls: true, chosen: 0.into() };
-    on_threads::<f32>(small, Some(&moody));
-    assert_eq!(moody.chosen.into_inner(), 0);
+    // Nothing to hand over, or so much that there is nothing to choose.
+    for (dim, max_batch) in [(20, 1), (300, 400)] {
+        let config = Config { dim, max_batch, ..config };
+        let team = &Backwards { threads: 7, calls: 0.into() };
+        let moody = Moody { team, calls: true, chosen: 0.into() };
+        on_threads::<f32>(config, Some(&moody));
+        assert_eq!(moody.chosen.into_inner(), 0, "{dim} features");
+    }
 }
 
 /// Parameters, state and outputs of a few steps and an evaluation.
