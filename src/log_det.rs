@@ -45,7 +45,7 @@ impl<T: Scalar> Session<'_, T> {
         let over_s = &mut w.rows[..d];
         over_s.iter_mut().zip(diagonal).for_each(|(over, s)| *over = T::ONE / *s);
         let (c, out) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.z, 0, rows));
-        T::rescaled(exec, c, None, Some(over_s), out);
+        T::rescaled(exec, c, None, Some(over_s), &out);
         let scaled = self.rows.of(w.z, 0, rows);
         small.fill(0.0);
         let mut from = 0;
@@ -69,9 +69,8 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn update_inverse(&mut self, k: usize, rows: usize) {
         let (d, exec) = (self.config.dim, self.exec);
         // Factored again, since there is room for one small matrix, not for one a layer. It does
-        // not vanish: planning refused the step otherwise.
+        // not vanish: planning refused the step otherwise. `C S^-1` and `S^-1` stand there, too.
         let determinant = self.small_determinant(k, rows);
-        // It has left `S^-1` in `work.rows`.
         debug_assert!(determinant.is_some());
         let n = if self.summed { d } else { rows };
         let w = &mut self.work;
@@ -86,9 +85,10 @@ impl<T: Scalar> Session<'_, T> {
             T::multiply(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
             let f = self.rows.of(w.p, k, rows);
             let a = self.rows.of(w.delta, k, rows);
+            let over_s = &w.rows[..d];
             for v in inverse.chunks_mut(band * d) {
                 let m = v.len() / d;
-                T::rescale(exec, MatMut::new(v, m, d), None, Some(&w.rows[..d]));
+                T::rescale(exec, MatMut::new(v, m, d), None, Some(over_s));
                 let t = &mut w.panel[..m * rows];
                 T::dots(exec, Mat::new(v, m, d), a, MatMut::new(t, m, rows));
                 let t = Mat::new(t, m, rows);

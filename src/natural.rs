@@ -61,25 +61,24 @@ impl<T: Scalar> Session<'_, T> {
         let range = k * d..(k + 1) * d;
         let limit = clip * libm::sqrt(d as f64);
         let has_bias = self.config.has_bias();
-        // First a bound, by the sum of norms.
-        let (bound, terms) = if self.summed {
+        // First a bound, which does for short steps.
+        let norms = if self.summed {
             self.fill_natural_diagonal(k, 0.0, 1.0);
-            (self.norm_bound_of_sums(k), None)
+            if self.norm_bound_of_sums(k) <= limit {
+                return 1.0;
+            }
+            self.norms_of_sums(k, &self.work.diagonal[range])
         } else {
             let w = &mut self.work;
             let over = [&w.over_h[range.clone()], &w.over_q[range.clone()]];
             let factors = (self.rows.of_mut(w.delta, k, rows), self.rows.of(w.c, k, rows));
-            let g = &mut w.diagonal[range.clone()];
+            let g = &mut w.diagonal[range];
             let terms = T::divide(self.exec, over, factors, &w.weights[..rows], g);
             let samples = if has_bias { terms.samples_with_mean } else { terms.samples };
-            (samples + libm::sqrt(terms.diagonal), Some(terms))
-        };
-        if bound <= limit {
-            return 1.0;
-        }
-        let norms = match terms {
-            Some(terms) => self.norms(k, rows, &terms),
-            None => self.norms_of_sums(k, &self.work.diagonal[range]),
+            if samples + libm::sqrt(terms.diagonal) <= limit {
+                return 1.0;
+            }
+            self.norms(k, rows, &terms)
         };
         let n = libm::sqrt(norms.matrix + if has_bias { norms.vector } else { 0.0 });
         match n {

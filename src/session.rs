@@ -178,8 +178,8 @@ impl<'m, T: Scalar> Session<'m, T> {
         &mut self,
         call: Call,
         rows: usize,
-        work: impl FnOnce(&mut Self) -> R,
-    ) -> R {
+        work: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
         let Config { dim, layers, .. } = self.config;
         let blocks = layers * dim * dim.div_ceil(T::LANES);
         let Some(team) = self.exec.team_to_choose(rows, blocks) else {
@@ -196,6 +196,7 @@ impl<'m, T: Scalar> Session<'m, T> {
                 done = Some(work(self));
             }
             self.exec.team = Some(team);
+            matches!(done, Some(Ok(_)))
         });
         match (done, work) {
             (Some(done), _) => done,

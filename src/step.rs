@@ -74,7 +74,6 @@ impl<T: Scalar> Session<'_, T> {
     /// first start or refresh.
     pub fn step(&mut self, params: &mut [T], batch: &Batch<T>, rate: f64) -> Result<Report> {
         check_rate(rate)?;
-        self.check_batch(batch)?;
         self.on_team(Call::Step, batch.rows, |session| {
             let mut certificate = Certificate::default();
             let terms = session.differentiate(params, batch, &mut certificate, Aim::Step)?;

@@ -58,7 +58,7 @@ impl<T: Scalar> Session<'_, T> {
     pub(crate) fn weigh_delta(&mut self, k: usize, rows: usize) {
         let (exec, w) = (self.exec, &mut self.work);
         let (delta, out) = (self.rows.of(w.delta, k, rows), self.rows.of_mut(w.z, 0, rows));
-        T::rescaled(exec, delta, Some(&w.weights[..rows]), None, out);
+        T::rescaled(exec, delta, Some(&w.weights[..rows]), None, &out);
     }
 
     /// `E^ = E_ij / (h^_i q^_j)` and `m^ = m_i / h^_i`, with h^ and q^ as damped.

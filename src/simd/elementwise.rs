@@ -192,22 +192,11 @@ pub(crate) fn rescale<T: Real>(
 ) {
     // SAFETY: each number is read before it is written, by the same thread.
     let from = unsafe { x.view() };
-    rescale_into(exec, from, rows, columns, &x);
+    rescaled(exec, from, rows, columns, &x);
 }
 
 /// `out[r, c] = rows[r] * x[r, c] * columns[c]`.
 pub(crate) fn rescaled<T: Real>(
-    exec: Exec,
-    x: Mat<T>,
-    rows: Option<&[T]>,
-    columns: Option<&[T]>,
-    out: MatMut<T>,
-) {
-    rescale_into(exec, x, rows, columns, &out);
-}
-
-/// [`rescaled`], where `out` may be x itself.
-fn rescale_into<T: Real>(
     exec: Exec,
     x: Mat<T>,
     rows: Option<&[T]>,

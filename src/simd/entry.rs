@@ -81,7 +81,7 @@ kernels! {
         x: Mat<Self>,
         rows: Option<&[Self]>,
         columns: Option<&[Self]>,
-        out: MatMut<Self>,
+        out: &MatMut<Self>,
     ) = elementwise::rescaled;
     fn second_moments(exec: Exec, x: Mat<Self>, weights: &[Self], out: &mut [Self])
         = elementwise::second_moments;

@@ -18,10 +18,11 @@ pub unsafe trait ParallelFor: Sync {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync));
 
     /// Calls `work` once, which is a step, a forward pass or likelihoods: with true it calls
-    /// [`run`](ParallelFor::run), many times, with false it stays on this thread. `kind` is the
-    /// same for the same work. As it stands, it never stays; a team that knows when threads do not
-    /// pay may tell. Work of some milliseconds does not ask.
-    fn choose(&self, kind: u64, work: &mut dyn FnMut(bool)) {
+    /// [`run`](ParallelFor::run), many times, with false it stays on this thread; it returns
+    /// whether it was done, not refused. `kind` is the same for the same work. As it stands, it
+    /// never stays; a team that knows when threads do not pay may tell. Work of some milliseconds
+    /// does not ask.
+    fn choose(&self, kind: u64, work: &mut dyn FnMut(bool) -> bool) {
         let _ = kind;
         work(true);
     }

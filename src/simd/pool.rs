@@ -262,16 +262,17 @@ unsafe impl ParallelFor for Pool {
         assert!(!panicked, "a task panicked on another thread");
     }
 
-    fn choose(&self, kind: u64, work: &mut dyn FnMut(bool)) {
+    fn choose(&self, kind: u64, work: &mut dyn FnMut(bool) -> bool) {
         // Whoever holds the lock does not panic; one who waited for it would lose time.
         let Ok(together) = self.choices.try_lock().map(|mut choices| choices.is_together(kind))
         else {
-            return work(true);
+            work(true);
+            return;
         };
         let start = Instant::now();
-        work(together);
+        let done = work(together);
         let time = start.elapsed();
-        if let Ok(mut choices) = self.choices.try_lock() {
+        if done && let Ok(mut choices) = self.choices.try_lock() {
             choices.took(kind, time);
         }
     }
@@ -342,7 +343,7 @@ mod tests {
     #[test]
     fn work_is_left_to_one_thread_where_that_is_faster() {
         let pool = Pool::new(2).unwrap();
-        let calls = |kind, slower: bool| -> usize {
+        let calls = |kind, slower: bool, done: bool| -> usize {
             let mut together = 0;
             for _ in 0..200 {
                 pool.choose(kind, &mut |all| {
@@ -350,11 +351,14 @@ mod tests {
                     if all == slower {
                         thread::sleep(Duration::from_micros(200));
                     }
+                    done
                 });
             }
             together
         };
-        assert!(calls(1, true) < 100 && calls(2, false) > 100);
+        assert!(calls(1, true, true) < 100 && calls(2, false, true) > 100);
+        // What is refused tells nothing.
+        assert_eq!(calls(3, true, false), 200);
     }
 
     #[test]

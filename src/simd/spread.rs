@@ -181,17 +181,13 @@ mod tests {
     use super::super::product;
     use super::*;
 
-    struct Whole(Level);
-    impl<T: Real> Way<T> for Whole {
+    struct Spreading(Level);
+    impl<T: Real> Way<T> for Spreading {
         fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
             run(Exec::serial(self.0), a, x, sink)
         }
-    }
-
-    /// As threads would have it, from the end.
-    struct InParts(Level);
-    impl<T: Real> Way<T> for InParts {
-        fn run<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
+        /// From the end.
+        fn run_in_parts<K: Sink<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
             let grid = Grid::new(Coefficients::columns(a), x, sink);
             let (rows, grain) = (a.cols, GROUPS * T::LANES);
             let mut max = 0.0;
@@ -211,7 +207,7 @@ mod tests {
                 // Two groups and three side by side, and rows that make no group.
                 let shapes = [(2 * lanes + 1, 5), (3 * lanes, MOST_TERMS), (6 * lanes + 7, 12)];
                 for (rows, terms) in shapes {
-                    check::<T, _, _>((rows, cols, terms), Whole, InParts);
+                    check::<T, _>((rows, cols, terms), Spreading);
                 }
             }
         }

@@ -170,7 +170,7 @@ unsafe impl ParallelFor for Moody<'_> {
     fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
         self.team.run(count, task);
     }
-    fn choose(&self, _kind: u64, work: &mut dyn FnMut(bool)) {
+    fn choose(&self, _kind: u64, work: &mut dyn FnMut(bool) -> bool) {
         let chosen = self.chosen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if self.calls {
             let runs = || self.team.calls.load(std::sync::atomic::Ordering::Relaxed);
