@@ -5,7 +5,7 @@ use crate::batch::Batch;
 use crate::config::Base;
 use crate::session::{Scalar, Session};
 use crate::simd::ops::LogDensity;
-use crate::simd::{Block, Real, math};
+use crate::simd::{Arithmetic, Real, math};
 use crate::status::{Error, Result, Status, Value};
 
 /// A density of the caller's own, one row of latents at a time; see
@@ -26,7 +26,7 @@ pub(crate) enum Density {
 
 impl<T: Real> LogDensity<T> for Density {
     #[inline(always)]
-    fn log_p_and_score<S: Block<T>>(&self, z: S) -> (S, S) {
+    fn log_p_and_score<S: Arithmetic<T>>(&self, z: S) -> (S, S) {
         let of = |x: f64| S::splat(T::from_f64(x));
         match self {
             Density::Normal => (z.mul(z).mul(of(-0.5)), z.neg()),

@@ -75,11 +75,16 @@ impl<T: Scalar> Session<'_, T> {
 /// `sum x_i y_i` in f64, eight chains side by side: each addition waits for the one before.
 pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
     let mut sums = [0.0; 8];
-    for (x, y) in x.chunks(8).zip(y[..x.len()].chunks(8)) {
+    let mut add = |x: &[T], y: &[U]| {
         for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
             *sum += x.to_f64() * y.to_f64();
         }
-    }
+    };
+    // The compiler knows the length of whole chunks.
+    let (x, y) = (x.chunks_exact(8), y[..x.len()].chunks_exact(8));
+    let rest = (x.remainder(), y.remainder());
+    x.zip(y).for_each(|(x, y)| add(x, y));
+    add(rest.0, rest.1);
     sums.iter().sum()
 }
 

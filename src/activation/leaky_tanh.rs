@@ -1,12 +1,12 @@
 //! `s(y) = tanh(a y) + b y`, `a, b > 0` (GFJSH20 eq. 35).
 
 use crate::simd::ops::Values;
-use crate::simd::{Block, Real, math};
+use crate::simd::{Arithmetic, Real, math};
 
 /// With `e = e^(-2 a |y|)`: `tanh'(a y) = 4 a e / (1 + e)^2`, which keeps its relative accuracy
 /// in the tails where `1 - tanh^2` cancels; `s'' = -2 a tanh(a y) tanh'(a y)`.
 #[inline(always)]
-pub(super) fn values<T: Real, S: Block<T>>(a: T, b: T, y: S) -> Values<S> {
+pub(super) fn values<T: Real, S: Arithmetic<T>>(a: T, b: T, y: S) -> Values<S> {
     let one = S::splat(T::ONE);
     let (a, b) = (S::splat(a), S::splat(b));
     let (th, e) = math::tanh_exp(a.mul(y));

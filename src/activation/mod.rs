@@ -7,7 +7,7 @@ mod smooth_leaky_relu;
 use crate::config::Activation;
 use crate::simd::ops::{Nonlinearity, Values};
 use crate::simd::parallel::Exec;
-use crate::simd::{Block, Real};
+use crate::simd::{Arithmetic, Block, Real};
 use crate::status::{Error, Result, Status, Value};
 pub use newton::Preimage;
 
@@ -42,7 +42,7 @@ impl<T: Real> Curve<T> {
 
 impl<T: Real> Nonlinearity<T> for Curve<T> {
     #[inline(always)]
-    fn values<S: Block<T>>(&self, y: S) -> Values<S> {
+    fn values<S: Arithmetic<T>>(&self, y: S) -> Values<S> {
         match *self {
             Curve::SmoothLeakyRelu { a } => smooth_leaky_relu::values(a, y),
             Curve::LeakyTanh { a, b } => leaky_tanh::values(a, b, y),

@@ -1,14 +1,14 @@
 //! `s(y) = a y + (1 - a) log(1 + e^y)`, `0 < a < 1` (GFJSH20 eq. 34).
 
 use crate::simd::ops::Values;
-use crate::simd::{Block, Real, math};
+use crate::simd::{Arithmetic, Real, math};
 
 /// With `t = e^-|y|` and `n = a + t` below 0, `1 + a t` above, all of full relative accuracy in the
 /// tails: `log(1 + e^y) = max(y, 0) + log(1 + t)`, `s' = n / (1 + t)`,
 /// `s''/s' = (1 - a) t / ((1 + t) n)`. One quotient, `r = 1 / (n (1 + t) (2 + t))`, serves all,
 /// the logarithm's `t / (2 + t)` too.
 #[inline(always)]
-pub(super) fn values<T: Real, S: Block<T>>(a: T, y: S) -> Values<S> {
+pub(super) fn values<T: Real, S: Arithmetic<T>>(a: T, y: S) -> Values<S> {
     let (one, zero) = (S::splat(T::ONE), S::zero());
     let (a, rest) = (S::splat(a), S::splat(T::ONE - a));
     let t = math::exp_neg(y.abs().neg());

@@ -79,3 +79,18 @@ fn derivatives_agree_with_differences() {
         }
     }
 }
+
+/// Passes look at the values alone to see whether numbers have left the finite range.
+#[test]
+fn values_of_what_is_not_finite_are_not_finite() {
+    fn check<T: Real>() {
+        for activation in CURVES {
+            for y in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let s = activation.evaluate(T::from_f64(y)).0;
+                assert!(!s.is_finite(), "{activation:?} at {y}: {s}");
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}

@@ -1,6 +1,6 @@
 //! Blocks as two 256-bit registers: AVX2 with FMA.
 
-use super::{Block, Kernel, Real, x86};
+use super::{Arithmetic, Block, Kernel, Real, x86};
 use core::arch::x86_64::*;
 
 /// Runs a kernel compiled for AVX2 and FMA.
@@ -28,11 +28,9 @@ macro_rules! both {
     };
 }
 
-/// What `F32` and `F64` share but for the intrinsics' names.
-macro_rules! common {
-    ($t:ty, $half:literal, $loadu:ident, $storeu:ident, $set1:ident, $add:ident, $sub:ident, $mul:ident,
-     $div:ident, $fma:ident, $sqrt:ident, $andnot:ident, $and:ident, $or:ident, $xor:ident, $cmp:ident,
-     $blend:ident, $round:ident, $min:ident, $max:ident) => {
+/// What `F32` and `F64` share of [`Block`] but for the intrinsics' names.
+macro_rules! memory {
+    ($t:ty, $half:literal, $loadu:ident, $storeu:ident) => {
         const TILE: (usize, usize) = (6, 1);
         const DOT_TILE: (usize, usize) = (3, 2);
 
@@ -59,6 +57,14 @@ macro_rules! common {
                 $storeu(p.add($half), self.1);
             }
         }
+    };
+}
+
+/// What they share of [`Arithmetic`].
+macro_rules! arithmetic {
+    ($t:ty, $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident,
+     $andnot:ident, $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident,
+     $min:ident, $max:ident) => {
         #[inline(always)]
         fn splat(x: $t) -> Self {
             // SAFETY: these blocks exist only where AVX2 does.
@@ -152,13 +158,9 @@ fn mask64(n: usize, from: i64) -> __m256i {
     }
 }
 
-// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
-unsafe impl Block<f32> for F32 {
-    common!(
+impl Arithmetic<f32> for F32 {
+    arithmetic!(
         f32,
-        8,
-        _mm256_loadu_ps,
-        _mm256_storeu_ps,
         _mm256_set1_ps,
         _mm256_add_ps,
         _mm256_sub_ps,
@@ -177,26 +179,6 @@ unsafe impl Block<f32> for F32 {
         _mm256_max_ps
     );
 
-    #[inline(always)]
-    unsafe fn load_partial(p: *const f32, n: usize) -> Self {
-        // SAFETY: masked lanes are not accessed; the others are valid by contract.
-        unsafe {
-            Self(
-                _mm256_maskload_ps(p, mask32(n, 0)),
-                _mm256_maskload_ps(p.wrapping_add(8), mask32(n, 8)),
-            )
-        }
-    }
-    #[inline(always)]
-    unsafe fn store_partial(self, p: *mut f32, n: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { x86::store_first32(self.0, self.1, p, n) }
-    }
-    #[inline(always)]
-    unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { x86::transpose32(row, to, ld) }
-    }
     #[inline(always)]
     fn pow2(self) -> Self {
         #[inline(always)]
@@ -225,6 +207,32 @@ unsafe impl Block<f32> for F32 {
         let ((m0, e0), (m1, e1)) = (half(self.0), half(self.1));
         (Self(m0, m1), Self(e0, e1))
     }
+}
+
+// SAFETY: loads and stores touch the named lanes only.
+unsafe impl Block<f32> for F32 {
+    memory!(f32, 8, _mm256_loadu_ps, _mm256_storeu_ps);
+
+    #[inline(always)]
+    unsafe fn load_partial(p: *const f32, n: usize) -> Self {
+        // SAFETY: masked lanes are not accessed; the others are valid by contract.
+        unsafe {
+            Self(
+                _mm256_maskload_ps(p, mask32(n, 0)),
+                _mm256_maskload_ps(p.wrapping_add(8), mask32(n, 8)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f32, n: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { x86::store_first32(self.0, self.1, p, n) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { x86::transpose32(row, to, ld) }
+    }
     #[inline(always)]
     fn sum(self) -> f32 {
         // SAFETY: these blocks exist only where AVX2 does.
@@ -237,13 +245,9 @@ unsafe impl Block<f32> for F32 {
     }
 }
 
-// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
-unsafe impl Block<f64> for F64 {
-    common!(
+impl Arithmetic<f64> for F64 {
+    arithmetic!(
         f64,
-        4,
-        _mm256_loadu_pd,
-        _mm256_storeu_pd,
         _mm256_set1_pd,
         _mm256_add_pd,
         _mm256_sub_pd,
@@ -262,26 +266,6 @@ unsafe impl Block<f64> for F64 {
         _mm256_max_pd
     );
 
-    #[inline(always)]
-    unsafe fn load_partial(p: *const f64, n: usize) -> Self {
-        // SAFETY: masked lanes are not accessed; the others are valid by contract.
-        unsafe {
-            Self(
-                _mm256_maskload_pd(p, mask64(n, 0)),
-                _mm256_maskload_pd(p.wrapping_add(4), mask64(n, 4)),
-            )
-        }
-    }
-    #[inline(always)]
-    unsafe fn store_partial(self, p: *mut f64, n: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { x86::store_first64(self.0, self.1, p, n) }
-    }
-    #[inline(always)]
-    unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { x86::transpose64(row, to, ld) }
-    }
     #[inline(always)]
     fn pow2(self) -> Self {
         #[inline(always)]
@@ -317,6 +301,32 @@ unsafe impl Block<f64> for F64 {
         }
         let ((m0, e0), (m1, e1)) = (half(self.0), half(self.1));
         (Self(m0, m1), Self(e0, e1))
+    }
+}
+
+// SAFETY: loads and stores touch the named lanes only.
+unsafe impl Block<f64> for F64 {
+    memory!(f64, 4, _mm256_loadu_pd, _mm256_storeu_pd);
+
+    #[inline(always)]
+    unsafe fn load_partial(p: *const f64, n: usize) -> Self {
+        // SAFETY: masked lanes are not accessed; the others are valid by contract.
+        unsafe {
+            Self(
+                _mm256_maskload_pd(p, mask64(n, 0)),
+                _mm256_maskload_pd(p.wrapping_add(4), mask64(n, 4)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f64, n: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { x86::store_first64(self.0, self.1, p, n) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { x86::transpose64(row, to, ld) }
     }
     #[inline(always)]
     fn sum(self) -> f64 {

@@ -1,7 +1,7 @@
 //! Blocks as one 512-bit register: AVX-512F with DQ.
 
 use super::block::row_sums;
-use super::{Block, Kernel, Real, x86};
+use super::{Arithmetic, Block, Kernel, Real, x86};
 use core::arch::x86_64::*;
 
 /// Runs a kernel compiled for AVX-512.
@@ -29,14 +29,12 @@ macro_rules! on {
     };
 }
 
-/// What `F32` and `F64` share but for the intrinsics' names.
-macro_rules! common {
-    ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident, $set1:ident,
-     $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $andnot:ident,
-     $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident, $min:ident,
-     $max:ident) => {
+/// What `F32` and `F64` share of [`Block`] but for the intrinsics' names.
+macro_rules! memory {
+    ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident) => {
         const TILE: (usize, usize) = (6, 4);
         const DOT_TILE: (usize, usize) = (4, 4);
+        const ONE_CHAIN: bool = true;
 
         #[inline(always)]
         fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {
@@ -63,6 +61,14 @@ macro_rules! common {
             // SAFETY: masked lanes are not accessed; the others are valid by contract.
             unsafe { Self($maskload(((1u32 << n) - 1) as $mask, p)) }
         }
+    };
+}
+
+/// What they share of [`Arithmetic`].
+macro_rules! arithmetic {
+    ($t:ty, $set1:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident,
+     $andnot:ident, $and:ident, $or:ident, $xor:ident, $cmp:ident, $blend:ident, $round:ident,
+     $min:ident, $max:ident) => {
         #[inline(always)]
         fn splat(x: $t) -> Self {
             // SAFETY: these blocks exist only where AVX-512F does.
@@ -130,14 +136,9 @@ macro_rules! common {
     };
 }
 
-// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
-unsafe impl Block<f32> for F32 {
-    common!(
+impl Arithmetic<f32> for F32 {
+    arithmetic!(
         f32,
-        __mmask16,
-        _mm512_loadu_ps,
-        _mm512_storeu_ps,
-        _mm512_maskz_loadu_ps,
         _mm512_set1_ps,
         _mm512_add_ps,
         _mm512_sub_ps,
@@ -157,19 +158,6 @@ unsafe impl Block<f32> for F32 {
     );
 
     #[inline(always)]
-    unsafe fn store_partial(self, p: *mut f32, n: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX-512 does.
-        unsafe {
-            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
-            x86::store_first32(low, high, p, n);
-        }
-    }
-    #[inline(always)]
-    unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { x86::transpose32(row, to, ld) }
-    }
-    #[inline(always)]
     fn pow2(self) -> Self {
         // SAFETY: these blocks exist only where AVX-512F does.
         unsafe {
@@ -187,6 +175,25 @@ unsafe impl Block<f32> for F32 {
             let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
             (Self(_mm512_castsi512_ps(m)), Self(_mm512_cvtepi32_ps(e)))
         }
+    }
+}
+
+// SAFETY: loads and stores touch the named lanes only.
+unsafe impl Block<f32> for F32 {
+    memory!(f32, __mmask16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_maskz_loadu_ps);
+
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f32, n: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX-512 does.
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0));
+            x86::store_first32(low, high, p, n);
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f32, to: *mut f32, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { x86::transpose32(row, to, ld) }
     }
     #[inline(always)]
     fn sum(self) -> f32 {
@@ -263,14 +270,9 @@ fn sums_of_quarters([a, b, c, d]: [F32; 4]) -> [[f32; 4]; 4] {
     }
 }
 
-// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
-unsafe impl Block<f64> for F64 {
-    common!(
+impl Arithmetic<f64> for F64 {
+    arithmetic!(
         f64,
-        __mmask8,
-        _mm512_loadu_pd,
-        _mm512_storeu_pd,
-        _mm512_maskz_loadu_pd,
         _mm512_set1_pd,
         _mm512_add_pd,
         _mm512_sub_pd,
@@ -290,19 +292,6 @@ unsafe impl Block<f64> for F64 {
     );
 
     #[inline(always)]
-    unsafe fn store_partial(self, p: *mut f64, n: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX-512 does.
-        unsafe {
-            let (low, high) = (_mm512_castpd512_pd256(self.0), _mm512_extractf64x4_pd::<1>(self.0));
-            x86::store_first64(low, high, p, n);
-        }
-    }
-    #[inline(always)]
-    unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
-        // SAFETY: by contract; these blocks exist only where AVX does.
-        unsafe { x86::transpose64(row, to, ld) }
-    }
-    #[inline(always)]
     fn pow2(self) -> Self {
         // SAFETY: these blocks exist only where AVX-512F and DQ do.
         unsafe {
@@ -320,6 +309,25 @@ unsafe impl Block<f64> for F64 {
             let m = _mm512_sub_epi64(bits, _mm512_slli_epi64::<52>(e));
             (Self(_mm512_castsi512_pd(m)), Self(_mm512_cvtepi64_pd(e)))
         }
+    }
+}
+
+// SAFETY: loads and stores touch the named lanes only.
+unsafe impl Block<f64> for F64 {
+    memory!(f64, __mmask8, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_maskz_loadu_pd);
+
+    #[inline(always)]
+    unsafe fn store_partial(self, p: *mut f64, n: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX-512 does.
+        unsafe {
+            let (low, high) = (_mm512_castpd512_pd256(self.0), _mm512_extractf64x4_pd::<1>(self.0));
+            x86::store_first64(low, high, p, n);
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(row: impl Fn(usize) -> *const f64, to: *mut f64, ld: usize) {
+        // SAFETY: by contract; these blocks exist only where AVX does.
+        unsafe { x86::transpose64(row, to, ld) }
     }
     #[inline(always)]
     fn sum(self) -> f64 {

@@ -2,34 +2,11 @@
 
 use super::Real;
 
-/// 64 bytes of `T`: 16 `f32` or 8 `f64`.
+/// Operations on all lanes at once, one lane independent of the others.
 ///
-/// Every operation is exact or rounded once as IEEE 754 says, so all implementations give
-/// the same bits. Comparisons with NaN are false.
-///
-/// # Safety
-/// Pointers must be valid for the lanes read or written. An implementation made of vector
-/// registers may only be used where the processor has them ([`Real::dispatch`]).
-pub(crate) unsafe trait Block<T: Real>: Copy {
-    /// The most rows and blocks of a tile of accumulators for which there are registers, in
-    /// products along rows and in products of rows with rows.
-    const TILE: (usize, usize);
-    const DOT_TILE: (usize, usize);
-
-    /// Runs a kernel as a function of its own, compiled for these blocks.
-    fn outline<K: Kernel<T>>(kernel: K) -> K::Output;
-
-    unsafe fn load(p: *const T) -> Self;
-    unsafe fn store(self, p: *mut T);
-    /// The first `n` lanes (`0 < n < T::LANES`), zero in the others; reads nothing past them.
-    unsafe fn load_partial(p: *const T, n: usize) -> Self;
-    /// Writes the first `n` lanes only.
-    unsafe fn store_partial(self, p: *mut T, n: usize);
-
-    /// Asks for the memory at `p`, valid or not, to come into the first cache or the second.
-    #[inline(always)]
-    fn prefetch(_p: *const T, _first: bool) {}
-
+/// Each is exact or rounded once as IEEE 754 says, so all implementations give the same bits.
+/// Comparisons with NaN are false.
+pub(crate) trait Arithmetic<T: Real>: Copy {
     fn splat(x: T) -> Self;
     fn add(self, o: Self) -> Self;
     fn sub(self, o: Self) -> Self;
@@ -50,6 +27,51 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
     fn pow2(self) -> Self;
     /// `(m, e)` with `self = m 2^e`, `m` in `[sqrt(1/2), sqrt(2))`, for positive normal lanes.
     fn split(self) -> (Self, Self);
+
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::splat(T::ZERO)
+    }
+    /// The smaller; `o` if they are equal (zeros of either sign) or one is NaN.
+    #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        Self::select_lt(self, o, self, o)
+    }
+    /// The larger; `o` if they are equal (zeros of either sign) or one is NaN.
+    #[inline(always)]
+    fn max(self, o: Self) -> Self {
+        Self::select_lt(o, self, self, o)
+    }
+}
+
+/// 64 bytes of `T`: 16 `f32` or 8 `f64`.
+///
+/// # Safety
+/// Pointers must be valid for the lanes read or written. An implementation made of vector
+/// registers may only be used where the processor has them ([`Real::dispatch`]).
+pub(crate) unsafe trait Block<T: Real>: Arithmetic<T> {
+    /// The most rows and blocks of a tile of accumulators for which there are registers, in
+    /// products along rows and in products of rows with rows.
+    const TILE: (usize, usize);
+    const DOT_TILE: (usize, usize);
+
+    /// Whether a block is one register: see [`Group`](super::group::Group).
+    const ONE_CHAIN: bool = false;
+
+    /// Runs a kernel as a function of its own, compiled for these blocks.
+    fn outline<K: Kernel<T>>(kernel: K) -> K::Output;
+
+    unsafe fn load(p: *const T) -> Self;
+    unsafe fn store(self, p: *mut T);
+    /// The first `n` lanes (`0 < n < T::LANES`), zero in the others; reads nothing past them.
+    unsafe fn load_partial(p: *const T, n: usize) -> Self;
+    /// Writes the first `n` lanes only.
+    unsafe fn store_partial(self, p: *mut T, n: usize);
+
+    /// Asks for the memory at `p`, valid or not, to come into the first cache or the second.
+    #[inline(always)]
+    fn prefetch(_p: *const T, _first: bool) {}
+
     /// The sum of all lanes by halving: lane `i` with lane `i + n/2`, and so on.
     fn sum(self) -> T;
     /// The sums of a tile's blocks, each as [`Block::sum`] gives it.
@@ -69,20 +91,6 @@ pub(crate) unsafe trait Block<T: Real>: Copy {
         }
     }
 
-    #[inline(always)]
-    fn zero() -> Self {
-        Self::splat(T::ZERO)
-    }
-    /// The smaller; `o` if they are equal (zeros of either sign) or one is NaN.
-    #[inline(always)]
-    fn min(self, o: Self) -> Self {
-        Self::select_lt(self, o, self, o)
-    }
-    /// The larger; `o` if they are equal (zeros of either sign) or one is NaN.
-    #[inline(always)]
-    fn max(self, o: Self) -> Self {
-        Self::select_lt(o, self, self, o)
-    }
     /// `n` lanes, all of them when `n` is the width.
     #[inline(always)]
     unsafe fn load_n(p: *const T, n: usize) -> Self {

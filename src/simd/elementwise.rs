@@ -1,5 +1,6 @@
 //! Loops over elements, a row or a column at a time.
 
+use super::group::Group;
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::{Block, Kernel, Real};
@@ -22,7 +23,7 @@ macro_rules! for_blocks {
 pub(super) use for_blocks;
 
 /// Sums of one row in f64: a chain a lane, summed by halving.
-pub(super) struct RowSum([f64; 16]);
+pub(super) struct RowSum(pub [f64; 16]);
 
 impl RowSum {
     #[inline(always)]
@@ -43,6 +44,16 @@ impl RowSum {
         }
     }
     #[inline(always)]
+    pub(super) fn add_all<T: Real, S: Block<T>, const N: usize>(
+        &mut self,
+        v: Group<S, N>,
+        n: usize,
+    ) {
+        for g in 0..N {
+            self.add(v.0[g], n);
+        }
+    }
+    #[inline(always)]
     pub(super) fn total(mut self) -> f64 {
         let mut half = 8;
         while half > 0 {
@@ -55,7 +66,7 @@ impl RowSum {
     }
 }
 
-/// Remembers whether a lane was NaN or infinite.
+/// Remembers whether a lane was NaN or infinite: then `v - v` is NaN, and 0 otherwise.
 pub(super) struct Finite<S>(S);
 
 impl<S: Copy> Finite<S> {
@@ -64,21 +75,30 @@ impl<S: Copy> Finite<S> {
     where
         S: Block<T>,
     {
-        Finite(S::splat(T::ONE))
+        Finite(S::zero())
     }
     #[inline(always)]
     pub(super) fn see<T: Real>(&mut self, v: S)
     where
         S: Block<T>,
     {
-        self.0 = S::select_lt(v.abs(), S::splat(T::INFINITY), self.0, S::zero());
+        self.0 = self.0.add(v.sub(v));
+    }
+    #[inline(always)]
+    pub(super) fn see_all<T: Real, const N: usize>(&mut self, v: Group<S, N>)
+    where
+        S: Block<T>,
+    {
+        for g in 0..N {
+            self.see(v.0[g]);
+        }
     }
     #[inline(always)]
     pub(super) fn ok<T: Real>(self) -> bool
     where
         S: Block<T>,
     {
-        self.0.to_array().as_ref().iter().all(|v| *v == T::ONE)
+        self.0.to_array().as_ref().iter().all(|v| *v == T::ZERO)
     }
 }
 

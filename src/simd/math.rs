@@ -1,7 +1,7 @@
 //! exp, log and their kin for blocks: fused multiply-adds only, within 2 ulp, and the same bits
 //! on every instruction set. Coefficients are minimax fits (Remez, 50 digits).
 
-use super::{Block, Real};
+use super::{Arithmetic, Real};
 
 /// The constants of one number type.
 struct Constants {
@@ -74,13 +74,13 @@ const fn constants<T: Real>() -> &'static Constants {
 }
 
 #[inline(always)]
-fn splat<T: Real, S: Block<T>>(x: f64) -> S {
+fn splat<T: Real, S: Arithmetic<T>>(x: f64) -> S {
     S::splat(T::from_f64(x))
 }
 
 /// Horner's rule.
 #[inline(always)]
-fn polynomial<T: Real, S: Block<T>>(c: &'static [f64], x: S) -> S {
+fn polynomial<T: Real, S: Arithmetic<T>>(c: &'static [f64], x: S) -> S {
     let mut p: S = splat(c[c.len() - 1]);
     let mut i = c.len() - 1;
     while i > 0 {
@@ -92,7 +92,7 @@ fn polynomial<T: Real, S: Block<T>>(c: &'static [f64], x: S) -> S {
 
 /// `(2^n, e^r - 1)` with `x = n ln 2 + r`, `|r| <= ln(2)/2`, for `|x| < -exp_min`.
 #[inline(always)]
-fn exp_parts<T: Real, S: Block<T>>(x: S) -> (S, S) {
+fn exp_parts<T: Real, S: Arithmetic<T>>(x: S) -> (S, S) {
     let c = constants::<T>();
     let n = x.mul(splat(c.log2_e)).round();
     let r = n.fma(splat(-c.ln2[0]), x);
@@ -103,7 +103,7 @@ fn exp_parts<T: Real, S: Block<T>>(x: S) -> (S, S) {
 
 /// `e^x` for `x <= 0`; 0 where the result would not be normal.
 #[inline(always)]
-pub(crate) fn exp_neg<T: Real, S: Block<T>>(x: S) -> S {
+pub(crate) fn exp_neg<T: Real, S: Arithmetic<T>>(x: S) -> S {
     let least: S = splat(constants::<T>().exp_min);
     let (scale, q) = exp_parts(x.max(least));
     S::select_lt(x, least, S::zero(), scale.fma(q, scale))
@@ -112,7 +112,7 @@ pub(crate) fn exp_neg<T: Real, S: Block<T>>(x: S) -> S {
 /// With `s = f / (2 + f)` and `h = f^2 / 2`, `log(1 + f) = f - (h - s (h + R(s^2)))`, so that the
 /// leading term `f` stays exact: h and the last product.
 #[inline(always)]
-fn log1p_tail<T: Real, S: Block<T>>(f: S, s: S) -> (S, S) {
+fn log1p_tail<T: Real, S: Arithmetic<T>>(f: S, s: S) -> (S, S) {
     let z = s.mul(s);
     let r = z.mul(polynomial(constants::<T>().log, z));
     let h = f.mul(f).mul(splat(0.5));
@@ -121,20 +121,20 @@ fn log1p_tail<T: Real, S: Block<T>>(f: S, s: S) -> (S, S) {
 
 /// `log(1 + t)` for `0 <= t <= 1`.
 #[inline(always)]
-pub(crate) fn log1p_unit<T: Real, S: Block<T>>(t: S) -> S {
+pub(crate) fn log1p_unit<T: Real, S: Arithmetic<T>>(t: S) -> S {
     log1p_unit_given(t, t.div(t.add(splat(2.0))))
 }
 
 /// `log(1 + t)` for `0 <= t <= 1` and `s = t / (2 + t)`, which the caller may have at less cost.
 #[inline(always)]
-pub(crate) fn log1p_unit_given<T: Real, S: Block<T>>(t: S, s: S) -> S {
+pub(crate) fn log1p_unit_given<T: Real, S: Arithmetic<T>>(t: S, s: S) -> S {
     let (h, tail) = log1p_tail(t, s);
     t.sub(h.sub(tail))
 }
 
 /// `log x` for positive normal `x`.
 #[inline(always)]
-pub(crate) fn log<T: Real, S: Block<T>>(x: S) -> S {
+pub(crate) fn log<T: Real, S: Arithmetic<T>>(x: S) -> S {
     let c = constants::<T>();
     let (m, e) = x.split();
     let f = m.sub(S::splat(T::ONE));
@@ -146,7 +146,7 @@ pub(crate) fn log<T: Real, S: Block<T>>(x: S) -> S {
 /// `(tanh x, e^(-2|x|))`, by `tanh x = E / (E + 2)`, `E = e^(2|x|) - 1`: with this sign of the
 /// exponent an error of E counts less than once.
 #[inline(always)]
-pub(crate) fn tanh_exp<T: Real, S: Block<T>>(x: S) -> (S, S) {
+pub(crate) fn tanh_exp<T: Real, S: Arithmetic<T>>(x: S) -> (S, S) {
     let most: S = splat(-constants::<T>().exp_min - 1.0);
     let (scale, q) = exp_parts(x.abs().mul(splat(2.0)).min(most));
     let one = S::splat(T::ONE);
@@ -157,7 +157,7 @@ pub(crate) fn tanh_exp<T: Real, S: Block<T>>(x: S) -> (S, S) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Kernel, Level};
+    use crate::simd::{Block, Kernel, Level};
     use std::vec::Vec;
 
     struct Map<'a, T>(&'a mut [T], u8);

@@ -22,6 +22,7 @@ mod elementwise;
 mod eliminate;
 mod entry;
 mod flat;
+mod group;
 mod level;
 pub(crate) mod math;
 pub(crate) mod matrix;
@@ -47,7 +48,7 @@ mod triangle;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use block::{Block, Kernel};
+pub(crate) use block::{Arithmetic, Block, Kernel};
 pub(crate) use entry::Kernels;
 pub use level::Level;
 pub use parallel::ParallelFor;

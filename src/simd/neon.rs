@@ -1,6 +1,6 @@
 //! Blocks as four 128-bit registers: NEON, which every 64-bit Arm processor has.
 
-use super::{Block, Kernel, Real};
+use super::{Arithmetic, Block, Kernel, Real};
 use core::arch::aarch64::*;
 
 /// Runs a kernel on NEON's registers.
@@ -24,12 +24,9 @@ macro_rules! each {
     };
 }
 
-/// What `F32` and `F64` share but for the intrinsics' names.
-macro_rules! common {
-    ($t:ty, $quarter:literal, $load:ident, $store:ident, $load_first:ident, $store_first:ident,
-     $splat:ident, $splat_bits:ident, $sign:literal, $select:ident, $less:ident, $add:ident,
-     $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $abs:ident, $neg:ident,
-     $round:ident) => {
+/// What `F32` and `F64` share of [`Block`] but for the intrinsics' names.
+macro_rules! memory {
+    ($t:ty, $quarter:literal, $load:ident, $store:ident, $load_first:ident, $store_first:ident) => {
         const TILE: (usize, usize) = (6, 1);
         const DOT_TILE: (usize, usize) = (2, 2);
 
@@ -78,6 +75,14 @@ macro_rules! common {
                 }
             }
         }
+    };
+}
+
+/// What they share of [`Arithmetic`].
+macro_rules! arithmetic {
+    ($t:ty, $splat:ident, $splat_bits:ident, $sign:literal, $select:ident, $less:ident, $add:ident,
+     $sub:ident, $mul:ident, $div:ident, $fma:ident, $sqrt:ident, $abs:ident, $neg:ident,
+     $round:ident) => {
         #[inline(always)]
         fn splat(x: $t) -> Self {
             // SAFETY: this module is compiled only for targets with NEON.
@@ -239,15 +244,9 @@ fn split64(x: float64x2_t) -> (float64x2_t, float64x2_t) {
     }
 }
 
-// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
-unsafe impl Block<f32> for F32 {
-    common!(
+impl Arithmetic<f32> for F32 {
+    arithmetic!(
         f32,
-        4,
-        vld1q_f32,
-        vst1q_f32,
-        load_first32,
-        store_first32,
         vdupq_n_f32,
         vdupq_n_u32,
         0x8000_0000,
@@ -273,6 +272,12 @@ unsafe impl Block<f32> for F32 {
         let [a, b, c, d] = self.0.map(split32);
         (Self([a.0, b.0, c.0, d.0]), Self([a.1, b.1, c.1, d.1]))
     }
+}
+
+// SAFETY: loads and stores touch the named lanes only.
+unsafe impl Block<f32> for F32 {
+    memory!(f32, 4, vld1q_f32, vst1q_f32, load_first32, store_first32);
+
     #[inline(always)]
     fn sum(self) -> f32 {
         let [a, b, c, d] = self.0;
@@ -285,15 +290,9 @@ unsafe impl Block<f32> for F32 {
     }
 }
 
-// SAFETY: loads and stores touch the named lanes only; arithmetic is that of IEEE 754.
-unsafe impl Block<f64> for F64 {
-    common!(
+impl Arithmetic<f64> for F64 {
+    arithmetic!(
         f64,
-        2,
-        vld1q_f64,
-        vst1q_f64,
-        load_first64,
-        store_first64,
         vdupq_n_f64,
         vdupq_n_u64,
         0x8000_0000_0000_0000,
@@ -319,6 +318,12 @@ unsafe impl Block<f64> for F64 {
         let [a, b, c, d] = self.0.map(split64);
         (Self([a.0, b.0, c.0, d.0]), Self([a.1, b.1, c.1, d.1]))
     }
+}
+
+// SAFETY: loads and stores touch the named lanes only.
+unsafe impl Block<f64> for F64 {
+    memory!(f64, 2, vld1q_f64, vst1q_f64, load_first64, store_first64);
+
     #[inline(always)]
     fn sum(self) -> f64 {
         let [a, b, c, d] = self.0;

@@ -4,9 +4,10 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::elementwise::{Finite, RowSum, for_blocks};
+use super::group::{Group, for_groups};
 use super::matrix::MatMut;
 use super::parallel::Exec;
-use super::{Block, Kernel, Real, math};
+use super::{Arithmetic, Block, Kernel, Real, math};
 
 /// `s(y)`, `s'(y)` and `s''(y) / s'(y)`.
 #[derive(Clone, Copy)]
@@ -18,13 +19,14 @@ pub(crate) struct Values<S> {
 
 /// An elementwise function with its derivatives; methods must be `#[inline(always)]`.
 pub(crate) trait Nonlinearity<T: Real>: Copy + Sync {
-    fn values<S: Block<T>>(&self, y: S) -> Values<S>;
+    /// `s` must not be finite where y is not.
+    fn values<S: Arithmetic<T>>(&self, y: S) -> Values<S>;
 }
 
 /// A log-density of one latent; methods must be `#[inline(always)]`.
 pub(crate) trait LogDensity<T: Real>: Copy + Sync {
     /// `log p(z)` but for the constant, and its derivative.
-    fn log_p_and_score<S: Block<T>>(&self, z: S) -> (S, S);
+    fn log_p_and_score<S: Arithmetic<T>>(&self, z: S) -> (S, S);
     /// What is missing in `log p(z)`.
     fn constant(&self) -> f64;
 }
@@ -119,15 +121,18 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
 /// About how many operations a block takes.
 const COST: usize = 64;
 
-/// Slopes multiplied up, so that one logarithm serves six of them. They lie between 1e-6 and 2e6:
-/// the product stays a normal number.
+/// The logarithm of a product of slopes: they are multiplied up, and powers of two split off now
+/// and then.
 #[derive(Clone, Copy)]
 pub(super) struct LogProduct<S> {
     product: S,
+    /// Factors since the last power was split off.
     factors: usize,
+    exponent: Option<S>,
 }
 
 impl<S: Copy> LogProduct<S> {
+    /// Slopes lie between 1e-6 and 2e6: so many multiply to a normal number.
     const MOST: usize = 6;
 
     #[inline(always)]
@@ -135,28 +140,57 @@ impl<S: Copy> LogProduct<S> {
     where
         S: Block<T>,
     {
-        LogProduct { product: S::splat(T::ONE), factors: 0 }
+        LogProduct { product: S::splat(T::ONE), factors: 0, exponent: None }
     }
 
-    /// Takes in a slope; the logarithm of those so far if there is no room for more.
     #[inline(always)]
-    pub fn multiply<T: Real>(&mut self, slope: S) -> Option<S>
+    pub fn multiply<T: Real>(&mut self, slope: S)
     where
         S: Block<T>,
     {
+        if self.factors == Self::MOST {
+            self.split();
+        }
         self.product = self.product.mul(slope);
         self.factors += 1;
-        if self.factors == Self::MOST { self.rest() } else { None }
     }
 
-    /// The logarithm of those so far, if any.
     #[inline(always)]
-    pub fn rest<T: Real>(&mut self) -> Option<S>
+    pub fn multiply_all<T: Real, const N: usize>(&mut self, slopes: Group<S, N>)
     where
         S: Block<T>,
     {
-        let LogProduct { product, factors } = core::mem::replace(self, Self::new());
-        if factors > 0 { Some(math::log(product)) } else { None }
+        for g in 0..N {
+            self.multiply(slopes.0[g]);
+        }
+    }
+
+    #[inline(always)]
+    fn split<T: Real>(&mut self)
+    where
+        S: Block<T>,
+    {
+        let (mantissa, power) = self.product.split();
+        let exponent = self.exponent.map_or(power, |e| e.add(power));
+        *self = LogProduct { product: mantissa, factors: 0, exponent: Some(exponent) };
+    }
+
+    /// Adds the powers of two to the sums of the lanes; what is left to take the logarithm of.
+    #[inline(always)]
+    pub fn close<T: Real>(mut self, sums: &mut [f64]) -> S
+    where
+        S: Block<T>,
+    {
+        if self.exponent.is_some() {
+            self.split();
+        }
+        if let Some(exponent) = self.exponent {
+            let exponent = exponent.to_array();
+            for (sum, e) in sums.iter_mut().zip(exponent.as_ref()) {
+                *sum += core::f64::consts::LN_2 * e.to_f64();
+            }
+        }
+        self.product
     }
 }
 
@@ -192,41 +226,62 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
     fn row<S: Block<T>>(&self, r: usize, finite: &mut Finite<S>) {
         let mut sum = RowSum::new();
         let mut slopes = LogProduct::<S>::new();
-        for_blocks!(T, self.u.cols, |c, n| {
-            // SAFETY: every matrix has row r and columns c..c+n, the bias those elements; no other
+        let (whole, rest) = (self.u.cols / T::LANES, self.u.cols % T::LANES);
+        for_groups!(S, whole, |i, N| {
+            // SAFETY: every matrix has row r and these columns, the bias those elements; no other
             // thread has the row.
-            unsafe {
-                let u = S::load_n(self.u.at(r, c), n);
-                let y = match self.bias {
-                    Some(b) => u.add(S::load_n(b.as_ptr().add(c), n)),
-                    None => u,
-                };
-                if self.keep_y {
-                    y.store_n(self.u.at(r, c), n);
-                }
-                let v = self.curve.values(y);
-                finite.see(y);
-                finite.see(v.s);
-                v.s.store_n(self.z.at(r, c), n);
-                if let Some((slope, ratio)) = &self.keep.derivatives {
-                    v.slope.store_n(slope.at(r, c), n);
-                    v.ratio.store_n(ratio.at(r, c), n);
-                }
-                if self.keep.log_slopes.is_some() {
-                    if n < T::LANES {
-                        sum.add(math::log(v.slope), n);
-                    } else if let Some(logs) = slopes.multiply(v.slope) {
-                        sum.add(logs, n);
-                    }
-                }
+            let slope = unsafe { self.blocks::<S, N>((r, i * T::LANES), T::LANES, finite) };
+            if self.keep.log_slopes.is_some() {
+                slopes.multiply_all(slope);
             }
         });
+        if rest > 0 {
+            // SAFETY: as above.
+            let slope = unsafe { self.blocks::<S, 1>((r, whole * T::LANES), rest, finite) };
+            if self.keep.log_slopes.is_some() {
+                sum.add(math::log(slope.0[0]), rest);
+            }
+        }
         if let Some(log_slopes) = &self.keep.log_slopes {
-            if let Some(logs) = slopes.rest() {
-                sum.add(logs, T::LANES);
+            if whole > 0 {
+                let product = slopes.close(&mut sum.0);
+                sum.add(math::log(product), T::LANES);
             }
             // SAFETY: there is one number a row, and no other thread has the row.
             unsafe { *log_slopes.at(r, 0) += sum.total() };
+        }
+    }
+
+    /// `N` blocks of a row, `n` lanes of each; their slopes.
+    ///
+    /// # Safety
+    /// Every matrix has them, the bias their columns; no other thread has them.
+    #[inline(always)]
+    unsafe fn blocks<S: Block<T>, const N: usize>(
+        &self,
+        (r, c): (usize, usize),
+        n: usize,
+        finite: &mut Finite<S>,
+    ) -> Group<S, N> {
+        // SAFETY: by contract.
+        unsafe {
+            let c = |g| c + g * T::LANES;
+            let u = Group::<S, N>::load(|g| self.u.at(r, c(g)), n);
+            let y = match self.bias {
+                Some(b) => u.add(Group::load(|g| b.as_ptr().add(c(g)), n)),
+                None => u,
+            };
+            if self.keep_y {
+                y.store(|g| self.u.at(r, c(g)), n);
+            }
+            let v = self.curve.values(y);
+            finite.see_all(v.s);
+            v.s.store(|g| self.z.at(r, c(g)), n);
+            if let Some((slope, ratio)) = &self.keep.derivatives {
+                v.slope.store(|g| slope.at(r, c(g)), n);
+                v.ratio.store(|g| ratio.at(r, c(g)), n);
+            }
+            v.slope
         }
     }
 }
@@ -254,21 +309,91 @@ impl<T: Real, P: LogDensity<T>> Kernel<T> for BaseDensity<'_, T, P> {
     type Output = ();
     #[inline(always)]
     fn run<S: Block<T>>(self) {
+        let (whole, rest) = (self.z.cols / T::LANES, self.z.cols % T::LANES);
         for r in 0..self.z.rows {
             let mut sum = RowSum::new();
-            for_blocks!(T, self.z.cols, |c, n| {
-                // SAFETY: z has row r and columns c..c+n.
-                unsafe {
-                    let z = self.z.at(r, c);
-                    let (log_p, score) = self.density.log_p_and_score(S::load_n(z, n));
-                    sum.add(log_p, n);
-                    if self.score {
-                        score.store_n(z, n);
-                    }
-                }
+            for_groups!(S, whole, |i, N| {
+                // SAFETY: z has row r and these columns.
+                unsafe { self.blocks::<S, N>((r, i * T::LANES), T::LANES, &mut sum) };
             });
+            if rest > 0 {
+                // SAFETY: as above.
+                unsafe { self.blocks::<S, 1>((r, whole * T::LANES), rest, &mut sum) };
+            }
             let constant = self.density.constant() * self.z.cols as f64;
             self.log_p[r] = sum.total() + constant;
         }
+    }
+}
+
+impl<T: Real, P: LogDensity<T>> BaseDensity<'_, T, P> {
+    /// `N` blocks of a row, `n` lanes of each.
+    ///
+    /// # Safety
+    /// z has them.
+    #[inline(always)]
+    unsafe fn blocks<S: Block<T>, const N: usize>(
+        &self,
+        (r, c): (usize, usize),
+        n: usize,
+        sum: &mut RowSum,
+    ) {
+        let at = |g| self.z.at(r, c + g * T::LANES);
+        // SAFETY: by contract.
+        unsafe {
+            let z = Group::<S, N>::load(|g| at(g), n);
+            let (log_p, score) = self.density.log_p_and_score(z);
+            sum.add_all(log_p, n);
+            if self.score {
+                score.store(at, n);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Level;
+    use std::vec::Vec;
+
+    /// The logarithm of the product of some slopes, the same in each lane.
+    struct Logarithm<'a, T>(&'a [T]);
+    impl<T: Real> Kernel<T> for Logarithm<'_, T> {
+        type Output = f64;
+        #[inline(always)]
+        fn run<S: Block<T>>(self) -> f64 {
+            let mut product = LogProduct::<S>::new();
+            self.0.iter().for_each(|slope| product.multiply(S::splat(*slope)));
+            let mut sums = [0.0; 16];
+            let log = math::log(product.close(&mut sums)).to_array();
+            sums[T::LANES - 1] + log.as_ref()[T::LANES - 1].to_f64()
+        }
+    }
+
+    fn check<T: Real>() {
+        // The ends of their range, and all between.
+        let patterns: [&[f64]; 3] = [&[1e-6], &[2e6], &[0.37, 2e6, 1e-6, 900.0, 0.5]];
+        for pattern in patterns {
+            for count in (0..30).chain([1000]) {
+                let slopes = pattern.iter().cycle().take(count);
+                let slopes: Vec<T> = slopes.map(|s| T::from_f64(*s)).collect();
+                let want: f64 = slopes.iter().map(|s| libm::log(s.to_f64())).sum();
+                for level in Level::available() {
+                    let log = T::dispatch(level, Logarithm(&slopes));
+                    // A last place a factor, and the logarithm's own, of at most six factors; the
+                    // wanted sum rounds too.
+                    let places = count as f64 + want.abs().min(84.0) + 4.0;
+                    let allowed = places * T::EPSILON + want.abs() * 1e-13;
+                    assert!((log - want).abs() <= allowed, "{count} slopes: {log}, not {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_slopes_keep_their_logarithm() {
+        check::<f32>();
+        check::<f64>();
     }
 }

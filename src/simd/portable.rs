@@ -1,6 +1,6 @@
 //! Blocks as plain arrays, for every processor.
 
-use super::{Block, Kernel, Real};
+use super::{Arithmetic, Block, Kernel, Real};
 
 /// `T::LANES` numbers.
 #[derive(Clone, Copy)]
@@ -54,47 +54,7 @@ fn fma_one_f64(a: f64, b: f64, c: f64) -> f64 {
 macro_rules! portable {
     ($t:ty, $n:literal, $int:ty, $mantissa:literal, $bias:literal, $sqrt_half:literal,
      $fma:path, $sqrt:path, $rint:path) => {
-        // SAFETY: plain arrays of exactly `LANES` elements, accessed within them.
-        unsafe impl Block<$t> for Portable<$t> {
-            const TILE: (usize, usize) = (2, 1);
-            const DOT_TILE: (usize, usize) = (2, 1);
-
-            #[inline(never)]
-            fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {
-                kernel.run::<Self>()
-            }
-
-            #[inline(always)]
-            unsafe fn load(p: *const $t) -> Self {
-                // SAFETY: valid for all lanes by contract.
-                Portable(unsafe { p.cast::<[$t; $n]>().read_unaligned() })
-            }
-            #[inline(always)]
-            unsafe fn store(self, p: *mut $t) {
-                // SAFETY: valid for all lanes by contract.
-                unsafe { p.cast::<[$t; $n]>().write_unaligned(self.0) }
-            }
-            #[inline(always)]
-            unsafe fn load_partial(p: *const $t, n: usize) -> Self {
-                let mut a = [0.0; $n];
-                // Unrolled: a call of memcpy would take longer.
-                for i in 0..$n {
-                    if i < n {
-                        // SAFETY: `i` is among the valid lanes.
-                        a[i] = unsafe { *p.add(i) };
-                    }
-                }
-                Portable(a)
-            }
-            #[inline(always)]
-            unsafe fn store_partial(self, p: *mut $t, n: usize) {
-                for i in 0..$n {
-                    if i < n {
-                        // SAFETY: `i` is among the valid lanes.
-                        unsafe { *p.add(i) = self.0[i] };
-                    }
-                }
-            }
+        impl Arithmetic<$t> for Portable<$t> {
             #[inline(always)]
             fn splat(x: $t) -> Self {
                 Portable([x; $n])
@@ -192,6 +152,49 @@ macro_rules! portable {
                     self.0[i] = <$t>::from_bits((bits - (e << $mantissa)) as _);
                 }
                 (self, Portable(exponent))
+            }
+        }
+
+        // SAFETY: plain arrays of exactly `LANES` elements, accessed within them.
+        unsafe impl Block<$t> for Portable<$t> {
+            const TILE: (usize, usize) = (2, 1);
+            const DOT_TILE: (usize, usize) = (2, 1);
+
+            #[inline(never)]
+            fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {
+                kernel.run::<Self>()
+            }
+
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                // SAFETY: valid for all lanes by contract.
+                Portable(unsafe { p.cast::<[$t; $n]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                // SAFETY: valid for all lanes by contract.
+                unsafe { p.cast::<[$t; $n]>().write_unaligned(self.0) }
+            }
+            #[inline(always)]
+            unsafe fn load_partial(p: *const $t, n: usize) -> Self {
+                let mut a = [0.0; $n];
+                // Unrolled: a call of memcpy would take longer.
+                for i in 0..$n {
+                    if i < n {
+                        // SAFETY: `i` is among the valid lanes.
+                        a[i] = unsafe { *p.add(i) };
+                    }
+                }
+                Portable(a)
+            }
+            #[inline(always)]
+            unsafe fn store_partial(self, p: *mut $t, n: usize) {
+                for i in 0..$n {
+                    if i < n {
+                        // SAFETY: `i` is among the valid lanes.
+                        unsafe { *p.add(i) = self.0[i] };
+                    }
+                }
             }
             #[inline(always)]
             fn sum(self) -> $t {

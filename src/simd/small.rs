@@ -5,14 +5,15 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::elementwise::Finite;
+use super::elementwise::{Finite, RowSum};
+use super::group::{Group, for_groups};
 use super::matrix::{Mat, MatMut};
 use super::parallel::Exec;
 use super::pointwise::{LogDensity, LogProduct, Nonlinearity};
 use super::product::{Coefficients, strips};
 use super::sink::Store;
 use super::transpose::band;
-use super::{Block, Kernel, Real};
+use super::{Block, Kernel, Real, math};
 use crate::activation::Curve;
 
 /// The layers of a network: `dim * dim` weights each and maybe `dim` biases, one after the other.
@@ -217,17 +218,13 @@ impl<T: Real> Forward<'_, '_, T> {
             let (input, out) = unsafe { (z.view(), passes.layer(&passes.c, k, d)) };
             strips::<T, S, _>(Coefficients::rows(net.weight(k)), input, &Store::one(out), samples);
             let mut finite = Finite::<S>::new();
-            let blocks = (samples.0..samples.1).step_by(T::LANES);
             // SAFETY: the matrices have D rows of n numbers, n whole blocks.
             unsafe {
                 if k < net.activated {
-                    for (b, slopes) in blocks.zip(&mut slopes) {
-                        let sums = lanes_of::<T>(&passes.log_slopes, b);
-                        let to = [&c, &z, &slope, &ratio];
-                        activate_block(net, k, b, keep_y, to, (slopes, sums), &mut finite);
-                    }
+                    let to = [&c, &z, &slope, &ratio];
+                    activate_band(net, k, samples, keep_y, to, &mut slopes, &mut finite);
                 } else {
-                    for b in blocks {
+                    for b in (samples.0..samples.1).step_by(T::LANES) {
                         for i in 0..d {
                             let y = S::load(c.at(i, b)).add(S::splat(net.bias(k, i)));
                             finite.see(y);
@@ -243,61 +240,76 @@ impl<T: Real> Forward<'_, '_, T> {
                 return Some(k);
             }
         }
-        for (b, slopes) in (samples.0..samples.1).step_by(T::LANES).zip(&mut slopes) {
-            if let Some(logs) = slopes.rest() {
+        for_groups!(S, (samples.1 - samples.0) / T::LANES, |block, N| {
+            let mut products = Group([S::zero(); N]);
+            for g in 0..N {
                 // SAFETY: as above.
-                add_lanes(unsafe { lanes_of::<T>(&passes.log_slopes, b) }, logs);
+                let sums = unsafe {
+                    lanes_of::<T>(&passes.log_slopes, samples.0 + (block + g) * T::LANES)
+                };
+                products.0[g] = slopes[block + g].close(sums);
             }
-        }
+            let logs = math::log(products);
+            for g in 0..N {
+                // SAFETY: as above.
+                let sums = unsafe {
+                    lanes_of::<T>(&passes.log_slopes, samples.0 + (block + g) * T::LANES)
+                };
+                let logs = logs.0[g].to_array();
+                sums.iter_mut().zip(logs.as_ref()).for_each(|(sum, log)| *sum += log.to_f64());
+            }
+        });
         None
     }
 }
 
-/// Adds the numbers of a block to those of its samples.
-#[inline(always)]
-fn add_lanes<T: Real, S: Block<T>>(sums: &mut [f64], v: S) {
-    let v = v.to_array();
-    sums.iter_mut().zip(v.as_ref()).for_each(|(sum, v)| *sum += v.to_f64());
-}
-
-/// One layer's nonlinearity for a block of samples.
+/// One layer's nonlinearity for at most [`BAND`] blocks of samples.
 ///
 /// # Safety
-/// The matrices have D rows and this block, which no other thread has.
+/// The matrices have D rows and these blocks, which no other thread has.
 #[inline(always)]
-unsafe fn activate_block<T: Real, S: Block<T>>(
+unsafe fn activate_band<T: Real, S: Block<T>>(
     net: &Net<T>,
     k: usize,
-    b: usize,
+    samples: (usize, usize),
     keep_y: bool,
     [c, z, slope, ratio]: [&MatMut<T>; 4],
-    (slopes, log_slopes): (&mut LogProduct<S>, &mut [f64]),
+    slopes: &mut [LogProduct<S>; BAND],
     finite: &mut Finite<S>,
 ) {
-    let (d, n) = (net.dim, c.ld);
+    let (n, from) = (c.ld, samples.0);
+    let blocks = (samples.1 - from) / T::LANES;
     // One offset into all of them.
-    let [c, z, slope, ratio] = [c.at(0, b), z.at(0, b), slope.at(0, b), ratio.at(0, b)];
-    let mut product = *slopes;
-    for i in 0..d {
-        let at = i * n;
-        // SAFETY: by contract.
-        unsafe {
-            let y = S::load(c.add(at)).add(S::splat(net.bias(k, i)));
-            if keep_y {
-                y.store(c.add(at));
-            }
-            let v = net.curve.values(y);
-            finite.see(y);
-            finite.see(v.s);
-            v.s.store(z.add(at));
-            v.slope.store(slope.add(at));
-            v.ratio.store(ratio.add(at));
-            if let Some(logs) = product.multiply(v.slope) {
-                add_lanes(log_slopes, logs);
+    let [c, z, slope, ratio] = [c.at(0, from), z.at(0, from), slope.at(0, from), ratio.at(0, from)];
+    let (mut i, mut b) = (0, 0);
+    for_groups!(S, net.dim * blocks, |_block, N| {
+        let (mut at, mut of_block, mut bias) = ([0; N], [0; N], [T::ZERO; N]);
+        for g in 0..N {
+            (at[g], of_block[g], bias[g]) = (i * n + b * T::LANES, b, net.bias(k, i));
+            b += 1;
+            if b == blocks {
+                (i, b) = (i + 1, 0);
             }
         }
-    }
-    *slopes = product;
+        // SAFETY: by contract.
+        unsafe {
+            let mut y = Group::<S, N>::load(|g| c.add(at[g]), T::LANES);
+            for g in 0..N {
+                y.0[g] = y.0[g].add(S::splat(bias[g]));
+            }
+            if keep_y {
+                y.store(|g| c.add(at[g]), T::LANES);
+            }
+            let v = net.curve.values(y);
+            finite.see_all(v.s);
+            v.s.store(|g| z.add(at[g]), T::LANES);
+            v.slope.store(|g| slope.add(at[g]), T::LANES);
+            v.ratio.store(|g| ratio.add(at[g]), T::LANES);
+            for g in 0..N {
+                slopes[of_block[g]].multiply(v.slope.0[g]);
+            }
+        }
+    });
 }
 
 /// `log_p[b] = sum_i log p(z[i, b])`, and the scores in the place of z.
@@ -318,16 +330,17 @@ pub(crate) fn small_density<T: Real, P: LogDensity<T>>(
                 // thread's.
                 let (z, log_p) =
                     unsafe { (passes.z.block(0, d, passes.n), lanes_of::<T>(&passes.log_p, b)) };
-                log_p.fill(density.constant() * d as f64);
-                for i in 0..d {
+                let mut sums = RowSum([density.constant() * d as f64; 16]);
+                for_groups!(S, d, |i, N| {
                     // SAFETY: as above.
-                    let terms = unsafe {
-                        let (log_p, score) = density.log_p_and_score(S::load(z.at(i, b)));
-                        score.store(z.at(i, b));
-                        log_p.to_array()
-                    };
-                    log_p.iter_mut().zip(terms.as_ref()).for_each(|(p, t)| *p += t.to_f64());
-                }
+                    unsafe {
+                        let latents = Group::<S, N>::load(|g| z.at(i + g, b), T::LANES);
+                        let (log_p, score) = density.log_p_and_score(latents);
+                        score.store(|g| z.at(i + g, b), T::LANES);
+                        sums.add_all(log_p, T::LANES);
+                    }
+                });
+                log_p.copy_from_slice(&sums.0[..T::LANES]);
             }
         }
     }

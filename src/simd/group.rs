@@ -1,0 +1,238 @@
+//! Several blocks side by side, for functions that are one long chain of operations.
+
+use super::{Arithmetic, Block, Real};
+
+/// `N` blocks whose operations alternate, so that each chain runs in the others' waits. A
+/// processor's own look ahead does not reach from the end of one chain to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<S, const N: usize>(pub [S; N]);
+
+/// Runs the body for `count` blocks by groups: `N` blocks, a constant, from block `i` on. Where
+/// blocks are of several registers each is a group of its own.
+macro_rules! for_groups {
+    ($S:ident, $count:expr, |$i:ident, $N:ident| $body:block) => {{
+        let (mut $i, count) = (0, $count);
+        if $S::ONE_CHAIN {
+            while $i + 4 <= count {
+                const $N: usize = 4;
+                $body
+                $i += $N;
+            }
+            while $i + 2 <= count {
+                const $N: usize = 2;
+                $body
+                $i += $N;
+            }
+        }
+        while $i < count {
+            const $N: usize = 1;
+            $body
+            $i += $N;
+        }
+    }};
+}
+pub(super) use for_groups;
+
+impl<S, const N: usize> Group<S, N> {
+    /// The blocks at `at(0)`, `at(1)` and so on, `n` lanes of each; see [`Block::load_n`].
+    #[inline(always)]
+    pub(super) unsafe fn load<T: Real>(at: impl Fn(usize) -> *const T, n: usize) -> Self
+    where
+        S: Block<T>,
+    {
+        let mut blocks = [S::zero(); N];
+        for g in 0..N {
+            // SAFETY: by contract.
+            blocks[g] = unsafe { S::load_n(at(g), n) };
+        }
+        Group(blocks)
+    }
+
+    /// The inverse of [`Group::load`].
+    #[inline(always)]
+    pub(super) unsafe fn store<T: Real>(self, at: impl Fn(usize) -> *mut T, n: usize)
+    where
+        S: Block<T>,
+    {
+        for g in 0..N {
+            // SAFETY: by contract.
+            unsafe { self.0[g].store_n(at(g), n) };
+        }
+    }
+}
+
+/// A block's operation on every block.
+macro_rules! each {
+    ($f:ident, $x:ident $(, $y:ident)*) => {{
+        let mut out = $x;
+        for g in 0..N {
+            out.0[g] = out.0[g].$f($($y.0[g]),*);
+        }
+        out
+    }};
+}
+
+impl<T: Real, S: Arithmetic<T>, const N: usize> Arithmetic<T> for Group<S, N> {
+    #[inline(always)]
+    fn splat(x: T) -> Self {
+        Group([S::splat(x); N])
+    }
+    #[inline(always)]
+    fn add(self, o: Self) -> Self {
+        each!(add, self, o)
+    }
+    #[inline(always)]
+    fn sub(self, o: Self) -> Self {
+        each!(sub, self, o)
+    }
+    #[inline(always)]
+    fn mul(self, o: Self) -> Self {
+        each!(mul, self, o)
+    }
+    #[inline(always)]
+    fn div(self, o: Self) -> Self {
+        each!(div, self, o)
+    }
+    #[inline(always)]
+    fn fma(self, b: Self, c: Self) -> Self {
+        each!(fma, self, b, c)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        each!(sqrt, self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        each!(abs, self)
+    }
+    #[inline(always)]
+    fn neg(self) -> Self {
+        each!(neg, self)
+    }
+    #[inline(always)]
+    fn copysign(self, o: Self) -> Self {
+        each!(copysign, self, o)
+    }
+    #[inline(always)]
+    fn select_lt(a: Self, b: Self, x: Self, y: Self) -> Self {
+        let mut out = y;
+        for g in 0..N {
+            out.0[g] = S::select_lt(a.0[g], b.0[g], x.0[g], y.0[g]);
+        }
+        out
+    }
+    #[inline(always)]
+    fn round(self) -> Self {
+        each!(round, self)
+    }
+    #[inline(always)]
+    fn pow2(self) -> Self {
+        each!(pow2, self)
+    }
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        let (mut mantissa, mut exponent) = (self, self);
+        for g in 0..N {
+            (mantissa.0[g], exponent.0[g]) = self.0[g].split();
+        }
+        (mantissa, exponent)
+    }
+    #[inline(always)]
+    fn min(self, o: Self) -> Self {
+        each!(min, self, o)
+    }
+    #[inline(always)]
+    fn max(self, o: Self) -> Self {
+        each!(max, self, o)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Kernel, Level};
+    use std::vec::Vec;
+
+    /// Every operation on `x`, `y` and `z`; one after the other, so that none can be missing.
+    fn all<T: Real, A: Arithmetic<T>>(x: A, y: A, z: A) -> [A; 17] {
+        let (mantissa, exponent) = x.abs().max(A::splat(T::ONE)).split();
+        let small = y.min(A::splat(T::from_f64(20.0))).max(A::splat(T::from_f64(-20.0)));
+        [
+            x.add(y),
+            x.sub(y),
+            x.mul(y),
+            x.div(y),
+            x.fma(y, z),
+            x.abs().sqrt(),
+            x.abs(),
+            x.neg(),
+            x.copysign(y),
+            A::select_lt(x, y, y, z),
+            x.round(),
+            small.round().pow2(),
+            mantissa,
+            exponent,
+            x.min(y),
+            x.max(y),
+            A::zero(),
+        ]
+    }
+
+    struct Both<'a, T>(&'a [T], &'a mut Vec<(u64, u64)>);
+    impl<T: Real> Kernel<T> for Both<'_, T> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Block<T>>(self) {
+            let at = |g: usize| self.0[g * T::LANES..].as_ptr();
+            // SAFETY: there are twelve blocks.
+            let [x, y, z] =
+                unsafe { [0, 4, 8].map(|from| Group::<S, 4>::load(|g| at(from + g), T::LANES)) };
+            let together = all(x, y, z);
+            for g in 0..4 {
+                let alone = all(x.0[g], y.0[g], z.0[g]);
+                for (a, b) in together.iter().zip(&alone) {
+                    let (a, b) = (a.0[g].to_array(), b.to_array());
+                    let bits = a.as_ref().iter().zip(b.as_ref());
+                    self.1.extend(bits.map(|(a, b)| (a.to_bits64(), b.to_bits64())));
+                }
+            }
+        }
+    }
+
+    fn check<T: Real>() {
+        let numbers = (0..12 * T::LANES).map(|i| T::from_f64((i * 37 % 101) as f64 * 0.37 - 18.0));
+        let numbers: Vec<T> = numbers.collect();
+        for level in Level::available() {
+            let mut bits = Vec::new();
+            T::dispatch(level, Both(&numbers, &mut bits));
+            assert_eq!(bits.len(), 4 * 17 * T::LANES);
+            assert!(bits.iter().all(|(together, alone)| together == alone), "{level:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_in_a_group_are_each_as_alone() {
+        check::<f32>();
+        check::<f64>();
+    }
+
+    #[test]
+    fn groups_cover_every_block_once() {
+        struct Count(usize);
+        impl Kernel<f32> for Count {
+            type Output = Vec<usize>;
+            #[inline(always)]
+            fn run<S: Block<f32>>(self) -> Vec<usize> {
+                let mut seen = Vec::new();
+                for_groups!(S, self.0, |i, N| { seen.extend(i..i + N) });
+                seen
+            }
+        }
+        for level in Level::available() {
+            for count in 0..20 {
+                let seen = f32::dispatch(level, Count(count));
+                assert_eq!(seen, (0..count).collect::<Vec<_>>(), "{level:?}");
+            }
+        }
+    }
+}
