@@ -14,6 +14,10 @@ const COLUMNS: usize = 1024;
 const FEW: usize = 2;
 const SHORT: usize = 8;
 
+/// Rows of so many blocks and more are read four at a time, not by fans: caches of few ways would
+/// not hold a place for each.
+const LONG: usize = 16;
+
 /// Bytes of X that are worked through before the next rows of Y: they stay in the second cache.
 const CACHED: usize = 440 << 10;
 
@@ -98,6 +102,9 @@ impl<T: Real> Dots<'_, T> {
     #[inline(always)]
     fn band<S: Block<T>>(&self, (i, rows): (usize, usize), columns: (usize, usize)) {
         let mut j = self.from;
+        if rows == 1 && !self.lower && self.x.cols < LONG * T::LANES {
+            j += self.fans::<S>(i);
+        }
         while j < self.to {
             let n = S::DOT_TILE.1.min(self.to - j);
             let above = if self.lower { j.saturating_sub(i).min(rows) } else { 0 };
@@ -105,6 +112,27 @@ impl<T: Real> Dots<'_, T> {
             self.column::<S>(rows, j, n, columns);
             j += n;
         }
+    }
+
+    /// Row i of x against as many rows of y as make whole fans; so many they are.
+    #[inline(always)]
+    fn fans<S: Block<T>>(&self, i: usize) -> usize {
+        let rows = S::DOT_TILE.0 * S::DOT_TILE.1;
+        let fans = (self.to - self.from) / rows;
+        let (terms, x, out) = (self.x.cols, self.x.at(i, 0), self.out.at(i, self.from));
+        let y = (self.y.at(self.from, 0), self.y.ld);
+        macro_rules! shapes {
+            ($($m:literal $n:literal;)*) => {
+                match S::DOT_TILE {
+                    $(($m, $n) => if const { $m == S::DOT_TILE.0 && $n == S::DOT_TILE.1 } {
+                        S::outline(Fans::<T, $m, $n> { fans, terms, x, y, out });
+                        fans * rows
+                    } else { 0 },)*
+                    _ => 0,
+                }
+            };
+        }
+        shapes!(4 4; 3 2; 2 2; 2 1;)
     }
 
     /// Against `width` rows of y, in tiles of equal height or one less.
@@ -194,6 +222,47 @@ impl<T: Real, const M: usize, const N: usize> Kernel<T> for Tiles<T, M, N> {
                 }
             }
             x = x.wrapping_add(M * ldx);
+        }
+    }
+}
+
+/// One row of x against M N rows of y at a time: the accumulators of a whole tile.
+struct Fans<T, const M: usize, const N: usize> {
+    fans: usize,
+    terms: usize,
+    x: *const T,
+    y: (*const T, usize),
+    out: *mut T,
+}
+
+impl<T: Real, const M: usize, const N: usize> Kernel<T> for Fans<T, M, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Block<T>>(self) {
+        let (x, (mut y, ld), mut out) = (self.x, self.y, self.out);
+        for _ in 0..self.fans {
+            // SAFETY: `Dots` names a row of x with `terms` columns, M N rows of y and elements of
+            // `out` for each fan.
+            unsafe {
+                let mut acc = [[S::zero(); N]; M];
+                let mut k = 0;
+                while k < self.terms {
+                    let n = T::LANES.min(self.terms - k);
+                    let xv = S::load_n(x.add(k), n);
+                    for a in 0..M {
+                        for b in 0..N {
+                            let yv = S::load_n(y.add((a * N + b) * ld + k), n);
+                            acc[a][b] = xv.fma(yv, acc[a][b]);
+                        }
+                    }
+                    k += T::LANES;
+                }
+                for sums in S::sums(acc) {
+                    out.cast::<[T; N]>().write_unaligned(sums);
+                    out = out.wrapping_add(N);
+                }
+            }
+            y = y.wrapping_add(M * N * ld);
         }
     }
 }
