@@ -33,6 +33,7 @@ macro_rules! memory {
     ($t:ty, $half:literal, $loadu:ident, $storeu:ident) => {
         const TILE: (usize, usize) = (6, 1);
         const DOT_TILE: (usize, usize) = (3, 2);
+        const GROUPED: bool = true;
 
         #[inline(always)]
         fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {

@@ -34,7 +34,7 @@ macro_rules! memory {
     ($t:ty, $mask:ty, $loadu:ident, $storeu:ident, $maskload:ident) => {
         const TILE: (usize, usize) = (6, 4);
         const DOT_TILE: (usize, usize) = (4, 4);
-        const ONE_CHAIN: bool = true;
+        const GROUPED: bool = true;
 
         #[inline(always)]
         fn outline<K: Kernel<$t>>(kernel: K) -> K::Output {

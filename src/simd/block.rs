@@ -55,8 +55,9 @@ pub(crate) unsafe trait Block<T: Real>: Arithmetic<T> {
     const TILE: (usize, usize);
     const DOT_TILE: (usize, usize);
 
-    /// Whether a block is one register: see [`Group`](super::group::Group).
-    const ONE_CHAIN: bool = false;
+    /// Whether long chains of operations are better off by several blocks at a time, as a
+    /// [`Group`](super::group::Group).
+    const GROUPED: bool = false;
 
     /// Runs a kernel as a function of its own, compiled for these blocks.
     fn outline<K: Kernel<T>>(kernel: K) -> K::Output;

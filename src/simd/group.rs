@@ -8,11 +8,11 @@ use super::{Arithmetic, Block, Real};
 pub(crate) struct Group<S, const N: usize>(pub [S; N]);
 
 /// Runs the body for `count` blocks by groups: `N` blocks, a constant, from block `i` on. Where
-/// blocks are of several registers each is a group of its own.
+/// groups do not pay ([`Block::GROUPED`]) each is one block.
 macro_rules! for_groups {
     ($S:ident, $count:expr, |$i:ident, $N:ident| $body:block) => {{
         let (mut $i, count) = (0, $count);
-        if $S::ONE_CHAIN {
+        if $S::GROUPED {
             while $i + 4 <= count {
                 const $N: usize = 4;
                 $body
