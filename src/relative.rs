@@ -75,16 +75,15 @@ impl<T: Scalar> Session<'_, T> {
 /// `sum x_i y_i` in f64, eight chains side by side: each addition waits for the one before.
 pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
     let mut sums = [0.0; 8];
-    let mut add = |x: &[T], y: &[U]| {
-        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *sum += x.to_f64() * y.to_f64();
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y[..x.len()].as_chunks::<8>());
+    for (x, y) in x.iter().zip(y) {
+        for i in 0..8 {
+            sums[i] += x[i].to_f64() * y[i].to_f64();
         }
-    };
-    // The compiler knows the length of whole chunks.
-    let (x, y) = (x.chunks_exact(8), y[..x.len()].chunks_exact(8));
-    let rest = (x.remainder(), y.remainder());
-    x.zip(y).for_each(|(x, y)| add(x, y));
-    add(rest.0, rest.1);
+    }
+    for (sum, (x, y)) in sums.iter_mut().zip(x_rest.iter().zip(y_rest)) {
+        *sum += x.to_f64() * y.to_f64();
+    }
     sums.iter().sum()
 }
 

@@ -5,7 +5,8 @@ use super::Real;
 /// Operations on all lanes at once, one lane independent of the others.
 ///
 /// Each is exact or rounded once as IEEE 754 says, so all implementations give the same bits.
-/// Comparisons with NaN are false.
+/// Comparisons with NaN are false. Those made of vector registers exist only where the processor
+/// has them: in kernels, which [`Real::dispatch`] runs.
 pub(crate) trait Arithmetic<T: Real>: Copy {
     fn splat(x: T) -> Self;
     fn add(self, o: Self) -> Self;
@@ -47,8 +48,7 @@ pub(crate) trait Arithmetic<T: Real>: Copy {
 /// 64 bytes of `T`: 16 `f32` or 8 `f64`.
 ///
 /// # Safety
-/// Pointers must be valid for the lanes read or written. An implementation made of vector
-/// registers may only be used where the processor has them ([`Real::dispatch`]).
+/// Pointers must be valid for the lanes read or written.
 pub(crate) unsafe trait Block<T: Real>: Arithmetic<T> {
     /// The most rows and blocks of a tile of accumulators for which there are registers, in
     /// products along rows and in products of rows with rows.

@@ -14,8 +14,8 @@ const COLUMNS: usize = 1024;
 const FEW: usize = 2;
 const SHORT: usize = 8;
 
-/// Rows of so many blocks and more are read four at a time, not by fans: caches of few ways would
-/// not hold a place for each.
+/// Rows of so many blocks and more are not read by fans, which are slower then: a cache holds few
+/// lines that are a power of two apart.
 const LONG: usize = 16;
 
 /// Bytes of X that are worked through before the next rows of Y: they stay in the second cache.
@@ -119,6 +119,9 @@ impl<T: Real> Dots<'_, T> {
     fn fans<S: Block<T>>(&self, i: usize) -> usize {
         let rows = S::DOT_TILE.0 * S::DOT_TILE.1;
         let fans = (self.to - self.from) / rows;
+        if fans == 0 {
+            return 0;
+        }
         let (terms, x, out) = (self.x.cols, self.x.at(i, 0), self.out.at(i, self.from));
         let y = (self.y.at(self.from, 0), self.y.ld);
         macro_rules! shapes {

@@ -22,7 +22,7 @@ macro_rules! for_blocks {
 }
 pub(super) use for_blocks;
 
-/// Sums of one row in f64: a chain a lane, summed by halving.
+/// Sums of blocks in f64, a chain a lane; in all, by halving, they are a row's.
 pub(super) struct RowSum(pub [f64; 16]);
 
 impl RowSum {

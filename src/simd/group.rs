@@ -35,6 +35,9 @@ pub(super) use for_groups;
 
 impl<S, const N: usize> Group<S, N> {
     /// The blocks at `at(0)`, `at(1)` and so on, `n` lanes of each; see [`Block::load_n`].
+    ///
+    /// # Safety
+    /// They are there.
     #[inline(always)]
     pub(super) unsafe fn load<T: Real>(at: impl Fn(usize) -> *const T, n: usize) -> Self
     where
@@ -49,6 +52,9 @@ impl<S, const N: usize> Group<S, N> {
     }
 
     /// The inverse of [`Group::load`].
+    ///
+    /// # Safety
+    /// As there, and no other thread has them.
     #[inline(always)]
     pub(super) unsafe fn store<T: Real>(self, at: impl Fn(usize) -> *mut T, n: usize)
     where
@@ -153,7 +159,7 @@ mod tests {
     use crate::simd::{Kernel, Level};
     use std::vec::Vec;
 
-    /// Every operation on `x`, `y` and `z`; one after the other, so that none can be missing.
+    /// What every operation makes of `x`, `y` and `z`.
     fn all<T: Real, A: Arithmetic<T>>(x: A, y: A, z: A) -> [A; 17] {
         let (mantissa, exponent) = x.abs().max(A::splat(T::ONE)).split();
         let small = y.min(A::splat(T::from_f64(20.0))).max(A::splat(T::from_f64(-20.0)));

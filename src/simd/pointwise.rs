@@ -128,11 +128,13 @@ pub(super) struct LogProduct<S> {
     product: S,
     /// Factors since the last power was split off.
     factors: usize,
+    /// Whole numbers, exact up to 2^24: a million factors in f32.
     exponent: Option<S>,
 }
 
 impl<S: Copy> LogProduct<S> {
-    /// Slopes lie between 1e-6 and 2e6: so many multiply to a normal number.
+    /// Slopes lie between 1e-6 and 2e6: so many, and a mantissa that is left, multiply to a normal
+    /// number.
     const MOST: usize = 6;
 
     #[inline(always)]
@@ -171,7 +173,10 @@ impl<S: Copy> LogProduct<S> {
         S: Block<T>,
     {
         let (mantissa, power) = self.product.split();
-        let exponent = self.exponent.map_or(power, |e| e.add(power));
+        let exponent = match self.exponent {
+            Some(exponent) => exponent.add(power),
+            None => power,
+        };
         *self = LogProduct { product: mantissa, factors: 0, exponent: Some(exponent) };
     }
 
@@ -181,11 +186,10 @@ impl<S: Copy> LogProduct<S> {
     where
         S: Block<T>,
     {
-        if self.exponent.is_some() {
-            self.split();
-        }
         if let Some(exponent) = self.exponent {
-            let exponent = exponent.to_array();
+            let (mantissa, power) = self.product.split();
+            self.product = mantissa;
+            let exponent = exponent.add(power).to_array();
             for (sum, e) in sums.iter_mut().zip(exponent.as_ref()) {
                 *sum += core::f64::consts::LN_2 * e.to_f64();
             }
@@ -330,7 +334,7 @@ impl<T: Real, P: LogDensity<T>> BaseDensity<'_, T, P> {
     /// `N` blocks of a row, `n` lanes of each.
     ///
     /// # Safety
-    /// z has them.
+    /// z has them; no other thread has them.
     #[inline(always)]
     unsafe fn blocks<S: Block<T>, const N: usize>(
         &self,
@@ -357,17 +361,23 @@ mod tests {
     use crate::simd::Level;
     use std::vec::Vec;
 
-    /// The logarithm of the product of some slopes, the same in each lane.
-    struct Logarithm<'a, T>(&'a [T]);
-    impl<T: Real> Kernel<T> for Logarithm<'_, T> {
-        type Output = f64;
+    /// The logarithms of products of slopes, each lane's own after those of all.
+    struct Logarithms<'a, T>(&'a [T], &'a [T]);
+    impl<T: Real> Kernel<T> for Logarithms<'_, T> {
+        type Output = Vec<f64>;
         #[inline(always)]
-        fn run<S: Block<T>>(self) -> f64 {
+        fn run<S: Block<T>>(self) -> Vec<f64> {
             let mut product = LogProduct::<S>::new();
-            self.0.iter().for_each(|slope| product.multiply(S::splat(*slope)));
-            let mut sums = [0.0; 16];
-            let log = math::log(product.close(&mut sums)).to_array();
-            sums[T::LANES - 1] + log.as_ref()[T::LANES - 1].to_f64()
+            for slope in self.0 {
+                product.multiply(S::splat(*slope));
+            }
+            assert_eq!(self.1.len(), T::LANES);
+            // SAFETY: there are the lanes.
+            product.multiply(unsafe { S::load(self.1.as_ptr()) });
+            let mut sums = RowSum::new();
+            let log = math::log(product.close(&mut sums.0));
+            sums.add(log, T::LANES);
+            sums.0[..T::LANES].to_vec()
         }
     }
 
@@ -378,14 +388,20 @@ mod tests {
             for count in (0..30).chain([1000]) {
                 let slopes = pattern.iter().cycle().take(count);
                 let slopes: Vec<T> = slopes.map(|s| T::from_f64(*s)).collect();
-                let want: f64 = slopes.iter().map(|s| libm::log(s.to_f64())).sum();
+                let own: Vec<T> = (1..=T::LANES).map(|i| T::from_f64(0.3 * i as f64)).collect();
+                let of_all: f64 = slopes.iter().map(|s| libm::log(s.to_f64())).sum();
+                let mut reference = None;
                 for level in Level::available() {
-                    let log = T::dispatch(level, Logarithm(&slopes));
-                    // A last place a factor, and the logarithm's own, of at most six factors; the
-                    // wanted sum rounds too.
-                    let places = count as f64 + want.abs().min(84.0) + 4.0;
-                    let allowed = places * T::EPSILON + want.abs() * 1e-13;
-                    assert!((log - want).abs() <= allowed, "{count} slopes: {log}, not {want}");
+                    let logs = T::dispatch(level, Logarithms(&slopes, &own));
+                    for (log, own) in logs.iter().zip(&own) {
+                        let want = of_all + libm::log(own.to_f64());
+                        // A last place a factor, and the logarithm's own, of at most six factors;
+                        // the wanted sum rounds too.
+                        let places = count as f64 + want.abs().min(84.0) + 5.0;
+                        let allowed = places * T::EPSILON + want.abs() * 1e-13;
+                        assert!((log - want).abs() <= allowed, "{count} slopes: {log}, not {want}");
+                    }
+                    assert_eq!(reference.get_or_insert(logs.clone()), &logs, "{level:?}");
                 }
             }
         }

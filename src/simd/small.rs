@@ -89,7 +89,7 @@ impl<T: Real> Passes<'_, T> {
 /// The numbers of a block of samples in `log_p` or `log_slopes`.
 ///
 /// # Safety
-/// They are there, and no other thread has them.
+/// They are there, and no other thread or reference has them.
 #[inline(always)]
 #[allow(clippy::mut_from_ref)]
 unsafe fn lanes_of<'m, T: Real>(x: &'m MatMut<f64>, sample: usize) -> &'m mut [f64] {
@@ -241,22 +241,22 @@ impl<T: Real> Forward<'_, '_, T> {
             }
         }
         for_groups!(S, (samples.1 - samples.0) / T::LANES, |block, N| {
+            let sums_of = |g: usize| {
+                let sample = samples.0 + (block + g) * T::LANES;
+                // SAFETY: as above, and each goes before the next is made.
+                unsafe { lanes_of::<T>(&passes.log_slopes, sample) }
+            };
             let mut products = Group([S::zero(); N]);
             for g in 0..N {
-                // SAFETY: as above.
-                let sums = unsafe {
-                    lanes_of::<T>(&passes.log_slopes, samples.0 + (block + g) * T::LANES)
-                };
-                products.0[g] = slopes[block + g].close(sums);
+                products.0[g] = slopes[block + g].close(sums_of(g));
             }
             let logs = math::log(products);
             for g in 0..N {
-                // SAFETY: as above.
-                let sums = unsafe {
-                    lanes_of::<T>(&passes.log_slopes, samples.0 + (block + g) * T::LANES)
-                };
                 let logs = logs.0[g].to_array();
-                sums.iter_mut().zip(logs.as_ref()).for_each(|(sum, log)| *sum += log.to_f64());
+                sums_of(g)
+                    .iter_mut()
+                    .zip(logs.as_ref())
+                    .for_each(|(sum, log)| *sum += log.to_f64());
             }
         });
         None

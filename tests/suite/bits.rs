@@ -26,7 +26,7 @@ const ROWS: [usize; 9] = [1, 2, 3, 5, 6, 7, 10, 16, 17];
 /// Every size with every batch, all else at random.
 fn configs() -> Vec<Config> {
     let mut random = Lcg(3);
-    let wide = [(20, 21), (33, 40), (63, 64), (64, 64), (65, 66), (33, 28), (33, 29)];
+    let wide = [(20, 21), (33, 40), (63, 64), (64, 64), (65, 66), (33, 28), (33, 29), (130, 3)];
     let sizes = DIMS.into_iter().flat_map(|d| ROWS.map(|b| (d, b))).chain(wide);
     let config = |(dim, max_batch)| {
         let optimizer = OPTIMIZERS[random.below(5)];
@@ -134,6 +134,30 @@ fn golden_hashes() {
             assert_eq!(trained::<f64>(level, 5, 10), 0x5c50_9b7d_8702_bbfd, "{level:?}");
             assert_eq!(trained::<f32>(level, 33, 40), 0x6267_ca88_25c9_4e50, "{level:?}");
             assert_eq!(trained::<f64>(level, 33, 40), 0x592d_59d1_981b_ad0e, "{level:?}");
+        }
+    }
+}
+
+/// What an untrained network makes of some rows: their likelihoods.
+fn likelihoods<T: Scalar>(level: Level, dim: usize, rows: usize) -> u64 {
+    let config = Config { level, max_batch: rows, ..Config::new(dim, 9) };
+    let mut owned = Owned::<T>::orthogonal(config, 42);
+    let x: Vec<T> = Lcg(42).normals(rows * dim);
+    let mut seen = vec![0.0; rows];
+    let (mut s, params, _) = owned.session();
+    s.log_likelihood(params, &Batch::new(&x, rows), &mut seen).unwrap();
+    seen.push(owned.step(&x, 0.01).unwrap().mean_log_likelihood);
+    hash(&seen)
+}
+
+#[test]
+fn golden_likelihoods() {
+    for level in Level::available() {
+        assert_eq!(likelihoods::<f32>(level, 130, 10), 0x1dad_49c7_ec8a_5a02, "{level:?}");
+        assert_eq!(likelihoods::<f64>(level, 130, 10), 0xabc8_91ce_0c4b_004a, "{level:?}");
+        if option_env!("RELGRAD_NO_SMALL").is_none() {
+            assert_eq!(likelihoods::<f32>(level, 3, 20), 0xfecb_2693_e7a5_c5cd, "{level:?}");
+            assert_eq!(likelihoods::<f64>(level, 3, 20), 0x9e09_494e_9a39_da9c, "{level:?}");
         }
     }
 }
