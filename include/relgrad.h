@@ -376,7 +376,7 @@ typedef struct {
   uint32_t layers;
   /**
    * The largest batch that a call may bring, 1 to 16777216. With relative gradients, networks
-   * of 17 to 64 features are faster with 7/8 of D or more, and differ in last bits from those with
+   * of 17 to 160 features are faster with 7/8 of D or more, and differ in last bits from those with
    * less.
    */
   uint32_t max_batch;

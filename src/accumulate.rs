@@ -4,7 +4,7 @@
 //! equal to one batch up to the order of summation, and the log-determinant goes out of date.
 //! Factors: `factors` writes `2 L D` numbers a sample; the gathered rows of all parts, in
 //! order, give `apply_factors` the same bits as one process, log-determinant included. (From 17 to
-//! 64 features all sessions then have a `max_batch` of 7/8 of D or more, or none.)
+//! 160 features all sessions then have a `max_batch` of 7/8 of D or more, or none.)
 
 use crate::batch::Batch;
 use crate::config::{Bias, Gradient, Optimizer, check_rate};

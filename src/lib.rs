@@ -30,7 +30,7 @@
 //!
 //! Every output element has one fixed order of fused multiply-adds, and exp, log and tanh are
 //! relgrad's own, so results do not depend on the instruction set, the number of threads, the
-//! batch a row sits in, or the build profile. With relative gradients and 17 to 64 features the
+//! batch a row sits in, or the build profile. With relative gradients and 17 to 160 features the
 //! order is another one where [`Config::max_batch`] is 7/8 of D or more: whoever compares bits
 //! keeps to one side of that. Targets without hardware FMA emulate it, unless `fast-no-fma` is on.
 //!
@@ -52,7 +52,7 @@
 //!
 //! A file a stage, in the order of one batch: `batch`, `forward`, `base_density`, `backward`,
 //! `relative`, `natural`, `update`; `step` composes them, and `small` has its own way for networks
-//! of up to 64 features. `log_det` keeps the determinant exact, `inverse` and `sample` go back,
+//! of up to 160 features. `log_det` keeps the determinant exact, `inverse` and `sample` go back,
 //! `init` starts.
 #![no_std]
 #![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]

@@ -204,16 +204,19 @@ pub(crate) fn is_small(config: &Config) -> bool {
     config.gradient == Gradient::Relative && config.dim <= LARGEST && config.max_batch >= least
 }
 
-/// Whether a layer's outputs are each one chain of fused multiply-adds over the inputs, as packed
-/// passes have it: then each sample's numbers are the same whatever `max_batch` is, among small
-/// networks or up to 16 features.
+/// Whether evaluations take a layer's outputs to be each one chain of fused multiply-adds over the
+/// inputs, as packed passes do: rows of few numbers are better not summed across lanes. Up to 16
+/// features each sample's numbers are then the same whatever `max_batch` is.
 pub(crate) fn is_narrow(config: &Config) -> bool {
-    config.dim <= LARGEST.min(ALWAYS) || is_small(config)
+    config.dim <= LARGEST.min(ALWAYS) || (config.dim <= NARROW && is_small(config))
 }
 
 /// Up to so many features all samples' numbers come about as in packed passes.
 const ALWAYS: usize = 16;
 
+/// Beyond so many features transposing W costs single rows too much.
+const NARROW: usize = 64;
+
 /// The most features of a small network. Tests are built a second time with RELGRAD_NO_SMALL, so
 /// that the general path is taken at every size.
-const LARGEST: usize = if option_env!("RELGRAD_NO_SMALL").is_some() { 0 } else { 64 };
+const LARGEST: usize = if option_env!("RELGRAD_NO_SMALL").is_some() { 0 } else { 160 };

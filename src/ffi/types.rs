@@ -170,7 +170,7 @@ pub struct relgrad_config {
     /// Layers L, 1 to 1048576.
     pub layers: u32,
     /// The largest batch that a call may bring, 1 to 16777216. With relative gradients, networks
-    /// of 17 to 64 features are faster with 7/8 of D or more, and differ in last bits from those with
+    /// of 17 to 160 features are faster with 7/8 of D or more, and differ in last bits from those with
     /// less.
     pub max_batch: u32,
     /// RELGRAD_ACTIVATION_...
