@@ -67,57 +67,40 @@ impl<S, const N: usize> Group<S, N> {
     }
 }
 
-/// A block's operation on every block.
-macro_rules! each {
-    ($f:ident, $x:ident $(, $y:ident)*) => {{
-        let mut out = $x;
-        for g in 0..N {
-            out.0[g] = out.0[g].$f($($y.0[g]),*);
-        }
-        out
-    }};
+/// Operations of blocks, on every block of a group.
+macro_rules! on_each {
+    ($($f:ident($($o:ident),*);)*) => {
+        $(#[inline(always)]
+        fn $f(self $(, $o: Self)*) -> Self {
+            let mut out = self;
+            for g in 0..N {
+                out.0[g] = self.0[g].$f($($o.0[g]),*);
+            }
+            out
+        })*
+    };
 }
 
 impl<T: Real, S: Arithmetic<T>, const N: usize> Arithmetic<T> for Group<S, N> {
+    on_each! {
+        add(o);
+        sub(o);
+        mul(o);
+        div(o);
+        fma(b, c);
+        sqrt();
+        abs();
+        neg();
+        copysign(o);
+        round();
+        pow2();
+        min(o);
+        max(o);
+    }
+
     #[inline(always)]
     fn splat(x: T) -> Self {
         Group([S::splat(x); N])
-    }
-    #[inline(always)]
-    fn add(self, o: Self) -> Self {
-        each!(add, self, o)
-    }
-    #[inline(always)]
-    fn sub(self, o: Self) -> Self {
-        each!(sub, self, o)
-    }
-    #[inline(always)]
-    fn mul(self, o: Self) -> Self {
-        each!(mul, self, o)
-    }
-    #[inline(always)]
-    fn div(self, o: Self) -> Self {
-        each!(div, self, o)
-    }
-    #[inline(always)]
-    fn fma(self, b: Self, c: Self) -> Self {
-        each!(fma, self, b, c)
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        each!(sqrt, self)
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        each!(abs, self)
-    }
-    #[inline(always)]
-    fn neg(self) -> Self {
-        each!(neg, self)
-    }
-    #[inline(always)]
-    fn copysign(self, o: Self) -> Self {
-        each!(copysign, self, o)
     }
     #[inline(always)]
     fn select_lt(a: Self, b: Self, x: Self, y: Self) -> Self {
@@ -128,28 +111,12 @@ impl<T: Real, S: Arithmetic<T>, const N: usize> Arithmetic<T> for Group<S, N> {
         out
     }
     #[inline(always)]
-    fn round(self) -> Self {
-        each!(round, self)
-    }
-    #[inline(always)]
-    fn pow2(self) -> Self {
-        each!(pow2, self)
-    }
-    #[inline(always)]
     fn split(self) -> (Self, Self) {
         let (mut mantissa, mut exponent) = (self, self);
         for g in 0..N {
             (mantissa.0[g], exponent.0[g]) = self.0[g].split();
         }
         (mantissa, exponent)
-    }
-    #[inline(always)]
-    fn min(self, o: Self) -> Self {
-        each!(min, self, o)
-    }
-    #[inline(always)]
-    fn max(self, o: Self) -> Self {
-        each!(max, self, o)
     }
 }
 
