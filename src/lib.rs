@@ -62,70 +62,48 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-mod accumulate;
-mod activation;
-mod backward;
-mod base_density;
-mod batch;
-pub mod blob;
 mod config;
+mod density;
 #[cfg(feature = "capi")]
 #[allow(unsafe_code)]
 pub mod ffi;
-mod forward;
 #[cfg(feature = "files")]
 pub mod hosted;
-mod init;
-mod inverse;
-mod layout;
-mod likelihood;
 mod linalg;
-mod log_det;
 #[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
+mod memory;
 mod names;
-mod natural;
 #[cfg(feature = "alloc")]
 mod owned;
 mod random;
-mod relative;
-mod sample;
+mod scalar;
 mod session;
 #[allow(unsafe_code)]
 mod simd;
-mod small;
 mod status;
 mod step;
-mod sums;
-#[cfg(feature = "alloc")]
-mod trainer;
-mod update;
 #[allow(unsafe_code)]
-mod workspace;
+mod threads;
 
-pub use accumulate::Totals;
-pub use activation::Preimage;
-pub use base_density::CustomBase;
-pub use batch::Batch;
 pub use config::{
     Activation, Base, Bias, Config, Crossing, Decay, Gradient, LogDet, Optimizer, Schedule,
 };
-pub use init::Start;
-pub use inverse::{Inverse, Inversion};
-pub use layout::{ALIGNMENT, Layout, Sizes};
+pub use density::{CustomBase, Preimage};
+pub use memory::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
-pub use owned::Model;
-pub use session::{Refresh, Scalar, Session};
-#[cfg(feature = "std")]
-pub use simd::Pool;
-pub use simd::{Level, ParallelFor, Real};
+pub use memory::{Aligned, AlignedBytes};
+#[cfg(feature = "alloc")]
+pub use owned::{Model, Position, Snapshot, Stepped, Trainer};
+pub use scalar::Scalar;
+pub use session::{Inverse, Inversion, Refresh, Session, Start, blob};
+pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};
-pub use step::Report;
-#[cfg(feature = "alloc")]
-pub use trainer::{Position, Snapshot, Stepped, Trainer};
-#[cfg(feature = "alloc")]
-pub use workspace::{Aligned, AlignedBytes};
+pub use step::{Batch, Report, Totals};
+pub use threads::ParallelFor;
+#[cfg(feature = "std")]
+pub use threads::Pool;
 
 /// The README's programs.
 #[cfg(all(doctest, feature = "alloc"))]

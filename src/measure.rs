@@ -7,10 +7,10 @@ use alloc::vec;
 pub use crate::simd::peak;
 
 use crate::linalg::lu;
-use crate::simd::matrix::{Mat, MatMut};
+use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Scaled};
-use crate::simd::parallel::Exec;
 use crate::simd::{Level, Real};
+use crate::threads::parallel::Exec;
 
 /// One thread, on this level.
 fn on(level: Level) -> Exec<'static> {
@@ -21,13 +21,13 @@ fn on(level: Level) -> Exec<'static> {
 pub fn dots<T: Real>(level: Level, rows: usize, terms: usize, x: &[T], y: &[T], out: &mut [T]) {
     let n = y.len() / terms;
     let (x, y) = (Mat::new(x, rows, terms), Mat::new(y, n, terms));
-    T::dots(on(level), x, y, MatMut::new(out, rows, n));
+    T::matmul_nt(on(level), x, y, MatMut::new(out, rows, n));
 }
 
 /// One side of the backward pass: `out = C X`, C of `rows` rows, X square of order `dim`.
 pub fn multiply<T: Real>(level: Level, rows: usize, dim: usize, c: &[T], x: &[T], out: &mut [T]) {
     let (c, x) = (Mat::new(c, rows, dim), Mat::new(x, dim, dim));
-    T::multiply(on(level), c, x, MatMut::new(out, rows, dim));
+    T::matmul_nn(on(level), c, x, MatMut::new(out, rows, dim));
 }
 
 /// Both sides with one read of X.
@@ -41,14 +41,14 @@ pub fn multiply_both<T: Real>(
 ) {
     let [c0, c1] = c.map(|c| Mat::new(c, rows, dim));
     let [out0, out1] = out.map(|out| MatMut::new(out, rows, dim));
-    T::multiply_both(on(level), (c0, out0), (c1, out1), Mat::new(x, dim, dim));
+    T::matmul_nn_pair(on(level), (c0, out0), (c1, out1), Mat::new(x, dim, dim));
 }
 
 /// `W = diag(scale) W + A^T P`, in place: what SGD and natural steps do.
 pub fn update<T: Real>(level: Level, rows: usize, a: &[T], p: &[T], scale: &[T], w: &mut [T]) {
     let dim = scale.len();
     let (a, p) = (Mat::new(a, rows, dim), Mat::new(p, rows, dim));
-    T::scaled(on(level), a, p, &Scaled { w: MatMut::new(w, dim, dim), rows: scale });
+    T::update_scaled(on(level), a, p, &Scaled { w: MatMut::new(w, dim, dim), rows: scale });
 }
 
 /// The same with Adam's rule: both moments in the same sweep.
@@ -66,7 +66,7 @@ pub fn update_adam<T: Real>(
     let [w, m, v] = [w, m, v].map(|x| MatMut::new(x, dim, dim));
     let rule = Adam { m, v, decay, epsilon: T::from_f64(1e-8) };
     let factor = T::from_f64(1e-6);
-    T::adam(on(level), a, p, &Ascend { w, rows: scale, base: None, factor, rule });
+    T::update_adam(on(level), a, p, &Ascend { w, rows: scale, base: None, factor, rule });
 }
 
 /// The inverse of the matrix `a` of order `n`, whose place its factors take, and

@@ -13,12 +13,13 @@ use super::context::{
 };
 use super::guard::{self, Region, optional, put_optional};
 use super::types::*;
-use crate::accumulate::Totals;
-use crate::init::Start;
-use crate::inverse::{Inverse, Inversion};
-use crate::layout::Sizes;
-use crate::session::{Scalar, Session};
+use crate::memory::layout::Sizes;
+use crate::scalar::Scalar;
+use crate::session::Session;
+use crate::session::inverse::{Inverse, Inversion};
+use crate::session::start::Start;
 use crate::status::{Error, Result, Status, Value};
+use crate::step::Totals;
 
 pub unsafe fn query_sizes<T: Scalar>(
     config: *const relgrad_config,
@@ -230,7 +231,7 @@ unsafe fn on_batch<B: CBatch, O>(
     f: impl FnOnce(
         &mut Session<B::Number>,
         &[B::Number],
-        &crate::batch::Batch<B::Number>,
+        &crate::step::batch::Batch<B::Number>,
         &mut [O],
     ) -> Result<()>,
 ) -> i32 {

@@ -8,8 +8,8 @@ use core::ffi::c_void;
 use super::context::{Context, code, enter, guarded};
 use super::guard::{self, Region};
 use super::types::*;
-use crate::blob;
-use crate::session::Scalar;
+use crate::scalar::Scalar;
+use crate::session::blob;
 
 unsafe fn bytes<T: Scalar>(config: *const relgrad_config, out: *mut usize) -> i32 {
     code(guarded(|| {

@@ -7,13 +7,14 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::guard::{self, Region};
 use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config, relgrad_task};
-use crate::base_density::CustomBase;
-use crate::batch::Batch;
 use crate::config::Config;
-use crate::layout::Sizes;
-use crate::session::{Scalar, Session};
-use crate::simd::parallel::ParallelFor;
+use crate::density::base::CustomBase;
+use crate::memory::layout::Sizes;
+use crate::scalar::Scalar;
+use crate::session::Session;
 use crate::status::{Error, Result, Status, Value};
+use crate::step::batch::Batch;
+use crate::threads::parallel::ParallelFor;
 
 /// Bytes of the workspace that the context takes; the same on every target.
 pub(super) const CONTEXT_BYTES: usize = 1024;
@@ -109,7 +110,7 @@ impl<T: Scalar> Context<T> {
                 guard::write("workspace", workspace, workspace_bytes)?,
             )
         };
-        crate::workspace::check(memory, needed, "workspace")?;
+        crate::memory::workspace::check(memory, needed, "workspace")?;
         let work = &mut memory[CONTEXT_BYTES..];
         if fresh {
             Session::<T>::new(&config, state_slice, work)?;

@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 
 use super::api;
 use super::types::*;
-use crate::accumulate::Totals;
+use crate::step::Totals;
 
 /// As relgrad_query_sizes, in double.
 #[unsafe(no_mangle)]

@@ -21,7 +21,7 @@ use core::ffi::{CStr, c_char};
 use core::fmt::Write;
 
 use crate::config::{Activation, Config};
-use crate::layout::Layout;
+use crate::memory::layout::Layout;
 use crate::status::{Error, Result, Status, Value};
 use context::{code, guarded};
 use guard::Region;
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn relgrad_param_offsets(
             return Err(Error::new(Status::Layers, "layer", v, "must be below config.layers"));
         }
         // Offsets fit where sizes do.
-        crate::layout::Sizes::of::<f32>(&config)?;
+        crate::memory::layout::Sizes::of::<f32>(&config)?;
         let layout = Layout::new(&config);
         let out = [(weight, layout.weight(layer as usize)), (bias, layout.bias(layer as usize))];
         for (p, _) in &out {
@@ -281,7 +281,7 @@ mod tests {
         for (status, constant) in header {
             assert_eq!(status as i32, constant, "{status:?}");
         }
-        assert_eq!(RELGRAD_ALIGNMENT, crate::layout::ALIGNMENT);
+        assert_eq!(RELGRAD_ALIGNMENT, crate::memory::layout::ALIGNMENT);
     }
 
     #[test]

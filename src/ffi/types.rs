@@ -6,9 +6,9 @@ use core::ffi::c_void;
 use crate::config::{
     Activation, Base, Bias, Config, Crossing, Decay, Gradient, LogDet, Optimizer, Schedule,
 };
-use crate::inverse::Inversion;
-use crate::layout::Sizes;
+use crate::memory::layout::Sizes;
 use crate::session::Refresh;
+use crate::session::inverse::Inversion;
 use crate::simd::Level;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::Report;

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use crate::linalg::lu;
 use crate::session::singular;
-use crate::simd::parallel::Exec;
+use crate::threads::parallel::Exec;
 use crate::{Model, Result, Scalar};
 
 /// A layer's weight.

@@ -9,9 +9,9 @@ use std::vec::Vec;
 
 use super::data::Data;
 use crate::linalg::cholesky::{self, NotPositive};
-use crate::simd::parallel::Exec;
 use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value};
+use crate::threads::parallel::Exec;
 
 /// The Gaussian of maximum likelihood with a full covariance.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Cholesky factorisation in f64: whitening, and the Gaussian baseline.
 
 use crate::simd::Kernels;
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::parallel::Exec;
+use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::threads::parallel::Exec;
 
 /// Columns that are factored at a time.
 const PANEL: usize = 64;
@@ -36,7 +36,7 @@ pub(crate) fn factor(
         // The columns of L before, transposed: row `j` of the panel is column `from + j`.
         let panel = &mut panel[..width * rows];
         let done = Mat::with_ld(&a[from * n..], rows, from, n);
-        f64::dots(exec, done.first_rows(width), done, MatMut::new(panel, width, rows));
+        f64::matmul_nt(exec, done.first_rows(width), done, MatMut::new(panel, width, rows));
         for (i, row) in a[from * n..].chunks_exact(n).enumerate() {
             for (j, v) in row[from..=from + i.min(width - 1)].iter().enumerate() {
                 panel[j * rows + i] = v - panel[j * rows + i];

@@ -7,9 +7,9 @@
 //! equal rows cancel exactly, and no bit depends on the blocks.
 
 use crate::simd::Real;
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::parallel::Exec;
-use crate::simd::parts::{for_pairs, for_parts};
+use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::threads::parallel::Exec;
+use crate::threads::parts::{for_pairs, for_parts};
 use core::ops::Range;
 
 /// Columns that are worked on at a time.
@@ -403,7 +403,7 @@ pub(crate) fn inverse_error<T: Real>(
         let rows = &mut rows[..a.len()];
         let count = a.len() / n;
         let out = MatMut::new(rows, count, n);
-        T::multiply(exec, Mat::new(a, count, n), Mat::new(b, n, n), out);
+        T::matmul_nn(exec, Mat::new(a, count, n), Mat::new(b, n, n), out);
         for (i, row) in rows.chunks_exact(n).enumerate() {
             for (j, v) in row.iter().enumerate() {
                 let identity = if from + i == j { 1.0 } else { 0.0 };

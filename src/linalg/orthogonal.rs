@@ -1,9 +1,9 @@
 //! Orthonormal rows by Gram-Schmidt, twice: "twice is enough" for orthogonality to rounding.
 
 use crate::simd::Real;
-use crate::simd::matrix::{Mat, MatMut};
-use crate::simd::parallel::Exec;
-use crate::simd::parts::for_pairs;
+use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::threads::parallel::Exec;
+use crate::threads::parts::for_pairs;
 
 /// Up to this order rows are taken one at a time.
 const FEW: usize = 64;
@@ -67,7 +67,7 @@ fn one_by_one<T: Real>(exec: Exec, rows: &mut [T], n: usize, scratch: &mut [T]) 
             project_out(exec, done, row, n, scratch);
             let mut square = [T::ZERO];
             let v = Mat::new(row, 1, n);
-            T::dots(exec, v, v, MatMut::new(&mut square, 1, 1));
+            T::matmul_nt(exec, v, v, MatMut::new(&mut square, 1, 1));
             let norm = libm::sqrt(square[0].to_f64());
             if norm < 1e-100 || !norm.is_finite() {
                 return false;
@@ -91,7 +91,7 @@ fn project_out<T: Real>(exec: Exec, basis: &[T], rows: &mut [T], n: usize, coeff
     // Threads take rows of their own through both products: none moves between their caches.
     for_pairs(exec, (rows, share * n), coefficients, |_, rows, c| {
         let (alone, m) = (Exec::serial(exec.level), rows.len() / n);
-        T::dots(alone, Mat::new(rows, m, n), basis, MatMut::new(c, m, k));
+        T::matmul_nt(alone, Mat::new(rows, m, n), basis, MatMut::new(c, m, k));
         T::subtract_product(alone, Mat::new(c, m, k), basis, MatMut::new(rows, m, n));
     });
 }

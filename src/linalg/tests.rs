@@ -3,7 +3,7 @@
 use super::*;
 use crate::simd::Level;
 use crate::simd::Real;
-use crate::simd::parallel::Exec;
+use crate::threads::parallel::Exec;
 use std::vec;
 use std::vec::Vec;
 

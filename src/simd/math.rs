@@ -1,7 +1,7 @@
 //! exp, log and their kin for blocks: fused multiply-adds only, within 2 ulp, and the same bits
-//! on every instruction set. Coefficients are minimax fits (Remez, 50 digits).
+//! on every instruction set. Lhs are minimax fits (Remez, 50 digits).
 
-use super::{Arithmetic, Real};
+use crate::simd::{Arithmetic, Real};
 
 /// The constants of one number type.
 struct Constants {
@@ -157,14 +157,14 @@ pub(crate) fn tanh_exp<T: Real, S: Arithmetic<T>>(x: S) -> (S, S) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Block, Kernel, Level};
+    use crate::simd::{Kernel, Level, Vector};
     use std::vec::Vec;
 
     struct Map<'a, T>(&'a mut [T], u8);
     impl<T: Real> Kernel<T> for Map<'_, T> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Block<T>>(self) {
+        fn run<S: Vector<T>>(self) {
             for chunk in self.0.chunks_mut(T::LANES) {
                 // SAFETY: `chunk` has the lanes.
                 unsafe {
@@ -239,7 +239,7 @@ mod tests {
         impl<T: Real> Kernel<T> for Ends<'_, T> {
             type Output = ();
             #[inline(always)]
-            fn run<S: Block<T>>(self) {
+            fn run<S: Vector<T>>(self) {
                 for at in 0..self.0.len() {
                     let (x, y) = (S::splat(self.0[at]), S::splat(self.1[at]));
                     let end = if self.3 { x.max(y) } else { x.min(y) };

@@ -1,6 +1,6 @@
 //! What the machine can do: arithmetic and traffic with nothing else, as a limit to judge by.
 
-use super::{Block, Kernel, Level, Real};
+use crate::simd::{Kernel, Level, Real, Vector};
 use core::hint::black_box;
 
 /// Fused multiply-adds in enough independent chains to keep every unit busy; returns how many
@@ -25,7 +25,7 @@ struct MultiplyAdd(usize);
 impl<T: Real> Kernel<T> for MultiplyAdd {
     type Output = usize;
     #[inline(always)]
-    fn run<S: Block<T>>(self) -> usize {
+    fn run<S: Vector<T>>(self) -> usize {
         // As many chains as registers hold beside the factors, and more than the latency of
         // two units of any processor so far.
         if S::TILE.1 >= 4 { chains::<T, S, 20>(self.0) } else { chains::<T, S, 5>(self.0) }
@@ -33,7 +33,7 @@ impl<T: Real> Kernel<T> for MultiplyAdd {
 }
 
 #[inline(always)]
-fn chains<T: Real, S: Block<T>, const N: usize>(rounds: usize) -> usize {
+fn chains<T: Real, S: Vector<T>, const N: usize>(rounds: usize) -> usize {
     // x = x / 2 + 1/2 stays at 1.
     let half = S::splat(black_box(T::from_f64(0.5)));
     let mut x = [S::splat(black_box(T::ONE)); N];
@@ -55,7 +55,7 @@ struct Read<'a, T>(&'a [T]);
 impl<T: Real> Kernel<T> for Read<'_, T> {
     type Output = T;
     #[inline(always)]
-    fn run<S: Block<T>>(self) -> T {
+    fn run<S: Vector<T>>(self) -> T {
         let mut sums = [S::zero(); STRIDE];
         for chunk in self.0.chunks_exact(STRIDE * T::LANES) {
             for (i, sum) in sums.iter_mut().enumerate() {
@@ -72,7 +72,7 @@ struct Update<'a, T>(&'a mut [T]);
 impl<T: Real> Kernel<T> for Update<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Block<T>>(self) {
+    fn run<S: Vector<T>>(self) {
         let half = S::splat(black_box(T::from_f64(0.5)));
         for chunk in self.0.chunks_exact_mut(STRIDE * T::LANES) {
             for i in 0..STRIDE {

@@ -1,6 +1,7 @@
 //! The two number types.
 
-use super::{Kernel, Kernels, Level, portable::Portable};
+use crate::simd::isa::portable::Portable;
+use crate::simd::{Kernel, Kernels, Level};
 
 mod sealed {
     pub trait Sealed {}
@@ -98,15 +99,19 @@ macro_rules! real {
                     // what the processor has.
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx512 => unsafe {
-                        super::avx512::run::<$t, super::avx512::$block, K>(kernel)
+                        crate::simd::isa::avx512::run::<$t, crate::simd::isa::avx512::$block, K>(
+                            kernel,
+                        )
                     },
                     // SAFETY: as above.
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => unsafe {
-                        super::avx2::run::<$t, super::avx2::$block, K>(kernel)
+                        crate::simd::isa::avx2::run::<$t, crate::simd::isa::avx2::$block, K>(kernel)
                     },
                     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-                    Level::Neon => super::neon::run::<$t, super::neon::$block, K>(kernel),
+                    Level::Neon => {
+                        crate::simd::isa::neon::run::<$t, crate::simd::isa::neon::$block, K>(kernel)
+                    }
                     _ => kernel.run::<Portable<$t>>(),
                 }
             }

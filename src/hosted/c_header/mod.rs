@@ -15,7 +15,7 @@ use super::replace_file::replace_file;
 use crate::linalg::lu;
 use crate::session::singular;
 use crate::simd::Level;
-use crate::simd::parallel::Exec;
+use crate::threads::parallel::Exec;
 use crate::{Base, Bias, Layout};
 
 /// The precision that numbers are stored and computed in.

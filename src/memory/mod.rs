@@ -1,0 +1,12 @@
+//! The caller's memory: what lies where, and the slices that the rest works in.
+
+#[cfg(feature = "alloc")]
+#[allow(unsafe_code)]
+mod aligned;
+pub(crate) mod layout;
+#[allow(unsafe_code)]
+pub(crate) mod workspace;
+
+#[cfg(feature = "alloc")]
+pub use aligned::{Aligned, AlignedBytes};
+pub use layout::{ALIGNMENT, Layout, Sizes};

@@ -1,0 +1,7 @@
+//! Conveniences that own their memory.
+
+pub(crate) mod model;
+mod trainer;
+
+pub use model::Model;
+pub use trainer::{Position, Snapshot, Stepped, Trainer};

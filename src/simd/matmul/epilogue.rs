@@ -1,0 +1,395 @@
+//! What becomes of a tile of a product while it is still in registers: stored, or turned into
+//! an optimiser's step in place.
+
+use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::simd::{Real, Vector};
+
+/// Where a product's tiles go. Threads share it: each writes tiles of its own.
+pub(crate) trait Epilogue<T: Real>: Sync {
+    /// Whether coefficients count with the opposite sign.
+    const NEGATE: bool = false;
+    /// Whether a chain may be put down by [`Epilogue::finish`] and taken up again.
+    const RESUMES: bool = false;
+    /// About how many operations on blocks finishing one takes.
+    const COST: usize = 2;
+
+    fn shape(&self) -> (usize, usize);
+
+    /// The most rows of a tile for chains of so many terms.
+    #[inline(always)]
+    fn highest(_terms: usize) -> usize {
+        6
+    }
+
+    /// Row `r`'s own number, which [`Epilogue::start`] and [`Epilogue::finish`] get lane by lane.
+    ///
+    /// # Safety
+    /// The row lies within [`Epilogue::shape`].
+    #[inline(always)]
+    unsafe fn own(&self, _r: usize) -> T {
+        T::ONE
+    }
+
+    /// Where its matrix starts, if rows follow one another without gaps in all its matrices: `n`
+    /// lanes may then reach into the next row.
+    fn start_without_gaps(&self) -> Option<*const T> {
+        None
+    }
+
+    /// The value that the chain at row `r`, columns `c .. c + n` starts from, or where it was
+    /// put down unless `first`.
+    ///
+    /// # Safety
+    /// Those elements lie within [`Epilogue::shape`].
+    unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, first: bool, own: S) -> S;
+
+    /// Matrices of its shape that it reads.
+    const STREAMS: usize = 0;
+    /// Bytes of them.
+    #[inline(always)]
+    fn reads(&self) -> usize {
+        let (rows, cols) = self.shape();
+        Self::STREAMS * rows * cols * size_of::<T>()
+    }
+    /// How many strips ahead of time long chains ask for them.
+    const LONG_AHEAD: usize = 0;
+
+    /// Asks for what will be read there, into the first cache or the second.
+    #[inline(always)]
+    fn fetch<S: Vector<T>>(&self, _r: usize, _c: usize, _first: bool) {}
+
+    /// Takes the finished chain; may raise `max` to the magnitudes it wrote.
+    ///
+    /// # Safety
+    /// As for [`Epilogue::start`], and no other thread has the tile.
+    unsafe fn finish<S: Vector<T>>(
+        &self,
+        r: usize,
+        c: usize,
+        n: usize,
+        acc: S,
+        own: S,
+        max: &mut S,
+    );
+}
+
+/// Keeps the product; rows from the first part's height on go to the second.
+pub(crate) struct Store<'a, T> {
+    first: MatMut<'a, T>,
+    second: Option<MatMut<'a, T>>,
+}
+
+impl<'a, T: Real> Store<'a, T> {
+    pub fn one(out: MatMut<'a, T>) -> Self {
+        Store { first: out, second: None }
+    }
+    pub fn two(first: MatMut<'a, T>, second: MatMut<'a, T>) -> Self {
+        Store { first, second: Some(second) }
+    }
+    #[inline(always)]
+    fn at(&self, r: usize, c: usize) -> *mut T {
+        match &self.second {
+            Some(second) if r >= self.first.rows => second.at(r - self.first.rows, c),
+            _ => self.first.at(r, c),
+        }
+    }
+}
+
+impl<T: Real> Epilogue<T> for Store<'_, T> {
+    const RESUMES: bool = true;
+
+    fn shape(&self) -> (usize, usize) {
+        (self.first.rows + self.second.as_ref().map_or(0, |s| s.rows), self.first.cols)
+    }
+    #[inline(always)]
+    unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, first: bool, _: S) -> S {
+        // SAFETY: within the part by contract.
+        if first { S::zero() } else { unsafe { S::load_n(self.at(r, c), n) } }
+    }
+    #[inline(always)]
+    unsafe fn finish<S: Vector<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, _: &mut S) {
+        // SAFETY: within the part by contract.
+        unsafe { acc.store_n(self.at(r, c), n) }
+    }
+}
+
+/// `out += product`, or `out -= product`.
+pub(crate) struct Accumulate<'a, T, const NEGATE: bool>(pub MatMut<'a, T>);
+
+impl<T: Real, const NEGATE: bool> Epilogue<T> for Accumulate<'_, T, NEGATE> {
+    const NEGATE: bool = NEGATE;
+    const RESUMES: bool = true;
+
+    fn shape(&self) -> (usize, usize) {
+        (self.0.rows, self.0.cols)
+    }
+    #[inline(always)]
+    unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, _: bool, _: S) -> S {
+        // SAFETY: within the matrix by contract.
+        unsafe { S::load_n(self.0.at(r, c), n) }
+    }
+    #[inline(always)]
+    unsafe fn finish<S: Vector<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, _: &mut S) {
+        // SAFETY: within the matrix by contract.
+        unsafe { acc.store_n(self.0.at(r, c), n) }
+    }
+}
+
+/// `out = product + base`: a dense gradient.
+pub(crate) struct Gradient<'a, T> {
+    pub out: MatMut<'a, T>,
+    pub base: Option<Mat<'a, T>>,
+}
+
+impl<T: Real> Epilogue<T> for Gradient<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        let out = (self.out.rows, self.out.cols);
+        assert!(self.base.as_ref().is_none_or(|b| (b.rows, b.cols) == out));
+        out
+    }
+    #[inline(always)]
+    unsafe fn start<S: Vector<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {
+        S::zero()
+    }
+    #[inline(always)]
+    unsafe fn finish<S: Vector<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, max: &mut S) {
+        // SAFETY: both matrices have the tile.
+        unsafe {
+            let g = match &self.base {
+                Some(base) => acc.add(S::load_n(base.at(r, c), n)),
+                None => acc,
+            };
+            *max = g.abs().max(*max);
+            g.store_n(self.out.at(r, c), n);
+        }
+    }
+}
+
+/// Structured step, `W = diag(rows) W + product`: plain SGD and natural.
+pub(crate) struct Scaled<'a, T> {
+    pub w: MatMut<'a, T>,
+    /// The diagonal, one number a row.
+    pub rows: &'a [T],
+}
+
+impl<T: Real> Epilogue<T> for Scaled<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        (self.w.rows.min(self.rows.len()), self.w.cols)
+    }
+    #[inline(always)]
+    unsafe fn own(&self, r: usize) -> T {
+        // SAFETY: `shape` has no more rows than there are numbers.
+        unsafe { *self.rows.get_unchecked(r) }
+    }
+    fn start_without_gaps(&self) -> Option<*const T> {
+        self.w.start_without_gaps()
+    }
+    const STREAMS: usize = 1;
+    const LONG_AHEAD: usize = 1;
+    #[inline(always)]
+    fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.w.at(r, c + T::LANES - 1), first);
+    }
+    #[inline(always)]
+    fn highest(terms: usize) -> usize {
+        few_rows(terms, Self::STREAMS)
+    }
+    #[inline(always)]
+    unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, _: bool, own: S) -> S {
+        // SAFETY: within W by contract.
+        unsafe { own.mul(S::load_n(self.w.at(r, c), n)) }
+    }
+    #[inline(always)]
+    unsafe fn finish<S: Vector<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, max: &mut S) {
+        *max = acc.abs().max(*max);
+        // SAFETY: within W by contract.
+        unsafe { acc.store_n(self.w.at(r, c), n) }
+    }
+}
+
+/// Short chains leave a pass bound by memory: tiles of few rows then, since each row of each matrix
+/// is a stream of its own to the processor. The numbers are measured.
+#[inline(always)]
+fn few_rows(terms: usize, matrices: usize) -> usize {
+    match terms {
+        1 => 1,
+        ..=12 if matrices >= 3 => 2,
+        ..=16 => 3,
+        _ => 6,
+    }
+}
+
+/// `W += factor rule(d)` with `d = product + diag(rows) W + share base`.
+pub(crate) struct Ascend<'a, T, R> {
+    pub w: MatMut<'a, T>,
+    /// The diagonal, one number a row.
+    pub rows: &'a [T],
+    pub base: Option<(Mat<'a, T>, T)>,
+    pub factor: T,
+    pub rule: R,
+}
+
+/// What an optimiser makes of a direction before it is added.
+pub(crate) trait Rule<T: Real>: Sync {
+    const COST: usize;
+    /// Matrices of W's shape that it reads.
+    const STREAMS: usize;
+    fn fits(&self, shape: (usize, usize)) -> bool;
+    /// Whether the rows of its matrices follow one another without gaps.
+    fn is_flat(&self) -> bool;
+    /// Asks for what [`Rule::apply`] will read there.
+    #[inline(always)]
+    fn fetch<S: Vector<T>>(&self, _r: usize, _c: usize, _first: bool) {}
+    /// # Safety
+    /// The rule's matrices have row `r` and columns `c .. c + n`, and no other thread those.
+    unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S;
+}
+
+/// The direction itself.
+pub(crate) struct Plain;
+
+impl<T: Real> Rule<T> for Plain {
+    const COST: usize = 4;
+    const STREAMS: usize = 0;
+    fn fits(&self, _: (usize, usize)) -> bool {
+        true
+    }
+    fn is_flat(&self) -> bool {
+        true
+    }
+    #[inline(always)]
+    unsafe fn apply<S: Vector<T>>(&self, _: usize, _: usize, _: usize, d: S) -> S {
+        d
+    }
+}
+
+/// An average, `m = beta m + (1 - beta) d`.
+pub(crate) struct Momentum<'a, T> {
+    pub m: MatMut<'a, T>,
+    /// `beta` and `1 - beta`.
+    pub decay: [T; 2],
+}
+
+impl<T: Real> Rule<T> for Momentum<'_, T> {
+    const COST: usize = 8;
+    const STREAMS: usize = 1;
+    fn fits(&self, shape: (usize, usize)) -> bool {
+        (self.m.rows, self.m.cols) == shape
+    }
+    fn is_flat(&self) -> bool {
+        self.m.start_without_gaps().is_some()
+    }
+    #[inline(always)]
+    fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.m.at(r, c + T::LANES - 1), first);
+    }
+    #[inline(always)]
+    unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
+        // SAFETY: by contract.
+        unsafe {
+            let m = average(S::load_n(self.m.at(r, c), n), d, self.decay);
+            m.store_n(self.m.at(r, c), n);
+            m
+        }
+    }
+}
+
+/// `m / (sqrt(v) + epsilon)` of averages of `d` and `d^2`. Adam divides both averages by
+/// `1 - beta^t` first; that is, `epsilon` and the factor before the quotient change from step to
+/// step instead.
+pub(crate) struct Adam<'a, T> {
+    pub m: MatMut<'a, T>,
+    pub v: MatMut<'a, T>,
+    /// `beta` and `1 - beta` of either average.
+    pub decay: [[T; 2]; 2],
+    pub epsilon: T,
+}
+
+impl<T: Real> Rule<T> for Adam<'_, T> {
+    const COST: usize = 24;
+    const STREAMS: usize = 2;
+    fn fits(&self, shape: (usize, usize)) -> bool {
+        (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
+    }
+    fn is_flat(&self) -> bool {
+        self.m.start_without_gaps().and(self.v.start_without_gaps()).is_some()
+    }
+    #[inline(always)]
+    fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.m.at(r, c + T::LANES - 1), first);
+        S::prefetch(self.v.at(r, c + T::LANES - 1), first);
+    }
+    #[inline(always)]
+    unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
+        // SAFETY: by contract.
+        unsafe {
+            let m = average(S::load_n(self.m.at(r, c), n), d, self.decay[0]);
+            let v = average(S::load_n(self.v.at(r, c), n), d.mul(d), self.decay[1]);
+            m.store_n(self.m.at(r, c), n);
+            v.store_n(self.v.at(r, c), n);
+            m.div(v.sqrt().add(S::splat(self.epsilon)))
+        }
+    }
+}
+
+impl<T: Real, R: Rule<T>> Epilogue<T> for Ascend<'_, T, R> {
+    const COST: usize = R::COST;
+    const STREAMS: usize = 1 + R::STREAMS;
+
+    fn shape(&self) -> (usize, usize) {
+        let w = (self.w.rows, self.w.cols);
+        assert!(self.base.as_ref().is_none_or(|(b, _)| (b.rows, b.cols) == w));
+        assert!(self.rule.fits(w));
+        (self.w.rows.min(self.rows.len()), self.w.cols)
+    }
+    #[inline(always)]
+    unsafe fn own(&self, r: usize) -> T {
+        // SAFETY: `shape` has no more rows than there are numbers.
+        unsafe { *self.rows.get_unchecked(r) }
+    }
+    fn start_without_gaps(&self) -> Option<*const T> {
+        let base = self.base.as_ref().is_none_or(|(b, _)| b.ld == b.cols);
+        self.w.start_without_gaps().filter(|_| base && self.rule.is_flat())
+    }
+    #[inline(always)]
+    fn highest(terms: usize) -> usize {
+        few_rows(terms, Self::STREAMS)
+    }
+    #[inline(always)]
+    unsafe fn start<S: Vector<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {
+        S::zero()
+    }
+    #[inline(always)]
+    fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
+        S::prefetch(self.w.at(r, c + T::LANES - 1), first);
+        self.rule.fetch::<S>(r, c, first);
+    }
+    #[inline(always)]
+    unsafe fn finish<S: Vector<T>>(
+        &self,
+        r: usize,
+        c: usize,
+        n: usize,
+        acc: S,
+        own: S,
+        max: &mut S,
+    ) {
+        // SAFETY: all matrices have W's shape, which has the tile.
+        unsafe {
+            let w = S::load_n(self.w.at(r, c), n);
+            let mut d = own.fma(w, acc);
+            if let Some((base, share)) = &self.base {
+                d = S::splat(*share).fma(S::load_n(base.at(r, c), n), d);
+            }
+            let w = S::splat(self.factor).fma(self.rule.apply(r, c, n, d), w);
+            *max = w.abs().max(*max);
+            w.store_n(self.w.at(r, c), n);
+        }
+    }
+}
+
+/// `beta m + (1 - beta) d`.
+#[inline(always)]
+fn average<T: Real, S: Vector<T>>(m: S, d: S, [beta, rest]: [T; 2]) -> S {
+    S::splat(beta).fma(m, S::splat(rest).mul(d))
+}
