@@ -11,10 +11,70 @@ use relgrad::{
 };
 use serde::Serialize;
 
-use crate::Failure;
-use crate::args::{Bench, Dtype, TimedOptimizer};
+use crate::failure::Failure;
+use crate::flags::{Dtype, GradientName};
 use crate::process::{self, CpuTime};
 use crate::roofline::{Demand, Limits, dtype};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Every list stands for all its values; what is timed is their product.
+#[derive(Args)]
+pub struct Bench {
+    /// Features, a comma list.
+    #[arg(long, value_delimiter = ',', required_unless_present = "roofline")]
+    pub dim: Vec<usize>,
+    /// Layers, a comma list.
+    #[arg(long, value_delimiter = ',', default_value = "2", requires = "dim")]
+    pub layers: Vec<usize>,
+    /// Rows of a step, a comma list.
+    #[arg(long, value_delimiter = ',', default_value = "10", requires = "dim")]
+    pub batch: Vec<usize>,
+    /// Optimizers, a comma list; none times the gradient alone.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "adam", requires = "dim")]
+    pub optimizer: Vec<TimedOptimizer>,
+    /// Gradients, a comma list.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "relative", requires = "dim")]
+    pub gradient: Vec<GradientName>,
+    /// Precisions, a comma list.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", requires = "dim")]
+    pub dtype: Vec<Dtype>,
+    /// Threads, a comma list.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    pub threads: Vec<usize>,
+    /// Instruction sets, a comma list: auto, or those of this processor.
+    #[arg(long, value_delimiter = ',', value_parser = level, default_value = "auto", requires = "dim")]
+    pub level: Vec<Level>,
+    /// Seconds to spend on a case, and at least five steps.
+    #[arg(long, default_value_t = 0.8)]
+    pub budget: f64,
+    /// Measure the peak of multiply-adds and the bandwidth of each cache level first, by which
+    /// cases are then judged; all there is to do without --dim.
+    #[arg(long)]
+    pub roofline: bool,
+    /// Judge cases by what an earlier --roofline --json printed into this file.
+    #[arg(long, conflicts_with = "roofline", requires = "dim")]
+    pub limits: Option<PathBuf>,
+    /// Print one JSON object a line instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum TimedOptimizer {
+    Sgd,
+    Adam,
+    Natural,
+    None,
+}
+
+fn level(name: &str) -> Result<Level, String> {
+    let mut known = std::iter::once(Level::Auto).chain(Level::available());
+    known.find(|l| l.name() == name).ok_or_else(|| {
+        let have: Vec<_> = Level::available().map(Level::name).collect();
+        format!("must be auto or one that this processor has: {}", have.join(", "))
+    })
+}
 
 /// Small, so that even a million steps on one batch leave a sound model.
 const RATE: f64 = 1e-6;

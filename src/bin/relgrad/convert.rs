@@ -5,10 +5,65 @@ use std::path::Path;
 use relgrad::Scalar;
 use relgrad::hosted::{ModelFile, Preprocess};
 
-use crate::Failure;
-use crate::args::{self, Convert, Sample};
 use crate::data::{all, write};
+use crate::failure::Failure;
+use crate::flags::On;
 use crate::model::{self, Opened};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Convert {
+    #[command(flatten)]
+    pub on: On,
+    /// Where rows go: .npy or .csv.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Leave (or expect) data as the network sees them, preprocessed.
+    #[arg(long)]
+    pub prepared: bool,
+}
+
+#[derive(Args)]
+pub struct Sample {
+    /// The model's file.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// How many samples.
+    #[arg(long, default_value_t = 100)]
+    pub rows: usize,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where they go: .npy or .csv.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Leave samples as the network sees data, preprocessed.
+    #[arg(long)]
+    pub prepared: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Toy {
+    /// Which set.
+    #[arg(value_enum)]
+    pub name: relgrad::hosted::Toy,
+    /// Samples.
+    #[arg(long, default_value_t = 10000)]
+    pub rows: usize,
+    /// Seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where they go: .npy or .csv.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn encode(args: &Convert) -> Result<(), Failure> {
     model::open(&args.on.pair.model, Conversion { args, decode: false })
@@ -22,7 +77,7 @@ pub fn sample(args: &Sample) -> Result<(), Failure> {
     model::open(&args.model, args)
 }
 
-pub fn toy(args: &args::Toy) -> Result<(), Failure> {
+pub fn toy(args: &Toy) -> Result<(), Failure> {
     let data = args.name.sample::<f32>(args.rows, args.seed)?;
     write(&args.out, data.dim(), data.values())?;
     done(args.json, args.rows, data.dim(), &args.out);

@@ -5,8 +5,8 @@ use std::path::Path;
 use relgrad::Real;
 use relgrad::hosted::{Data, FileError, Prepared, Preprocess, Rows, open, write_csv, write_npy};
 
-use crate::Failure;
-use crate::args::Format;
+use crate::failure::Failure;
+use crate::flags::Format;
 
 /// The rows of a file, as they are in it.
 pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Rows<T>>, Failure> {

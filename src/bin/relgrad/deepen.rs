@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use relgrad::hosted::ModelFile;
 use serde_json::json;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 #[derive(clap::Args)]
 pub struct Deepen {

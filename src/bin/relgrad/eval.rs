@@ -3,10 +3,21 @@
 use relgrad::Scalar;
 use relgrad::hosted::{ModelFile, for_each_chunk};
 
-use crate::Failure;
-use crate::args::Eval;
 use crate::data::{mean_and_error, write};
+use crate::failure::Failure;
+use crate::flags::On;
 use crate::model::{self, Opened};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Eval {
+    #[command(flatten)]
+    pub on: On,
+    /// Write each row's log-likelihood: .npy or .csv.
+    #[arg(long)]
+    pub scores: Option<PathBuf>,
+}
 
 pub fn run(args: &Eval) -> Result<(), Failure> {
     model::open(&args.on.pair.model, args)

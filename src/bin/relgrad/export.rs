@@ -6,8 +6,8 @@ use clap::Args;
 use relgrad::hosted::{ModelFile, Precision};
 use serde_json::json;
 
-use crate::Failure;
-use crate::args::Dtype;
+use crate::failure::Failure;
+use crate::flags::Dtype;
 
 /// A trained model as one C header: static arrays and the functions NAME_forward,
 /// NAME_log_likelihood and NAME_inverse on rows of data as they are, preprocessing included.

@@ -4,9 +4,26 @@ use relgrad::hosted::{ModelFile, Rows, in_memory};
 use relgrad::{Config, Model, Optimizer, Scalar};
 use serde_json::json;
 
-use crate::Failure;
-use crate::args::Inspect;
+use crate::failure::Failure;
+use crate::flags::Format;
 use crate::model::{self, Opened};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Inspect {
+    /// The model's file.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Data to judge optimality and the share of straddling units on.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub format: Format,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn run(args: &Inspect) -> Result<(), Failure> {
     if args.data.is_none() {

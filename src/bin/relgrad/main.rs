@@ -7,52 +7,32 @@ macro_rules! println {
     ($($words:tt)*) => { $crate::print_line(format_args!($($words)*)) };
 }
 
-mod args;
 mod bench;
+mod cli;
 mod convert;
 mod data;
 mod deepen;
-mod effect;
 mod eval;
 mod export;
+mod failure;
+mod flags;
 mod inspect;
 mod model;
 mod plot;
 mod prepare;
 mod process;
-mod progress;
 mod reproduce;
 mod roofline;
 mod score;
-mod settings;
 mod train;
 
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-/// Anything that ends a command.
-type Failure = Box<dyn std::error::Error>;
-
-/// How a command ends that does not fail.
-pub enum Outcome {
-    Done,
-    /// Interrupted, everything saved.
-    Interrupted,
-}
-
-/// The exit code of a program ended by SIGINT.
-const INTERRUPTED: u8 = 130;
-
-fn print_line(line: std::fmt::Arguments) {
-    if let Err(error) = writeln!(std::io::stdout(), "{line}")
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        eprintln!("error: standard output: {error}");
-        std::process::exit(1);
-    }
-}
+use cli::{Cli, Command};
+use failure::{Failure, INTERRUPTED, Outcome, print_line};
+use train::settings;
 
 fn main() -> ExitCode {
     match run() {
@@ -70,23 +50,23 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Outcome, Failure> {
     let words = settings::expand(std::env::args_os().collect())?;
-    match args::Cli::parse_from(&words).command {
-        args::Command::Train(args) => return train::run(&args, &words),
-        args::Command::Eval(args) => eval::run(&args)?,
-        args::Command::Bench(args) => bench::run(&args)?,
-        args::Command::Encode(args) => convert::encode(&args)?,
-        args::Command::Decode(args) => convert::decode(&args)?,
-        args::Command::Sample(args) => convert::sample(&args)?,
-        args::Command::Score(args) => score::run(&args)?,
-        args::Command::Inspect(args) => inspect::run(&args)?,
-        args::Command::Deepen(args) => deepen::run(&args)?,
-        args::Command::Export(args) => export::run(&args)?,
-        args::Command::Plot(args) => plot::run(&args)?,
-        args::Command::Prepare(args) => prepare::run(&args)?,
-        args::Command::Toy(args) => convert::toy(&args)?,
-        args::Command::Reproduce(args) => reproduce::run(&args)?,
-        args::Command::Completions { shell } => {
-            let mut command = args::Cli::command();
+    match Cli::parse_from(&words).command {
+        Command::Train(args) => return train::run(&args, &words),
+        Command::Eval(args) => eval::run(&args)?,
+        Command::Bench(args) => bench::run(&args)?,
+        Command::Encode(args) => convert::encode(&args)?,
+        Command::Decode(args) => convert::decode(&args)?,
+        Command::Sample(args) => convert::sample(&args)?,
+        Command::Score(args) => score::run(&args)?,
+        Command::Inspect(args) => inspect::run(&args)?,
+        Command::Deepen(args) => deepen::run(&args)?,
+        Command::Export(args) => export::run(&args)?,
+        Command::Plot(args) => plot::run(&args)?,
+        Command::Prepare(args) => prepare::run(&args)?,
+        Command::Toy(args) => convert::toy(&args)?,
+        Command::Reproduce(args) => reproduce::run(&args)?,
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "relgrad", &mut std::io::stdout());
         }
     }

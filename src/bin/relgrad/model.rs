@@ -7,9 +7,9 @@ use std::sync::Arc;
 use relgrad::hosted::{ModelFile, Parameters, Prepared, Preprocess, Rows};
 use relgrad::{Model, Pool, Scalar};
 
-use crate::Failure;
-use crate::args::Format;
 use crate::data::prepared;
+use crate::failure::Failure;
+use crate::flags::Format;
 
 /// A model and what its file says beside it.
 pub struct Opened<T> {

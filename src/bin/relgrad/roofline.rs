@@ -11,7 +11,7 @@ use relgrad::measure::peak;
 use relgrad::{Level, Scalar};
 use serde::{Deserialize, Serialize};
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::{Cache, caches};
 
 /// Everything measured; one JSON object.

@@ -5,9 +5,26 @@ use std::path::Path;
 use relgrad::Scalar;
 use relgrad::hosted::{ModelFile, Threshold, write_csv, write_npy};
 
-use crate::Failure;
-use crate::args::Score;
+use crate::failure::Failure;
+use crate::flags::On;
 use crate::model::{self, Opened};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Score {
+    #[command(flatten)]
+    pub on: On,
+    /// Ordinary data that training has not seen, which set the threshold.
+    #[arg(long)]
+    pub calibrate: PathBuf,
+    /// Share of ordinary rows that may be taken for anomalies.
+    #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
+    pub false_alarm: f64,
+    /// Write row, log-likelihood, p-value and 0 or 1 for each row: .csv or .npy.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
 
 pub fn run(args: &Score) -> Result<(), Failure> {
     model::open(&args.on.pair.model, args)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::args::{Format, Pair};
+use crate::flags::{Format, Pair};
 
 #[derive(Subcommand)]
 pub enum Plot {

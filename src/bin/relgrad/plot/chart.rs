@@ -8,7 +8,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::{Area, FONT, INK, range_of};
-use crate::Failure;
+use crate::failure::Failure;
 
 /// An axis: its range, where its ticks are and how they read.
 #[derive(Clone)]

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::args::Picture;
 use super::{Area, COLOURS, FONT, INK, make};
-use crate::Failure;
-use crate::args::Pair;
+use crate::failure::Failure;
+use crate::flags::Pair;
 use crate::model::{Opened, Use};
 
 pub struct Density<'a> {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::args::Picture;
 use super::density::{Frame, check_plane, heat, points, scatter, window};
 use super::{Area, make};
-use crate::Failure;
-use crate::args::Format;
+use crate::failure::Failure;
+use crate::flags::Format;
 use crate::model::{self, Opened, Use};
 
 const PANEL: u32 = 184;

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::args::{Images, Picture};
 use super::make;
-use crate::Failure;
-use crate::args::Format;
 use crate::data::raw;
+use crate::failure::Failure;
+use crate::flags::Format;
 use crate::model::{Opened, Use};
 
 pub struct Grid<'a> {

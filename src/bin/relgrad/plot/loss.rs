@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::args::Picture;
 use super::chart::{Chart, Scale, Series};
 use super::{COLOURS, make};
-use crate::Failure;
+use crate::failure::Failure;
 
 /// The epochs of one log.
 struct Curve {

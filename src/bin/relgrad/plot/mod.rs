@@ -16,7 +16,7 @@ use relgrad::hosted::replace_file;
 use serde_json::Value;
 
 use self::args::{Picture, Plot};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::model;
 
 pub fn run(args: &Plot) -> Result<(), Failure> {

@@ -12,8 +12,8 @@ use clap::{Args, ValueEnum};
 use relgrad::hosted::{FileResult, write_npy_rows};
 use serde_json::{Value, json};
 
-use crate::Failure;
-use crate::args::name_of;
+use crate::failure::Failure;
+use crate::flags::name_of;
 
 #[derive(Args)]
 pub struct Prepare {

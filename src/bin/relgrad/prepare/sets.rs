@@ -12,7 +12,7 @@ use super::numpy::RandomState;
 use super::table::{Moments, Table};
 use super::text::{Line, for_each_line};
 use super::{PARTS, Parts, Set};
-use crate::Failure;
+use crate::failure::Failure;
 
 /// The set made of `files`.
 pub fn open(set: Set, files: &[PathBuf], seed: u32) -> Result<Box<dyn Parts>, Failure> {

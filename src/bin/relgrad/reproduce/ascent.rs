@@ -9,7 +9,7 @@ use super::gradients::Method;
 use super::runs::{Climb, Course, Curves, Problem, best_rate, lead};
 use super::timing::{self, Cost, median};
 use super::{Finding, Reproduce, file, say, write_csv};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
 use crate::plot::{COLOURS, picture};
 

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::runs::{Fitted, fit, on_threads};
 use super::{Finding, Reproduce, file, say, threads, write_csv};
-use crate::Failure;
-use crate::args::name_of;
 use crate::data::mean_and_error;
+use crate::failure::Failure;
+use crate::flags::name_of;
 use crate::plot::density::{Frame, heat, points, scatter, window};
 use crate::plot::{picture, text};
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::gradients::{LAYERS, Method, Ready};
 use super::{Finding, Reproduce, file, say, write_csv};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
 use crate::plot::{COLOURS, picture};
 use crate::process;

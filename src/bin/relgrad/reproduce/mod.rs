@@ -20,8 +20,8 @@ use relgrad::hosted::replace_file;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::Failure;
-use crate::args::name_of;
+use crate::failure::Failure;
+use crate::flags::name_of;
 
 #[derive(Args)]
 pub struct Reproduce {

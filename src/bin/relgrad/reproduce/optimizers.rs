@@ -7,7 +7,7 @@ use serde_json::json;
 use super::runs::{Climb, Course, Curves, Problem, best_rate, lead};
 use super::timing::median;
 use super::{Finding, Reproduce, file, say, threads, write_csv};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
 use crate::plot::picture;
 

@@ -10,7 +10,7 @@ use relgrad::{Bias, Config, Gradient, Model, Optimizer, Schedule, Trainer};
 use serde::Serialize;
 
 use super::timing::median;
-use crate::Failure;
+use crate::failure::Failure;
 use crate::plot::COLOURS;
 use crate::plot::chart::Series;
 

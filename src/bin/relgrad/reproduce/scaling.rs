@@ -6,7 +6,7 @@ use serde_json::json;
 use super::gradients::{Method, disagreement};
 use super::timing::{self, exponent, points, ratio};
 use super::{Finding, Reproduce, file, say, write_csv};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::plot::chart::Chart;
 use crate::plot::picture;
 

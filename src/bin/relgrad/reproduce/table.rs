@@ -11,9 +11,9 @@ use serde_json::json;
 
 use super::runs::{Fitted, fit};
 use super::{Finding, Reproduce, file, say, write_csv};
-use crate::Failure;
-use crate::args::name_of;
 use crate::data::mean_and_error;
+use crate::failure::Failure;
+use crate::flags::name_of;
 use crate::plot::{COLOURS, INK, picture, text};
 use crate::prepare::{PARTS, Set};
 

@@ -4,8 +4,8 @@ use plotters::style::Color;
 use serde::Serialize;
 
 use super::gradients::{Method, Ready};
-use crate::Failure;
 use crate::bench;
+use crate::failure::Failure;
 use crate::plot::COLOURS;
 use crate::plot::chart::{Scale, Series};
 

@@ -1,5 +1,12 @@
 //! `relgrad train`.
 
+mod args;
+mod effect;
+mod progress;
+pub mod settings;
+
+pub use args::Train;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,11 +20,12 @@ use relgrad::hosted::{
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Scalar, Schedule, Trainer};
 use serde_json::json;
 
-use crate::args::{Dtype, Init, OptimizerName, ScheduleName, Train, Validation};
+use self::args::{Init, OptimizerName, ScheduleName, Validation};
+use self::progress::Progress;
+use self::settings::CHECKPOINT;
 use crate::data::{check_dim, mean_and_error, prepared, raw};
-use crate::progress::Progress;
-use crate::settings::{self, CHECKPOINT};
-use crate::{Failure, Outcome};
+use crate::failure::{Failure, Outcome};
+use crate::flags::Dtype;
 
 pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
     let settings = settings::of_the_run(words)?;

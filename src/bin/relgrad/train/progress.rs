@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use relgrad::hosted::{Epoch, Event};
 use serde_json::json;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// A bar on a terminal, lines elsewhere; a log if there is a file for it.
 pub struct Progress {

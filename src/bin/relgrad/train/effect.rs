@@ -8,8 +8,9 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use relgrad::hosted::Preprocess;
 
-use crate::Failure;
-use crate::args::{Cli, Command, OptimizerName, Train};
+use super::args::{OptimizerName, Train};
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
 
 /// A flag, the flag that decides whether it has an effect, and what that one has to be.
 struct Rule {

@@ -9,9 +9,9 @@ use clap::{CommandFactory, parser::ValueSource};
 use relgrad::hosted::checkpoint_settings;
 use toml::{Table, Value};
 
-use crate::Failure;
-use crate::args::Cli;
-use crate::effect;
+use super::effect;
+use crate::cli::Cli;
+use crate::failure::Failure;
 
 /// The name of the checkpoint in its folder.
 pub const CHECKPOINT: &str = "run.checkpoint";
@@ -143,7 +143,8 @@ pub fn check_same(path: &Path, settings: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Command, Train};
+    use crate::cli::Command;
+    use crate::train::Train;
     use clap::FromArgMatches;
 
     /// The words as a training run.

@@ -1,0 +1,189 @@
+//! The flags of `relgrad train`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use relgrad::hosted::Preprocess;
+use relgrad::{Activation, Base, Bias, Start};
+
+use crate::failure::EXIT_CODES;
+use crate::flags::{Dtype, Format, GradientName};
+
+#[derive(Args)]
+#[command(args_override_self = true, after_help = EXIT_CODES)]
+pub struct Train {
+    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), raw numbers (.f32, .f64), or HDF5
+    /// if built with it. FILE:ARRAY is an array of an .npz or HDF5 file.
+    #[arg(long)]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub format: Format,
+    /// Validation data: a file, or a fraction of the training data (its last rows).
+    #[arg(long)]
+    pub val: Option<Validation>,
+    /// Data to report on at the end; never trained on, never used to select.
+    #[arg(long)]
+    pub test: Option<PathBuf>,
+    /// none, dequantize:LEVELS, logit:LAMBDA or logit:LAMBDA,LEVELS (MNIST: logit:1e-6,256);
+    /// kept in the model's file and undone on samples.
+    #[arg(long, default_value_t = Preprocess::None)]
+    pub preprocess: Preprocess,
+    /// Draw the noise of dequantisation anew in each epoch.
+    #[arg(long)]
+    pub redraw: bool,
+    /// Layers of the network [default: 2, or those of the model that --init names].
+    #[arg(long)]
+    pub layers: Option<usize>,
+    /// `smooth_leaky_relu[:A]`, `leaky_tanh[:A[,B]]` or `identity`; A is 0.3 or 1 and B 0.1 unless
+    /// given [default: smooth_leaky_relu:0.3, or that of --init].
+    #[arg(long, value_parser = activation)]
+    pub activation: Option<Activation>,
+    /// Give the last layer the activation too.
+    #[arg(long)]
+    pub final_activation: bool,
+    /// Density of the latents: normal, sech or logistic [default: normal, or that of --init].
+    #[arg(long)]
+    pub base: Option<Base>,
+    /// Bias rule: separate, affine, projected (the paper's) or none [default: separate, or that
+    /// of --init].
+    #[arg(long)]
+    pub bias: Option<Bias>,
+    /// Gradient to follow.
+    #[arg(long, value_enum, default_value_t = GradientName::Relative)]
+    pub gradient: GradientName,
+    /// How to follow it.
+    #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
+    pub optimizer: OptimizerName,
+    /// Learning rate [default: 0.003 for adam, 0.03 for natural, 0.01 for sgd].
+    #[arg(long, allow_negative_numbers = true)]
+    pub lr: Option<f64>,
+    /// Steps of linear warm-up.
+    #[arg(long, default_value_t = 100)]
+    pub warmup: u64,
+    /// What the rate does afterwards.
+    #[arg(long, value_enum, default_value_t = ScheduleName::Cosine)]
+    pub schedule: ScheduleName,
+    /// Momentum of sgd and natural.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub momentum: f64,
+    /// Damping of the natural optimizer.
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
+    pub damping: f64,
+    /// Trust region of the natural optimizer: relative steps of at most CLIP * sqrt(D).
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub clip: f64,
+    /// Rows of a step.
+    #[arg(long, default_value_t = 100)]
+    pub batch: usize,
+    /// Passes over the data.
+    #[arg(long, default_value_t = 60)]
+    pub epochs: u64,
+    /// Stop after so many epochs without a better validation likelihood.
+    #[arg(long)]
+    pub patience: Option<u64>,
+    /// Nats a feature that the likelihood may fall below its best before the run goes back an
+    /// epoch and on at half the rate.
+    #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
+    pub guard: f64,
+    /// Seed of the start, of the order of rows and of dequantisation.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Take rows in the order of the file.
+    #[arg(long)]
+    pub no_shuffle: bool,
+    /// Threads [default: all that the machine runs at once]; results do not depend on them.
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
+    /// Precision.
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub dtype: Dtype,
+    /// whitened, standardized, aligned, orthogonal, or a model file to start from, whose
+    /// architecture then holds; of what flags say of it, only the rule of biases may differ.
+    #[arg(long, default_value = "whitened")]
+    pub init: Init,
+    /// Where the model goes: the best on validation, or the last without validation data.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// One JSON object a line: epochs, going back, the end.
+    #[arg(long)]
+    pub log: Option<PathBuf>,
+    /// Folder of the checkpoint [default: OUT.checkpoint, written when interrupted only].
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// Write the checkpoint after so many steps too, not only after epochs.
+    #[arg(long)]
+    pub checkpoint_steps: Option<u64>,
+    /// Go on from the checkpoint; all other flags may then be left out but --checkpoint or
+    /// --out.
+    #[arg(long)]
+    pub resume: bool,
+    /// TOML file whose keys are these flags; flags on the command line win.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object at the end and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const ACTIVATION: Activation = Activation::SmoothLeakyRelu { a: 0.3 };
+
+/// An activation whose parameters may be left out: those of GFJSH20 then.
+fn activation(text: &str) -> relgrad::Result<Activation> {
+    match text {
+        "smooth_leaky_relu" => Ok(ACTIVATION),
+        "leaky_tanh" => "leaky_tanh:1,0.1".parse(),
+        _ if text.starts_with("leaky_tanh:") && !text.contains(',') => {
+            format!("{text},0.1").parse()
+        }
+        _ => text.parse(),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum OptimizerName {
+    Sgd,
+    Adam,
+    Natural,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum ScheduleName {
+    Constant,
+    Cosine,
+}
+
+/// A share of the training data, or a file.
+#[derive(Clone)]
+pub enum Validation {
+    Fraction(f64),
+    File(PathBuf),
+}
+
+impl FromStr for Validation {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Validation::File(text.into()), Validation::Fraction))
+    }
+}
+
+#[derive(Clone)]
+pub enum Init {
+    Data(Start),
+    Orthogonal,
+    File(PathBuf),
+}
+
+impl FromStr for Init {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "whitened" => Init::Data(Start::Whitened),
+            "standardized" => Init::Data(Start::Standardized),
+            "aligned" => Init::Data(Start::Aligned),
+            "orthogonal" => Init::Orthogonal,
+            path => Init::File(path.into()),
+        })
+    }
+}
