@@ -9,7 +9,7 @@ fn header_is_up_to_date() {
     let root = here.parent().unwrap();
     let config = cbindgen::Config::from_file(here.join("cbindgen.toml")).unwrap();
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["src/accumulate.rs", "src/ffi/mod.rs"] {
+    for file in ["src/step/split.rs", "src/ffi/mod.rs"] {
         builder = builder.with_src(root.join(file));
     }
     let mut generated = Vec::new();
