@@ -375,9 +375,8 @@ typedef struct {
    */
   uint32_t layers;
   /**
-   * The largest batch that a call may bring, 1 to 16777216. With relative gradients, networks
-   * of 17 to 160 features are faster with 7/8 of D or more, and differ in last bits from those with
-   * less.
+   * The largest batch that a call may bring, 1 to 16777216; the workspace grows with it, nothing
+   * else depends on it.
    */
   uint32_t max_batch;
   /**

@@ -145,9 +145,8 @@ pub struct Config {
     pub dim: usize,
     /// Layers `L >= 1`, each `D x D`.
     pub layers: usize,
-    /// The largest batch `B` a call may bring, `>= 1`; the workspace grows with it. With relative
-    /// gradients, networks of 17 to 160 features are faster with 7/8 of D or more, and differ in
-    /// last bits from those with less.
+    /// The largest batch `B` a call may bring, `>= 1`; the workspace grows with it, nothing else
+    /// depends on it.
     pub max_batch: usize,
     /// Nonlinearity after every layer but (by default) the last.
     pub activation: Activation,

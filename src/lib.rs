@@ -30,9 +30,10 @@
 //!
 //! Every output element has one fixed order of fused multiply-adds, and exp, log and tanh are
 //! relgrad's own, so results do not depend on the instruction set, the number of threads, the
-//! batch a row sits in, or the build profile. With relative gradients and 17 to 160 features the
-//! order is another one where [`Config::max_batch`] is 7/8 of D or more: whoever compares bits
-//! keeps to one side of that. Targets without hardware FMA emulate it, unless `fast-no-fma` is on.
+//! batch a row sits in, [`Config::max_batch`], or the build profile. One dependence stays, in
+//! training only: with 17 to 160 features, steps of 7/8 D rows or more sum a layer's inputs in
+//! another order than steps of fewer rows. Targets without hardware FMA emulate it, unless
+//! `fast-no-fma` is on.
 //!
 //! # Features
 //!
@@ -50,10 +51,12 @@
 //!
 //! # Finding a formula
 //!
-//! A file a stage, in the order of one batch: `batch`, `forward`, `base_density`, `backward`,
-//! `relative`, `natural`, `update`; `step` composes them, and `small` has its own way for networks
-//! of up to 160 features. `log_det` keeps the determinant exact, `inverse` and `sample` go back,
-//! `init` starts.
+//! Folders are floors, each of which uses those before it: `threads`, `simd` and `linalg` are the
+//! kernels; `density` has the curves and the densities of the latents; `memory` says what lies
+//! where; `plan` chooses the ways. `step` has a file a stage, in the order of one batch: `batch`,
+//! `forward`, `scores`, `backward` (or `lanes`), `summed`, `norms`, `natural`, `propose`,
+//! `determinant`, `commit`; its `mod.rs` composes them. `session` is the face of it all, with starts,
+//! evaluation, inverses and samples; `owned` adds memory, `hosted` files, `ffi` C.
 #![no_std]
 #![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
 
@@ -77,6 +80,8 @@ mod memory;
 mod names;
 #[cfg(feature = "alloc")]
 mod owned;
+mod plain;
+mod plan;
 mod random;
 mod scalar;
 mod session;

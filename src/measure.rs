@@ -2,14 +2,22 @@
 //! of the API.
 #![allow(missing_docs)]
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 
 pub use crate::simd::peak;
 
+use crate::config::{Config, Optimizer};
 use crate::linalg::lu;
+use crate::plan::product::{self, Order, RowStarts, Update, UpdateShape, dots};
+use crate::plan::threads::parts;
+use crate::plan::{self, Forward, Plan, Route};
+use crate::scalar::Scalar;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Scaled};
-use crate::simd::{Level, Real};
+use crate::simd::{Kernel, Level, Real, Vector};
 use crate::threads::parallel::Exec;
 
 /// One thread, on this level.
@@ -78,4 +86,84 @@ pub fn invert<T: Real>(level: Level, n: usize, a: &mut [T], out: &mut [T]) -> Op
     let determinant = lu::factor(exec, a, n, &mut panel, &mut pivots)?;
     lu::invert(exec, a, &pivots, n, &mut panel, out);
     Some(determinant.log_abs())
+}
+
+/// What a step of `rows` samples does on this level, in words: what is decided, and how.
+pub fn plan<T: Scalar>(
+    config: &Config,
+    rows: usize,
+    threads: usize,
+) -> Vec<(&'static str, String)> {
+    let d = config.dim;
+    let (tile, dot_tile) = T::dispatch(config.level.resolve(), Registers);
+    let lanes = T::LANES;
+    let plan = Plan::step(config, rows);
+    let parts = |work: usize| match parts(work, threads) {
+        1 => String::from("one thread"),
+        n => format!("at most {n} parts"),
+    };
+    let forward = |order: Forward| match order {
+        _ if plan.route == Route::Lanes => format!("chains, {} rows in lanes", rows),
+        Forward::Chain => {
+            format!("chains, W transposed, {}", tiles(rows, d, 0, tile, size_of::<T>()))
+        }
+        Forward::Dots if dots::one_by_one(rows, d, d, lanes) => String::from("dots, one by one"),
+        Forward::Dots if dots::fans(rows, d, lanes) => String::from("dots, one row against a tile"),
+        Forward::Dots => format!("dots, tiles of {} x {}", dot_tile.0.min(rows), dot_tile.1),
+    };
+    let product = rows * d * d.div_ceil(lanes);
+    let streams = match config.optimizer {
+        Optimizer::Adam { .. } => 3,
+        _ if config.is_structured() => 1,
+        _ => 2,
+    };
+    // A summed step multiplies `E W`; its rows are those of E.
+    let terms = if plan.is_summed() { d } else { rows };
+    let bytes = streams * d * d * size_of::<T>();
+    let starts = if d.is_multiple_of(lanes) { RowStarts::Lines } else { RowStarts::Anywhere };
+    let shape = UpdateShape { rows: d, whole_vector: d >= lanes, terms, streams, bytes, starts };
+    let update = match product::update(&shape) {
+        Update::Contiguous => String::from("from end to end of W"),
+        Update::Staggered => format!("rows {lanes} apart"),
+        Update::Tiles => tiles(d, terms, streams, tile, size_of::<T>()),
+    };
+    let route = match plan.route {
+        Route::Rows => "rows",
+        Route::Summed => "summed",
+        Route::Lanes => "lanes",
+    };
+    vec![
+        ("route", String::from(route)),
+        ("forward", forward(plan::forward(d))),
+        ("update", update),
+        ("threads", parts(product)),
+    ]
+}
+
+/// The order and the shape of a product's tiles.
+fn tiles(
+    rows: usize,
+    terms: usize,
+    streams: usize,
+    most: (usize, usize),
+    element: usize,
+) -> String {
+    let height = product::tile_rows(terms, streams).min(most.0).min(rows);
+    let far = streams * rows * rows * element > product::FAR;
+    let width = product::tile_blocks(terms, far, most.1);
+    let order = match product::order(rows, terms, element) {
+        Order::Bands(_) => "bands",
+        Order::Strips => "strips",
+    };
+    format!("{order} of {height} x {width} vectors")
+}
+
+/// The most rows and vectors of a tile for which a level has registers.
+struct Registers;
+impl<T: Real> Kernel<T> for Registers {
+    type Output = ((usize, usize), (usize, usize));
+    #[inline(always)]
+    fn run<S: Vector<T>>(self) -> Self::Output {
+        (S::TILE, S::DOT_TILE)
+    }
 }

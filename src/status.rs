@@ -132,6 +132,27 @@ impl Error {
     }
 }
 
+/// The error of a layer whose numbers leave the finite range.
+pub(crate) fn diverged(layer: usize) -> Error {
+    let v = Value::Int(layer as u64);
+    Error::new(Status::Diverged, "layer", v, "its numbers must stay finite")
+}
+
+/// The error of a layer whose weight has no inverse.
+pub(crate) fn singular(layer: usize) -> Error {
+    let v = Value::Int(layer as u64);
+    Error::new(Status::Singular, "layer", v, "its weight must be invertible")
+}
+
+/// Whether an argument is as long as it must be.
+pub(crate) fn check_len(argument: &'static str, len: usize, needed: usize) -> Result<()> {
+    if len >= needed {
+        return Ok(());
+    }
+    let v = Value::Int(len as u64);
+    Err(Error::new(Status::Length, argument, v, "must have the length that Sizes says"))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: `{}`", self.status.text(), self.argument)?;

@@ -2,15 +2,13 @@
 //! backward pass.
 
 use crate::config::Base;
-use crate::scalar::Scalar;
-use crate::session::Session;
 use crate::simd::ops::LogDensity;
 use crate::simd::{Arithmetic, Real, math};
 use crate::status::{Error, Result, Status, Value};
-use crate::step::batch::Batch;
 
 /// A density of the caller's own, one row of latents at a time; see
-/// [`Batch::with_base`]. It may depend on the sample, for conditional models (GFJSH20 eq. 4).
+/// [`Batch::with_base`](crate::Batch::with_base). It may depend on the sample, for conditional
+/// models (GFJSH20 eq. 4).
 pub trait CustomBase<T> {
     /// Writes `log p_i(z_i)` and its derivative for each of the `D` latents of the batch's row
     /// `sample`. False to end the call with [`Status::Callback`].
@@ -54,33 +52,6 @@ impl<T: Real> LogDensity<T> for Density {
     }
 }
 
-impl<T: Scalar> Session<'_, T> {
-    /// From the latents in `work.z`: `work.log_p`, and with `score` the scores in their place.
-    pub(crate) fn base_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
-        let rows = batch.rows;
-        let Some(density_of) = built_in(self.config.base) else {
-            return self.custom_density(batch, score);
-        };
-        let z = self.rows.of_mut(self.work.z, 0, rows);
-        T::density(self.exec, density_of, z, &mut self.work.log_p[..rows], score);
-        Ok(())
-    }
-
-    fn custom_density(&mut self, batch: &Batch<T>, score: bool) -> Result<()> {
-        let base = batch.custom_base()?;
-        let w = &mut self.work;
-        let (log_p, scores) = w.rows[..2 * self.config.dim].split_at_mut(self.config.dim);
-        for b in 0..batch.rows {
-            let z = self.rows.row_mut(w.z, 0, b);
-            w.log_p[b] = evaluate(base, b, z, log_p, scores)?;
-            if score {
-                z.copy_from_slice(scores);
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The density of this name, none for the caller's own.
 pub(crate) fn built_in(base: Base) -> Option<Density> {
     match base {
@@ -92,7 +63,7 @@ pub(crate) fn built_in(base: Base) -> Option<Density> {
 }
 
 /// One row's log-density and score by a caller's function.
-pub(crate) fn evaluate<T: Scalar>(
+pub(crate) fn row<T: Real>(
     base: &dyn CustomBase<T>,
     b: usize,
     z: &[T],
@@ -106,12 +77,4 @@ pub(crate) fn evaluate<T: Scalar>(
     }
     let allowed = "it must succeed and give finite numbers (value: the batch's row)";
     Err(Error::new(Status::Callback, "base", Value::Int(b as u64), allowed))
-}
-
-impl<'a, T> Batch<'a, T> {
-    /// The caller's density.
-    pub(crate) fn custom_base(&self) -> Result<&'a dyn CustomBase<T>> {
-        let allowed = "a custom base density needs a function";
-        self.base.ok_or_else(|| Error::new(Status::Callback, "base", Value::None, allowed))
-    }
 }

@@ -13,7 +13,7 @@ use super::context::{
 };
 use super::guard::{self, Region, optional, put_optional};
 use super::types::*;
-use crate::memory::layout::Sizes;
+use crate::memory::sizes::Sizes;
 use crate::scalar::Scalar;
 use crate::session::Session;
 use crate::session::inverse::{Inverse, Inversion};

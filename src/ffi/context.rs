@@ -9,7 +9,7 @@ use super::guard::{self, Region};
 use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config, relgrad_task};
 use crate::config::Config;
 use crate::density::base::CustomBase;
-use crate::memory::layout::Sizes;
+use crate::memory::sizes::Sizes;
 use crate::scalar::Scalar;
 use crate::session::Session;
 use crate::status::{Error, Result, Status, Value};

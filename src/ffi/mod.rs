@@ -113,7 +113,7 @@ pub unsafe extern "C" fn relgrad_param_offsets(
             return Err(Error::new(Status::Layers, "layer", v, "must be below config.layers"));
         }
         // Offsets fit where sizes do.
-        crate::memory::layout::Sizes::of::<f32>(&config)?;
+        crate::memory::sizes::Sizes::of::<f32>(&config)?;
         let layout = Layout::new(&config);
         let out = [(weight, layout.weight(layer as usize)), (bias, layout.bias(layer as usize))];
         for (p, _) in &out {

@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use crate::config::{
     Activation, Base, Bias, Config, Crossing, Decay, Gradient, LogDet, Optimizer, Schedule,
 };
-use crate::memory::layout::Sizes;
+use crate::memory::sizes::Sizes;
 use crate::session::Refresh;
 use crate::session::inverse::Inversion;
 use crate::simd::Level;
@@ -169,9 +169,8 @@ pub struct relgrad_config {
     pub dim: u32,
     /// Layers L, 1 to 1048576.
     pub layers: u32,
-    /// The largest batch that a call may bring, 1 to 16777216. With relative gradients, networks
-    /// of 17 to 160 features are faster with 7/8 of D or more, and differ in last bits from those with
-    /// less.
+    /// The largest batch that a call may bring, 1 to 16777216; the workspace grows with it, nothing
+    /// else depends on it.
     pub max_batch: u32,
     /// RELGRAD_ACTIVATION_...
     pub activation: u32,

@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use crate::linalg::lu;
-use crate::session::singular;
+use crate::status::singular;
 use crate::threads::parallel::Exec;
 use crate::{Model, Result, Scalar};
 

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::mem::size_of;
 
 use super::layout::ALIGNMENT;
-use super::workspace::Plain;
+use crate::plain::Plain;
 
 /// Numbers at a multiple of [`ALIGNMENT`]: states and workspaces must lie there, and kernels are
 /// up to a tenth faster where parameters do. Large ones ask Linux for huge pages, without which

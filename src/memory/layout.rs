@@ -3,13 +3,15 @@
 use core::ops::Range;
 
 use crate::config::{Bias, Config, Gradient, Optimizer};
-use crate::memory::workspace::{Scratch, State, Work, measure};
-use crate::scalar::Scalar;
+use crate::plan::{self, Forward, Reach};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
-use crate::status::{Error, Result, Status, Value};
-use crate::step::lanes::{is_narrow, is_small};
-use crate::step::summed::are_summed;
+
+/// A product of sizes, `usize::MAX` where it exceeds the address space: [`Sizes::of`] refuses what
+/// does not fit.
+pub(crate) fn times(sizes: &[usize]) -> usize {
+    sizes.iter().fold(1, |product: usize, n| product.saturating_mul(*n))
+}
 
 /// Where each layer's parameters lie in the one flat array:
 /// `W_1, b_1, ..., W_L, b_L`, then `shift, scale` with an input transform.
@@ -33,17 +35,17 @@ impl Layout {
     }
 
     fn layer_len(&self) -> usize {
-        self.dim * self.dim + if self.bias { self.dim } else { 0 }
+        times(&[self.dim, self.dim]).saturating_add(if self.bias { self.dim } else { 0 })
     }
 
     /// Numbers that optimisers move: weights and biases.
     pub fn network_len(&self) -> usize {
-        self.layers * self.layer_len()
+        times(&[self.layers, self.layer_len()])
     }
 
     /// All parameters.
     pub fn params_len(&self) -> usize {
-        self.network_len() + if self.transform { 2 * self.dim } else { 0 }
+        self.network_len().saturating_add(if self.transform { 2 * self.dim } else { 0 })
     }
 
     /// The weight of layer `k`, counted from 0: `(D, D)` row-major, row = output.
@@ -70,63 +72,15 @@ impl Layout {
     }
 }
 
-/// What a caller must provide. Sizes depend on the configuration only, not on the processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Numbers in the parameter array: `L (D^2 + D) [+ 2 D]`.
-    pub params_len: usize,
-    /// Numbers in a dense gradient or accumulator: the parameters without the input transform.
-    pub gradient_len: usize,
-    /// Numbers that one sample's factors take, `2 L D`.
-    pub factors_len: usize,
-    /// Bytes of optimiser state: O(L D) for SGD and natural, `2 L D^2` numbers for Adam.
-    pub state_bytes: usize,
-    /// Bytes of workspace: O(L B D), and `(L + 1) D^2` numbers for the ordinary gradient.
-    pub workspace_bytes: usize,
-    /// Bytes of scratch for [`Session::refresh`](crate::Session::refresh): one `D x D` in f64.
-    pub refresh_bytes: usize,
-    /// Bytes of scratch for a data-dependent start: one `D x D` in f64.
-    pub start_bytes: usize,
-    /// Bytes of a factorisation for the inverse: `L D^2` numbers and pivots.
-    pub factorization_bytes: usize,
-}
-
 /// State, workspace and scratch start at multiples of this many bytes.
 pub const ALIGNMENT: usize = 64;
 
-impl Sizes {
-    /// The sizes of a configuration in the precision of `T`.
-    ///
-    /// # Errors
-    /// Those of [`Config::check`], and [`Status::Dim`] if a size exceeds the address space.
-    pub fn of<T: Scalar>(config: &Config) -> Result<Sizes> {
-        config.check()?;
-        config.check_precision::<T>()?;
-        // All products below are of at most four factors, checked once in 128 bits.
-        let (d, l, b) = (config.dim as u128, config.layers as u128, config.max_batch as u128);
-        let most = (16 * l + 16) * (d * d + 8 * d)
-            + (16 * l + 64) * (b + 16) * (d + 32)
-            + b * b.min(d) * 32;
-        if most * 8 > isize::MAX as u128 {
-            let allowed = "the sizes it implies with layers and max_batch must fit in memory";
-            return Err(Error::new(Status::Dim, "dim", Value::Int(config.dim as u64), allowed));
-        }
-        let layout = Layout::new(config);
-        Ok(Sizes {
-            params_len: layout.params_len(),
-            gradient_len: layout.network_len(),
-            factors_len: 2 * config.layers * config.dim,
-            state_bytes: measure(|c| State::<T>::carve(c, config)),
-            workspace_bytes: measure(|c| Work::<T>::carve(c, config)),
-            refresh_bytes: measure(|c| Scratch::carve_refresh(c, config.dim)),
-            start_bytes: measure(|c| Scratch::carve_start(c, config.dim)),
-            factorization_bytes: measure(|c| Scratch::carve_factorization::<T>(c, config)),
-        })
-    }
-}
+/// Rows of data that are taken into a covariance at a time.
+pub(crate) const START_ROWS: usize = 64;
 
-/// How a batch lies in the workspace: rows `ld` numbers apart with zeros between them (but for
-/// what packed passes leave there), the batches of all layers one after the other.
+/// How a batch lies in the workspace: rows `ld` numbers apart with zeros between them, the batches
+/// of all layers one after the other. A pass through lanes lies `(D, n)` in the same memory, n the
+/// rows rounded up to whole vectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
     dim: usize,
@@ -143,9 +97,9 @@ impl Rows {
         if ld >= 8 * T::LANES && ld.is_multiple_of(8 * T::LANES) {
             ld += T::LANES;
         }
-        let rows = config.max_batch * ld;
-        let packed = config.dim * config.max_batch.next_multiple_of(T::LANES);
-        let layer = if is_small(config) { rows.max(packed) } else { rows };
+        let rows = times(&[config.max_batch, ld]);
+        let in_lanes = times(&[config.dim, config.max_batch.next_multiple_of(T::LANES)]);
+        let layer = if Reach::of(config).lanes { rows.max(in_lanes) } else { rows };
         Rows { dim: config.dim, ld, layer }
     }
 
@@ -175,6 +129,12 @@ impl Rows {
         &x[k * self.layer + b * self.ld..][..self.dim]
     }
 
+    /// Zeros between the first `n` rows of layer `k`, where a pass through lanes left numbers.
+    pub fn clear_between<T: Real>(&self, x: &mut [T], k: usize, n: usize) {
+        let flat = self.flat_mut(x, k, n);
+        flat.chunks_exact_mut(self.ld).for_each(|row| row[self.dim..].fill(T::ZERO));
+    }
+
     /// As [`Rows::row`], writable.
     pub fn row_mut<'w, T>(&self, x: &'w mut [T], k: usize, b: usize) -> &'w mut [T] {
         &mut x[k * self.layer + b * self.ld..][..self.dim]
@@ -195,15 +155,16 @@ pub(crate) struct Parts {
     pub inputs: usize,
     /// Inverse transposes: the ordinary gradient.
     pub inverse_transposes: usize,
-    /// Order of the small determinants, `min(B, D)`, or D where batches are summed.
-    pub small: usize,
-    /// E of every layer and its moments: batches that are summed.
+    /// Order of the matrices of the determinant lemma, `min(B, D)`, or D where batches may be
+    /// summed.
+    pub capacitance: usize,
+    /// E of every layer and its moments: batches that may be summed.
     pub products: usize,
     pub moments: usize,
-    /// The directions of all parameters for small networks, a copy of a weight for others whose
-    /// batches are summed.
+    /// The directions of all parameters for passes through lanes, a copy of a weight for others
+    /// whose batches may be summed.
     pub directions: usize,
-    /// A transposed weight: narrow networks.
+    /// A transposed weight: outputs that are chains.
     pub transposed: usize,
 }
 
@@ -215,19 +176,22 @@ impl Parts {
         let adam = matches!(config.optimizer, Optimizer::Adam { .. });
         let natural = matches!(config.optimizer, Optimizer::Natural { .. });
         let ordinary = config.gradient == Gradient::Ordinary;
-        let summed = are_summed(config, b);
+        let inputs = config.gradient != Gradient::Relative;
+        let reach = Reach::of(config);
+        let square = times(&[d, d]);
+        let squares = times(&[l, d, d]);
         Parts {
             first_moment: when(adam || config.optimizer.momentum() > 0.0, network),
             second_moment: when(adam, network),
-            fisher: when(natural, l * d),
-            inverse: when(config.track_inverse, l * d * d),
-            inputs: when(config.gradient != Gradient::Relative, l * Rows::new::<T>(config).layer),
-            inverse_transposes: when(ordinary, l * d * d),
-            small: if summed { d } else { usize::min(b, d) },
-            products: when(summed, l * d * d),
-            moments: when(summed, l * 3 * d),
-            directions: if is_small(config) { network } else { when(summed, d * d) },
-            transposed: when(is_narrow(config), d * d),
+            fisher: when(natural, times(&[l, d])),
+            inverse: when(config.track_inverse, squares),
+            inputs: when(inputs, times(&[l, Rows::new::<T>(config).layer])),
+            inverse_transposes: when(ordinary, squares),
+            capacitance: if reach.summed { d } else { usize::min(b, d) },
+            products: when(reach.summed, squares),
+            moments: when(reach.summed, times(&[l, 3, d])),
+            directions: if reach.lanes { network } else { when(reach.summed, square) },
+            transposed: when(plan::forward(d) == Forward::Chain, square),
         }
     }
 }

@@ -4,9 +4,11 @@
 #[allow(unsafe_code)]
 mod aligned;
 pub(crate) mod layout;
+pub(crate) mod sizes;
 #[allow(unsafe_code)]
 pub(crate) mod workspace;
 
 #[cfg(feature = "alloc")]
 pub use aligned::{Aligned, AlignedBytes};
-pub use layout::{ALIGNMENT, Layout, Sizes};
+pub use layout::{ALIGNMENT, Layout};
+pub use sizes::Sizes;

@@ -5,7 +5,8 @@ use core::mem::{align_of, size_of};
 
 use crate::config::Config;
 use crate::linalg::{cholesky, lu::panel_len};
-use crate::memory::layout::{ALIGNMENT, Parts, Rows};
+use crate::memory::layout::{ALIGNMENT, Parts, Rows, START_ROWS, times};
+use crate::plain::Plain;
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value};
 
@@ -18,24 +19,19 @@ pub(crate) struct Carver<'m> {
     memory: PhantomData<&'m mut [u8]>,
 }
 
-/// Numbers for which every bit pattern is valid.
-pub trait Plain: Copy + 'static {}
-impl Plain for u8 {}
-impl Plain for f32 {}
-impl Plain for f64 {}
-impl Plain for u64 {}
-
 impl<'m> Carver<'m> {
     fn new(memory: &'m mut [u8]) -> Self {
         let (base, len) = (memory.as_mut_ptr(), memory.len());
         Carver { base, len, used: 0, counting: false, memory: PhantomData }
     }
 
-    /// The next `n` numbers, aligned to 64 bytes; nothing when only counting.
+    /// The next `n` numbers, aligned to 64 bytes; nothing when only counting. Counts saturate:
+    /// whoever measures checks that the whole fits into memory.
     pub fn take<P: Plain>(&mut self, n: usize) -> &'m mut [P] {
-        let bytes = (n * size_of::<P>()).next_multiple_of(ALIGNMENT);
+        let bytes = n.saturating_mul(size_of::<P>());
+        let bytes = bytes.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         let at = self.used;
-        self.used += bytes;
+        self.used = self.used.saturating_add(bytes);
         if self.counting || n == 0 {
             return &mut [];
         }
@@ -104,6 +100,63 @@ pub(crate) struct State<'m, T> {
     pub inverse: &'m mut [T],
 }
 
+impl<T> State<'_, T> {
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.header[HEADER_STEP]
+    }
+
+    /// Whether the log-determinants are known, exactly or not.
+    pub fn is_known(&self) -> bool {
+        self.header[HEADER_KNOWN] == 1
+    }
+
+    /// Refuses to go on without log-determinants.
+    pub fn check_known(&self) -> Result<()> {
+        if self.is_known() {
+            return Ok(());
+        }
+        let allowed = "start the parameters or call refresh first";
+        Err(Error::new(Status::LogDetUnknown, "state", Value::None, allowed))
+    }
+
+    /// `sum_k log|det W_k| + sum log|scale|`, and the steps since it was exact.
+    pub fn sum_of_log_dets(&self) -> (f64, u64) {
+        let sum: f64 = self.log_det.iter().sum();
+        (sum + self.log_scale[0], self.header[HEADER_AGE])
+    }
+
+    /// The log-determinant, if it is exact.
+    pub fn exact_log_det(&self) -> Result<f64> {
+        self.check_known()?;
+        match self.sum_of_log_dets() {
+            (log_det, 0) => Ok(log_det),
+            (_, age) => {
+                let allowed = "steps have passed since log-determinants were exact: call refresh";
+                Err(Error::new(Status::LogDetUnknown, "state", Value::Int(age), allowed))
+            }
+        }
+    }
+
+    /// Marks the log-determinants of the layers as exact, with those of the input's scales.
+    pub fn set_known(&mut self, scale: &[T])
+    where
+        T: Real,
+    {
+        self.log_scale[0] = scale.iter().map(|s| libm::log(libm::fabs(s.to_f64()))).sum();
+        self.header[HEADER_KNOWN] = 1;
+        self.header[HEADER_AGE] = 0;
+    }
+
+    /// Counts a step after which the log-determinants are as exact as before, or not.
+    pub fn count_step(&mut self, exact: bool) {
+        self.header[HEADER_STEP] += 1;
+        if !exact || self.header[HEADER_AGE] > 0 {
+            self.header[HEADER_AGE] += 1;
+        }
+    }
+}
+
 /// Identifies an initialised state.
 pub(crate) const HEADER_MAGIC: usize = 0;
 /// A hash of what the state's meaning depends on.
@@ -115,7 +168,7 @@ pub(crate) const HEADER_KNOWN: usize = 3;
 /// Steps since the log-determinants were exact.
 pub(crate) const HEADER_AGE: usize = 4;
 
-impl<'m, T: Real + Plain> State<'m, T> {
+impl<'m, T: Real> State<'m, T> {
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
         let parts = Parts::of::<T>(config);
         State {
@@ -133,10 +186,34 @@ impl<'m, T: Real + Plain> State<'m, T> {
     }
 }
 
-/// Scratch of a step. Batches lie as [`Rows`] says, one for each layer unless said otherwise.
+/// What a call works in. Every part is named for what it holds; a stage borrows the parts that it
+/// needs. Batches lie as [`Rows`] says, one for each layer unless said otherwise.
+///
+/// | stage | reads | writes |
+/// |---|---|---|
+/// | `batch` | | `pass.z` = the transformed data, `pass.weights` |
+/// | `forward`, layer by layer | `pass.z` | `pass.c` = u (or y), `pass.delta` = s', `pass.p` = s''/s', `pass.z` = the output, `pass.log_slopes`, `pass.inputs` |
+/// | `density` | `pass.z` = the latents | `pass.log_p`, `pass.z` = the scores |
+/// | `backward`, from the last layer | `pass.z` = scores, then `W^T delta` | `pass.delta` = delta, `pass.p` = `W^T c`, `pass.z` |
+/// | `lanes` | the same, features as rows | the same, and `sums` |
+/// | `summed` | `pass.delta`, `pass.c` | `sums`, `pass.z` = `w delta` |
+/// | `norms` | `pass` or `sums` | `capacitance`, `pass.z` |
+/// | `natural` | `pass` or `sums`, the state's factors | `fisher`; divides `pass.c` and `pass.delta`, or `sums` |
+/// | `propose` | all above | scales `pass.delta` or `sums`; `proposal`; `capacitance`, `pass.z` = `C S^-1` |
+/// | `commit` | all above | parameters, state, `sums.directions`, `capacitance`, `pass.p` |
+/// | `inverse`, `sample` | | `pass.z`, `pass.delta` (the data on their way), `pass.p` (drawn latents) |
 pub(crate) struct Work<'m, T> {
-    /// One batch: the layer's input, then its output; on the way back the scores, then
-    /// `W^T delta`; afterwards scratch.
+    pub pass: Pass<'m, T>,
+    pub sums: Sums<'m, T>,
+    pub fisher: Fisher<'m, T>,
+    pub proposal: Proposal<'m, T>,
+    pub capacitance: Capacitance<'m, T>,
+    pub ordinary: Ordinary<'m, T>,
+}
+
+/// A batch on its way up through the layers and back.
+pub(crate) struct Pass<'m, T> {
+    /// One batch: a layer's input, then its output; on the way back the scores, then `W^T delta`.
     pub z: &'m mut [T],
     /// Every layer's input, where the gradient needs it.
     pub inputs: &'m mut [T],
@@ -150,82 +227,123 @@ pub(crate) struct Work<'m, T> {
     pub log_slopes: &'m mut [f64],
     /// `w_b / sum w`.
     pub weights: &'m mut [T],
-    /// A coefficient a sample.
-    pub coefficients: &'m mut [T],
-    /// Diagonal S of every layer's structured step.
-    pub diagonal: &'m mut [T],
-    /// The Fisher factors as they will be.
+    /// Three rows of `D` numbers.
+    pub features: &'m mut [T],
+    /// A weight whose rows are inputs, for sums in chains.
+    pub transposed: &'m mut [T],
+    /// 1 once a batch went through in lanes, which leaves numbers between the rows.
+    pub between: &'m mut [u64],
+}
+
+/// What a summed batch comes to.
+pub(crate) struct Sums<'m, T> {
+    /// `E^T`, `E = sum_b w_b delta_b c_b^T`, of every layer, then scaled.
+    pub products: &'m mut [T],
+    /// `sum_b w_b (delta_b, delta_b^2, c_b^2)` of every layer.
+    pub moments: &'m mut [T],
+    /// The directions of all parameters in lanes, a copy of a weight otherwise.
+    pub directions: &'m mut [T],
+}
+
+/// The Fisher factors of natural steps as they will be, and 1 over them, damped.
+pub(crate) struct Fisher<'m, T> {
     pub h: &'m mut [T],
     pub q: &'m mut [T],
-    /// 1 over the same, damped: what natural steps multiply by.
     pub over_h: &'m mut [T],
     pub over_q: &'m mut [T],
-    /// Three rows of `D` numbers.
-    pub rows: &'m mut [T],
-    /// `min(B, D)^2`, or `D^2` where batches are summed: Gram products, and the small matrix in
-    /// f64 with its pivots.
+}
+
+/// What the commit will do to each layer.
+pub(crate) struct Proposal<'m, T> {
+    /// The rate used, the change of the log-determinant, a bound on the direction.
+    pub rate: &'m mut [f64],
+    pub log_det_change: &'m mut [f64],
+    pub bound: &'m mut [f64],
+    /// The diagonal S of structured steps, or the direction's own share of W.
+    pub diagonal: &'m mut [T],
+    /// The bias's own share of its direction, of one layer.
+    pub bias_share: &'m mut [T],
+    /// A coefficient a sample.
+    pub coefficients: &'m mut [T],
+}
+
+/// Square matrices of order `min(B, D)`, or `D` where batches are summed: Gram products, and the
+/// matrix of the determinant lemma.
+pub(crate) struct Capacitance<'m, T> {
     pub gram: &'m mut [T],
-    pub small: &'m mut [f64],
-    pub small_panel: &'m mut [f64],
-    pub small_inverse: &'m mut [f64],
+    pub matrix: &'m mut [f64],
+    pub panel: &'m mut [f64],
     pub pivots: &'m mut [u64],
-    /// Per layer: the rate used, the change of the log-determinant, a bound on the direction.
-    pub plan: &'m mut [f64],
-    /// For batches that are summed: E^T of every layer, its moments, and what
-    /// [`Parts::directions`] says.
-    pub products: &'m mut [T],
-    pub moments: &'m mut [T],
-    pub directions: &'m mut [T],
-    /// For narrow networks: a weight whose rows are inputs.
-    pub transposed: &'m mut [T],
-    /// For the ordinary gradient: `W_k^-T`, and an LU factorisation with its panel.
+    /// For tracked inverses: the matrix's inverse, and some rows of `W^-1`.
+    pub inverse: &'m mut [f64],
+    pub band: &'m mut [T],
+}
+
+/// For the ordinary gradient: `W_k^-T` of every layer, and an LU factorisation.
+pub(crate) struct Ordinary<'m, T> {
     pub inverse_transposes: &'m mut [T],
     pub lu: &'m mut [T],
     pub panel: &'m mut [T],
+    pub pivots: &'m mut [u64],
 }
 
-/// Numbers of [`Work::plan`] a layer.
-pub(crate) const PLAN: usize = 3;
-
-impl<'m, T: Real + Plain> Work<'m, T> {
+impl<'m, T: Real> Work<'m, T> {
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
         let (d, l, b) = (config.dim, config.layers, config.max_batch);
         let parts = Parts::of::<T>(config);
         let batch = Rows::new::<T>(config).layer;
         let lanes = b.next_multiple_of(T::LANES);
-        let n = parts.small;
+        let n = parts.capacitance;
         let when = |yes: bool, n: usize| if yes { n } else { 0 };
         let ordinary = parts.inverse_transposes > 0;
         let tracked = parts.inverse > 0;
         Work {
-            z: c.take(batch),
-            inputs: c.take(parts.inputs),
-            c: c.take(l * batch),
-            delta: c.take(l * batch),
-            p: c.take(l * batch),
-            log_p: c.take(lanes),
-            log_slopes: c.take(lanes),
-            weights: c.take(lanes),
-            coefficients: c.take(b),
-            diagonal: c.take(l * d),
-            h: c.take(parts.fisher),
-            q: c.take(parts.fisher),
-            over_h: c.take(parts.fisher),
-            over_q: c.take(parts.fisher),
-            rows: c.take(3 * d),
-            gram: c.take(n * n),
-            small: c.take(n * n),
-            small_panel: c.take(panel_len(n)),
-            small_inverse: c.take(when(tracked, n * n)),
-            pivots: c.take(d.max(n)),
-            plan: c.take(PLAN * l),
-            products: c.take(parts.products),
-            moments: c.take(parts.moments),
-            directions: c.take(parts.directions),
-            transposed: c.take(parts.transposed),
-            inverse_transposes: c.take(parts.inverse_transposes),
-            lu: c.take(when(ordinary, d * d)),
-            panel: c.take(when(ordinary || tracked, panel_len(d).max(d * b.min(d)))),
+            pass: Pass {
+                z: c.take(batch),
+                inputs: c.take(parts.inputs),
+                c: c.take(times(&[l, batch])),
+                delta: c.take(times(&[l, batch])),
+                p: c.take(times(&[l, batch])),
+                log_p: c.take(lanes),
+                log_slopes: c.take(lanes),
+                weights: c.take(lanes),
+                features: c.take(times(&[3, d])),
+                transposed: c.take(parts.transposed),
+                between: c.take(1),
+            },
+            sums: Sums {
+                products: c.take(parts.products),
+                moments: c.take(parts.moments),
+                directions: c.take(parts.directions),
+            },
+            fisher: Fisher {
+                h: c.take(parts.fisher),
+                q: c.take(parts.fisher),
+                over_h: c.take(parts.fisher),
+                over_q: c.take(parts.fisher),
+            },
+            proposal: Proposal {
+                rate: c.take(l),
+                log_det_change: c.take(l),
+                bound: c.take(l),
+                diagonal: c.take(times(&[l, d])),
+                bias_share: c.take(d),
+                coefficients: c.take(b),
+            },
+            capacitance: Capacitance {
+                gram: c.take(times(&[n, n])),
+                matrix: c.take(times(&[n, n])),
+                panel: c.take(panel_len(n)),
+                pivots: c.take(n),
+                inverse: c.take(when(tracked, times(&[n, n]))),
+                band: c.take(when(tracked, panel_len(d).max(times(&[d, b.min(d)])))),
+            },
+            ordinary: Ordinary {
+                inverse_transposes: c.take(parts.inverse_transposes),
+                lu: c.take(when(ordinary, times(&[d, d]))),
+                panel: c.take(when(ordinary, panel_len(d))),
+                pivots: c.take(when(ordinary, d)),
+            },
         }
     }
 }
@@ -251,12 +369,22 @@ pub(crate) struct Factors<'m, T> {
 impl Scratch {
     pub fn carve_refresh<'m>(c: &mut Carver<'m>, d: usize) -> Dense<'m> {
         let panel = panel_len(d);
-        Dense { matrix: c.take(d * d), panel: c.take(panel), row: c.take(d), pivots: c.take(d) }
+        Dense {
+            matrix: c.take(times(&[d, d])),
+            panel: c.take(panel),
+            row: c.take(d),
+            pivots: c.take(d),
+        }
     }
 
     pub fn carve_start<'m>(c: &mut Carver<'m>, d: usize) -> Dense<'m> {
-        let panel = cholesky::panel_len(d).max(d * crate::session::start::CHUNK);
-        Dense { matrix: c.take(d * d), panel: c.take(panel), row: c.take(2 * d), pivots: c.take(0) }
+        let panel = cholesky::panel_len(d).max(d * START_ROWS);
+        Dense {
+            matrix: c.take(times(&[d, d])),
+            panel: c.take(panel),
+            row: c.take(2 * d),
+            pivots: c.take(0),
+        }
     }
 
     pub fn carve_factorization<'m, T: Plain>(
@@ -264,7 +392,11 @@ impl Scratch {
         config: &Config,
     ) -> Factors<'m, T> {
         let (d, l) = (config.dim, config.layers);
-        Factors { lu: c.take(l * d * d), panel: c.take(panel_len(d)), pivots: c.take(l * d) }
+        Factors {
+            lu: c.take(times(&[l, d, d])),
+            panel: c.take(panel_len(d)),
+            pivots: c.take(times(&[l, d])),
+        }
     }
 }
 

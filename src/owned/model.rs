@@ -5,7 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::config::Config;
-use crate::memory::layout::{Layout, Sizes};
+use crate::memory::layout::Layout;
+use crate::memory::sizes::Sizes;
 use crate::memory::{Aligned, AlignedBytes};
 use crate::random::Random;
 use crate::scalar::Scalar;
@@ -91,7 +92,7 @@ impl<T: Scalar> Model<T> {
     pub fn from_params(config: Config, params: impl AsRef<[T]>) -> Result<Self> {
         let (mut model, params) = (Self::blank(config)?, params.as_ref());
         let n = model.sizes.params_len;
-        crate::session::check_len("params", params.len(), n)?;
+        crate::status::check_len("params", params.len(), n)?;
         model.params.copy_from_slice(&params[..n]);
         model.refresh()?;
         Ok(model)
@@ -322,7 +323,8 @@ impl<T: Scalar> Model<T> {
         let with = inverse_of(&factorization);
         let (mut session, params) = self.view();
         for x in x.chunks_mut(chunk) {
-            session.draw(params, &with, &mut random, x.len() / d, x)?;
+            let n = x.len() / d;
+            T::draw(&mut session, params, &with, &mut random, (x, n))?;
         }
         self.factorization = factorization;
         Ok(x)

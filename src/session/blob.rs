@@ -2,10 +2,10 @@
 //! and messages: versioned, checksummed, and loaded whole or not at all. No allocation.
 
 use crate::config::Config;
-use crate::memory::layout::Sizes;
-use crate::scalar::Scalar;
-use crate::session::{check_len, fingerprint};
-use crate::status::{Error, Result, Status, Value};
+use crate::memory::sizes::Sizes;
+use crate::session::fingerprint;
+use crate::simd::Real;
+use crate::status::{Error, Result, Status, Value, check_len};
 
 /// "relgrad" and the version of the format.
 const MAGIC: [u8; 8] = *b"relgrad\x01";
@@ -17,7 +17,7 @@ const HEADER: usize = 32;
 ///
 /// # Errors
 /// Those of [`Sizes::of`].
-pub fn bytes<T: Scalar>(config: &Config) -> Result<usize> {
+pub fn bytes<T: Real>(config: &Config) -> Result<usize> {
     let sizes = Sizes::of::<T>(config)?;
     Ok(HEADER + sizes.params_len * size_of::<T>() + sizes.state_bytes)
 }
@@ -26,7 +26,7 @@ pub fn bytes<T: Scalar>(config: &Config) -> Result<usize> {
 ///
 /// # Errors
 /// Lengths; a state that is not of this configuration.
-pub fn save<T: Scalar>(config: &Config, params: &[T], state: &[u8], blob: &mut [u8]) -> Result<()> {
+pub fn save<T: Real>(config: &Config, params: &[T], state: &[u8], blob: &mut [u8]) -> Result<()> {
     let sizes = Sizes::of::<T>(config)?;
     let bytes = bytes::<T>(config)?;
     check_len("params", params.len(), sizes.params_len)?;
@@ -54,7 +54,7 @@ pub fn save<T: Scalar>(config: &Config, params: &[T], state: &[u8], blob: &mut [
 /// # Errors
 /// Lengths; a blob that is damaged, of another version, byte order or configuration: nothing is
 /// written then.
-pub fn load<T: Scalar>(
+pub fn load<T: Real>(
     config: &Config,
     blob: &[u8],
     params: &mut [T],
@@ -118,7 +118,7 @@ mod tests {
     }
 
     /// A run that is saved, lost and loaded ends as one that was not.
-    fn goes_on<T: Scalar>(optimizer: Optimizer) {
+    fn goes_on<T: crate::Scalar>(optimizer: Optimizer) {
         let config = Config { optimizer, max_batch: 2, ..Config::new(3, 2) };
         let sizes = Sizes::of::<T>(&config).unwrap();
         let mut blob = vec![0; bytes::<T>(&config).unwrap()];

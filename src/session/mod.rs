@@ -1,25 +1,25 @@
 //! A configuration with its memory: what every call works in.
 
 pub mod blob;
-mod evaluate;
+mod calls;
+pub(crate) mod evaluate;
 pub(crate) mod inverse;
+pub(crate) mod refresh;
 pub(crate) mod sample;
 pub(crate) mod start;
 
 pub use inverse::{Inverse, Inversion};
+pub use refresh::Refresh;
 pub use start::Start;
 
 use crate::config::Config;
 use crate::density::activation::Curve;
-use crate::linalg::lu;
-use crate::memory::layout::{Layout, Rows, Sizes};
-use crate::memory::workspace::{
-    self, HEADER_AGE, HEADER_FINGERPRINT, HEADER_KNOWN, HEADER_MAGIC, HEADER_STEP, Scratch, State,
-    Work,
-};
-use crate::scalar::Scalar;
+use crate::memory::layout::{Layout, Rows};
+use crate::memory::sizes::Sizes;
+use crate::memory::workspace::{self, HEADER_FINGERPRINT, HEADER_MAGIC, State, Work};
 use crate::simd::{Level, Real};
-use crate::status::{Error, Result, Status, Value};
+use crate::status::{Error, Result, Status, Value, check_len};
+use crate::step::net::Net;
 use crate::threads::parallel::{Exec, ParallelFor};
 
 /// A model being trained or evaluated, in memory that the caller owns.
@@ -51,8 +51,6 @@ pub struct Session<'m, T> {
     pub(crate) curve: Curve<T>,
     pub(crate) state: State<'m, T>,
     pub(crate) work: Work<'m, T>,
-    /// Whether the batch in the workspace was summed, see `sums`.
-    pub(crate) summed: bool,
 }
 
 /// "relgrad1".
@@ -66,20 +64,7 @@ pub(crate) enum Call {
     LogLikelihood,
 }
 
-/// What [`Session::refresh`] found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Refresh {
-    /// `sum_k log|det W_k|`, now exact, without the input transform.
-    pub log_det: f64,
-    /// The largest change of a layer's log-determinant over `max(1, |log_det|)`; 0 if none was
-    /// known before.
-    pub drift: f64,
-    /// With a tracked inverse, how far `W W^-1` was from the identity before: the largest
-    /// element; 0 otherwise or if none was known.
-    pub inverse_error: f64,
-}
-
-impl<'m, T: Scalar> Session<'m, T> {
+impl<'m, T: Real> Session<'m, T> {
     /// A fresh state: zeroes `state` and `workspace`, which must have the bytes that
     /// [`Sizes::of`] says and start at multiples of [`ALIGNMENT`](crate::ALIGNMENT).
     ///
@@ -151,7 +136,6 @@ impl<'m, T: Scalar> Session<'m, T> {
             curve: Curve::new(config.activation),
             state,
             work,
-            summed: false,
         })
     }
 
@@ -210,9 +194,16 @@ impl<'m, T: Scalar> Session<'m, T> {
         }
     }
 
+    /// What stages take: the network, the state and the workspace.
+    pub(crate) fn parts(&mut self) -> (Net<'_, T>, &mut State<'m, T>, &mut Work<'m, T>) {
+        let Session { config, exec, layout, rows, curve, state, work } = self;
+        let net = Net { exec: *exec, config, layout: *layout, rows: *rows, curve: *curve };
+        (net, state, work)
+    }
+
     /// Steps taken since [`Session::new`].
     pub fn steps(&self) -> u64 {
-        self.state.header[HEADER_STEP]
+        self.state.steps()
     }
 
     /// `sum_k log|det W_k| + sum log|scale|` as last known, and how many steps ago it was exact.
@@ -220,115 +211,13 @@ impl<'m, T: Scalar> Session<'m, T> {
     /// # Errors
     /// [`Status::LogDetUnknown`] before the first start or refresh.
     pub fn log_det(&self) -> Result<(f64, u64)> {
-        self.check_known()?;
-        let sum: f64 = self.state.log_det.iter().sum();
-        Ok((sum + self.state.log_scale[0], self.state.header[HEADER_AGE]))
+        self.state.check_known()?;
+        Ok(self.state.sum_of_log_dets())
     }
 
     /// The log-determinants of the layers as last known.
     pub fn layer_log_dets(&self) -> &[f64] {
         self.state.log_det
-    }
-
-    /// Reads parameters that were loaded or changed from outside, and makes the
-    /// log-determinants (and tracked inverses) exact by LU in f64, O(D^3) a layer. `scratch`
-    /// has [`Sizes::refresh_bytes`].
-    ///
-    /// # Errors
-    /// Parameters not finite or a zero scale; a singular weight, by layer. The state is then
-    /// unchanged.
-    pub fn refresh(&mut self, params: &[T], scratch: &mut [u8]) -> Result<Refresh> {
-        self.check_params(params)?;
-        let d = self.config.dim;
-        let bytes = workspace::measure(|c| Scratch::carve_refresh(c, d));
-        let s = workspace::carve(scratch, bytes, "scratch", |c| Scratch::carve_refresh(c, d))?;
-        self.check_finite(params)?;
-        let known = self.state.header[HEADER_KNOWN] == 1;
-        let mut refresh = Refresh { log_det: 0.0, drift: 0.0, inverse_error: 0.0 };
-        // All layers are looked at before the state changes.
-        for k in 0..self.config.layers {
-            let w = &params[self.layout.weight(k)];
-            s.matrix.iter_mut().zip(w).for_each(|(m, w)| *m = w.to_f64());
-            let determinant = lu::factor(self.exec, s.matrix, d, s.panel, s.pivots);
-            let log_det = determinant.ok_or_else(|| singular(k))?.log_abs();
-            let change = libm::fabs(log_det - self.state.log_det[k]);
-            let drift = change / libm::fabs(log_det).max(1.0);
-            refresh.drift = refresh.drift.max(if known { drift } else { 0.0 });
-            refresh.log_det += log_det;
-            self.work.plan[k] = log_det;
-        }
-        for k in 0..self.config.layers {
-            let w = &params[self.layout.weight(k)];
-            self.state.log_det[k] = self.work.plan[k];
-            self.state.weight_max[k] = T::max_abs(self.exec, w);
-            if self.config.track_inverse {
-                s.matrix.iter_mut().zip(w).for_each(|(m, w)| *m = w.to_f64());
-                lu::factor(self.exec, s.matrix, d, s.panel, s.pivots).ok_or_else(|| singular(k))?;
-                let error = self.refresh_inverse(k, w, s.matrix, s.pivots, s.panel, known);
-                refresh.inverse_error = refresh.inverse_error.max(error);
-            }
-        }
-        self.set_known(params);
-        Ok(refresh)
-    }
-
-    /// Replaces layer `k`'s tracked inverse by the one from its factorisation, some columns at
-    /// a time in `panel`; returns how far the old one was off.
-    fn refresh_inverse(
-        &mut self,
-        k: usize,
-        w: &[T],
-        lu: &[f64],
-        pivots: &[u64],
-        panel: &mut [f64],
-        known: bool,
-    ) -> f64 {
-        let d = self.config.dim;
-        let inverse = &mut self.state.inverse[k * d * d..][..d * d];
-        let rows = &mut self.work.panel[..];
-        let error = if known { lu::inverse_error(self.exec, w, inverse, d, rows) } else { 0.0 };
-        for from in (0..d).step_by(lu::PANEL) {
-            let width = lu::PANEL.min(d - from);
-            let columns = &mut panel[..d * width];
-            columns.fill(0.0);
-            columns[from * width..]
-                .iter_mut()
-                .step_by(width + 1)
-                .take(width)
-                .for_each(|v| *v = 1.0);
-            lu::solve(self.exec, lu, pivots, d, columns, width);
-            for (row, values) in inverse.chunks_exact_mut(d).zip(columns.chunks_exact(width)) {
-                row[from..].iter_mut().zip(values).for_each(|(w, v)| *w = T::from_f64(*v));
-            }
-        }
-        error
-    }
-
-    /// Marks the log-determinants in the state as those of `params`.
-    pub(crate) fn set_known(&mut self, params: &[T]) {
-        let scale = &params[self.layout.scale()];
-        self.state.log_scale[0] = scale.iter().map(|s| libm::log(libm::fabs(s.to_f64()))).sum();
-        self.state.header[HEADER_KNOWN] = 1;
-        self.state.header[HEADER_AGE] = 0;
-    }
-
-    pub(crate) fn check_known(&self) -> Result<()> {
-        if self.state.header[HEADER_KNOWN] == 1 {
-            return Ok(());
-        }
-        let allowed = "start the parameters or call refresh first";
-        Err(Error::new(Status::LogDetUnknown, "state", Value::None, allowed))
-    }
-
-    /// The log-determinant, if it is exact.
-    pub(crate) fn exact_log_det(&self) -> Result<f64> {
-        match self.log_det()? {
-            (log_det, 0) => Ok(log_det),
-            (_, age) => {
-                let allowed = "steps have passed since log-determinants were exact: call refresh";
-                Err(Error::new(Status::LogDetUnknown, "state", Value::Int(age), allowed))
-            }
-        }
     }
 
     pub(crate) fn check_params(&self, params: &[T]) -> Result<()> {
@@ -348,30 +237,6 @@ impl<'m, T: Scalar> Session<'m, T> {
         }
         Ok(())
     }
-
-    /// The input transform, if there is one.
-    pub(crate) fn transform<'p>(&self, params: &'p [T]) -> Option<(&'p [T], &'p [T])> {
-        let scale = &params[self.layout.scale()];
-        (!scale.is_empty()).then(|| (&params[self.layout.shift()], scale))
-    }
-
-    /// The bias of layer `k`, if there is one.
-    pub(crate) fn layer_bias<'p>(&self, params: &'p [T], k: usize) -> Option<&'p [T]> {
-        self.config.has_bias().then(|| &params[self.layout.bias(k)])
-    }
-}
-
-pub(crate) fn singular(layer: usize) -> Error {
-    let v = Value::Int(layer as u64);
-    Error::new(Status::Singular, "layer", v, "its weight must be invertible")
-}
-
-pub(crate) fn check_len(argument: &'static str, len: usize, needed: usize) -> Result<()> {
-    if len >= needed {
-        return Ok(());
-    }
-    let v = Value::Int(len as u64);
-    Err(Error::new(Status::Length, argument, v, "must have the length that Sizes says"))
 }
 
 /// What the bytes of a state depend on (FNV-1a).

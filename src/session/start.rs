@@ -2,9 +2,9 @@
 //! the Gaussian trap (units that straddle the kink from the first step on).
 
 use crate::linalg::{cholesky, orthogonal};
+use crate::memory::layout::START_ROWS;
 use crate::memory::workspace::{self, HEADER_AGE, Scratch};
 use crate::random::Random;
-use crate::scalar::Scalar;
 use crate::session::Session;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::Accumulate;
@@ -12,9 +12,6 @@ use crate::simd::{Kernels, Real};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::batch::Batch;
 use crate::threads::parallel::Exec;
-
-/// Rows of data that are taken into the covariance at a time.
-pub(crate) const CHUNK: usize = 64;
 
 /// A start that looks at the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,183 +26,160 @@ pub enum Start {
     Aligned,
 }
 
-impl<T: Scalar> Session<'_, T> {
-    /// Haar-distributed orthogonal weights and zero biases; an input transform is the identity.
-    /// O(D^3) a layer. As all starts it makes parameters only: the optimiser's state stays, and
-    /// [`Session::new`] clears it.
-    ///
-    /// # Errors
-    /// Lengths.
-    pub fn start_orthogonal(&mut self, params: &mut [T], seed: u64) -> Result<()> {
-        self.check_params(params)?;
-        let d = self.config.dim;
-        let mut random = Random::new(seed, 0);
-        for k in 0..self.config.layers {
-            let w = &mut params[self.layout.weight(k)];
-            loop {
-                w.iter_mut().for_each(|w| *w = T::from_f64(random.normal()));
-                if orthogonal::orthonormalize(self.exec, w, d, self.work.rows) {
-                    break;
-                }
+/// [`Session::start_orthogonal`].
+pub(crate) fn orthogonal<T: Real>(
+    session: &mut Session<T>,
+    params: &mut [T],
+    seed: u64,
+) -> Result<()> {
+    session.check_params(params)?;
+    let d = session.config.dim;
+    let mut random = Random::new(seed, 0);
+    for k in 0..session.config.layers {
+        let w = &mut params[session.layout.weight(k)];
+        loop {
+            w.iter_mut().for_each(|w| *w = T::from_f64(random.normal()));
+            if orthogonal::orthonormalize(session.exec, w, d, session.work.pass.features) {
+                break;
             }
-        }
-        self.finish_start(params);
-        Ok(())
-    }
-
-    /// The identity in every layer, zero biases.
-    ///
-    /// # Errors
-    /// Lengths.
-    pub fn start_identity(&mut self, params: &mut [T]) -> Result<()> {
-        self.check_params(params)?;
-        let d = self.config.dim;
-        for k in 0..self.config.layers {
-            let w = &mut params[self.layout.weight(k)];
-            w.fill(T::ZERO);
-            w.iter_mut().step_by(d + 1).for_each(|w| *w = T::ONE);
-        }
-        self.finish_start(params);
-        Ok(())
-    }
-
-    /// Biases 0, transform the identity, log-determinants 0.
-    fn finish_start(&mut self, params: &mut [T]) {
-        for k in 0..self.config.layers {
-            params[self.layout.bias(k)].fill(T::ZERO);
-            self.state.log_det[k] = 0.0;
-            self.state.weight_max[k] = T::max_abs(self.exec, &params[self.layout.weight(k)]);
-        }
-        params[self.layout.shift()].fill(T::ZERO);
-        params[self.layout.scale()].fill(T::ONE);
-        self.set_known(params);
-        // Inverses of orthogonal weights are their transposes.
-        let d = self.config.dim;
-        for (k, inverse) in self.state.inverse.chunks_exact_mut(d * d).enumerate() {
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            T::transpose(self.exec, weight, MatMut::new(inverse, d, d));
         }
     }
+    finish(session, params);
+    Ok(())
+}
 
-    /// A data-dependent start: the mean becomes the input's shift (so the configuration needs
-    /// `input_transform`), the first layer whitens or standardises, all others are orthogonal
-    /// (the identity with [`Start::Aligned`], which takes no notice of `seed`).
-    /// `data` may have any number of rows, at least 2. `ridge` times the mean variance is added
-    /// to every variance; 1e-6 serves. `scratch` has
-    /// [`Sizes::start_bytes`](crate::Sizes::start_bytes).
-    ///
-    /// The log-determinant is that of the f64 factorisation; rounding of `W_1` to f32 moves the
-    /// true one by about `1e-7` times the condition of `W_1`, which a refresh takes in.
-    ///
-    /// With `track_inverse`, call [`Session::refresh`] afterwards: until then log-determinants
-    /// and inverses count as out of date.
-    ///
-    /// # Errors
-    /// Lengths, data that are not finite, a singular covariance, no input transform. The
-    /// parameters are then unchanged.
-    pub fn start_from_data(
-        &mut self,
-        params: &mut [T],
-        data: &Batch<T>,
-        start: Start,
-        seed: u64,
-        ridge: f64,
-        scratch: &mut [u8],
-    ) -> Result<()> {
-        self.check_params(params)?;
-        let d = self.config.dim;
-        if !self.config.input_transform {
-            let allowed = "a data-dependent start keeps the mean as the input's shift: set it";
-            return Err(Error::new(Status::Combination, "input_transform", Value::None, allowed));
-        }
-        if !(0.0..=1.0).contains(&ridge) {
-            let v = Value::Real(ridge);
-            return Err(Error::new(Status::Optimizer, "ridge", v, "must be in [0, 1]"));
-        }
-        let x = data.matrix(d)?;
-        if x.rows < 2 {
-            let v = Value::Int(x.rows as u64);
-            return Err(Error::new(Status::Batch, "rows", v, "must be at least 2"));
-        }
-        let bytes = workspace::measure(|c| Scratch::carve_start(c, d));
-        let s = workspace::carve(scratch, bytes, "scratch", |c| Scratch::carve_start(c, d))?;
-        let (mean, deviation) = s.row.split_at_mut(d);
-        column_means(&x, mean)?;
-        match start {
-            Start::Whitened => {
-                self.covariance(&x, mean, s.panel, s.matrix);
-                regularize(s.matrix, d, ridge);
-                let factored = cholesky::factor(self.exec, s.matrix, d, s.panel);
-                if !(factored.is_ok()
-                    && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s)))
-                {
-                    return Err(singular_covariance());
-                }
-            }
-            Start::Standardized | Start::Aligned => {
-                standard_deviations(&x, mean, ridge, deviation);
-                if !deviation.iter().all(|s| is_invertible::<T>(*s)) {
-                    return Err(singular_covariance());
-                }
-            }
-        }
-        match start {
-            Start::Aligned => self.start_identity(params)?,
-            Start::Whitened | Start::Standardized => self.start_orthogonal(params, seed)?,
-        }
-        let mut log_det = 0.0;
-        let w = &mut params[self.layout.weight(0)];
-        match start {
-            // Q L^-1 with C = L L^T: since L^-1 = R C^-1/2 with R orthogonal and Q is Haar
-            // distributed, this is Q C^-1/2 in distribution.
-            Start::Whitened => divide_by(self.exec, s.matrix, d, w, s.panel),
-            Start::Standardized | Start::Aligned => {
-                for (w, s) in w.iter_mut().zip(deviation.iter().cycle()) {
-                    *w = T::from_f64(w.to_f64() / s);
-                }
-            }
-        }
-        for (i, deviation) in deviation.iter().enumerate() {
-            log_det -= libm::log(match start {
-                Start::Whitened => s.matrix[i * d + i],
-                Start::Standardized | Start::Aligned => *deviation,
-            });
-        }
-        for (shift, mean) in params[self.layout.shift()].iter_mut().zip(mean.iter()) {
-            *shift = T::from_f64(*mean);
-        }
-        self.state.log_det[0] = log_det;
-        self.state.weight_max[0] = T::max_abs(self.exec, &params[self.layout.weight(0)]);
-        if self.config.track_inverse {
-            // The first layer's inverse is still that of the orthogonal start.
-            self.state.header[HEADER_AGE] = 1;
-        }
-        Ok(())
+/// [`Session::start_identity`].
+pub(crate) fn identity<T: Real>(session: &mut Session<T>, params: &mut [T]) -> Result<()> {
+    session.check_params(params)?;
+    let d = session.config.dim;
+    for k in 0..session.config.layers {
+        let w = &mut params[session.layout.weight(k)];
+        w.fill(T::ZERO);
+        w.iter_mut().step_by(d + 1).for_each(|w| *w = T::ONE);
     }
+    finish(session, params);
+    Ok(())
+}
 
-    /// `1/N sum (x - m)(x - m)^T` in f64.
-    fn covariance(&self, x: &Mat<T>, mean: &[f64], chunk: &mut [f64], out: &mut [f64]) {
-        let d = x.cols;
-        out.fill(0.0);
-        let scale = libm::sqrt(1.0 / x.rows as f64);
-        let mut from = 0;
-        while from < x.rows {
-            let rows = CHUNK.min(x.rows - from);
-            for (i, out) in chunk.chunks_exact_mut(d).take(rows).enumerate() {
-                for (c, (o, m)) in out.iter_mut().zip(mean).enumerate() {
-                    *o = (x.row(from + i)[c].to_f64() - m) * scale;
-                }
+/// Biases 0, transform the identity, log-determinants 0.
+fn finish<T: Real>(session: &mut Session<T>, params: &mut [T]) {
+    let (net, state, _) = session.parts();
+    for k in 0..net.config.layers {
+        params[net.layout.bias(k)].fill(T::ZERO);
+        state.log_det[k] = 0.0;
+        state.weight_max[k] = T::max_abs(net.exec, &params[net.layout.weight(k)]);
+    }
+    params[net.layout.shift()].fill(T::ZERO);
+    params[net.layout.scale()].fill(T::ONE);
+    state.set_known(&params[net.layout.scale()]);
+    // Inverses of orthogonal weights are their transposes.
+    let d = net.config.dim;
+    for (k, inverse) in state.inverse.chunks_exact_mut(d * d).enumerate() {
+        T::transpose(net.exec, net.weight(params, k), MatMut::new(inverse, d, d));
+    }
+}
+
+/// [`Session::start_from_data`].
+pub(crate) fn from_data<T: Real>(
+    session: &mut Session<T>,
+    params: &mut [T],
+    data: &Batch<T>,
+    (start, seed): (Start, u64),
+    ridge: f64,
+    scratch: &mut [u8],
+) -> Result<()> {
+    session.check_params(params)?;
+    let d = session.config.dim;
+    if !session.config.input_transform {
+        let allowed = "a data-dependent start keeps the mean as the input's shift: set it";
+        return Err(Error::new(Status::Combination, "input_transform", Value::None, allowed));
+    }
+    if !(0.0..=1.0).contains(&ridge) {
+        let v = Value::Real(ridge);
+        return Err(Error::new(Status::Optimizer, "ridge", v, "must be in [0, 1]"));
+    }
+    let x = data.matrix(d)?;
+    if x.rows < 2 {
+        let v = Value::Int(x.rows as u64);
+        return Err(Error::new(Status::Batch, "rows", v, "must be at least 2"));
+    }
+    let bytes = workspace::measure(|c| Scratch::carve_start(c, d));
+    let s = workspace::carve(scratch, bytes, "scratch", |c| Scratch::carve_start(c, d))?;
+    let (mean, deviation) = s.row.split_at_mut(d);
+    column_means(&x, mean)?;
+    match start {
+        Start::Whitened => {
+            covariance(session.exec, &x, mean, s.panel, s.matrix);
+            regularize(s.matrix, d, ridge);
+            let factored = cholesky::factor(session.exec, s.matrix, d, s.panel);
+            if !(factored.is_ok() && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s)))
+            {
+                return Err(singular_covariance());
             }
-            let rows = Mat::new(&chunk[..rows * d], rows, d);
-            f64::update_accumulate(self.exec, rows, rows, &Accumulate(MatMut::new(out, d, d)));
-            from += rows.rows;
         }
+        Start::Standardized | Start::Aligned => {
+            standard_deviations(&x, mean, ridge, deviation);
+            if !deviation.iter().all(|s| is_invertible::<T>(*s)) {
+                return Err(singular_covariance());
+            }
+        }
+    }
+    match start {
+        Start::Aligned => identity(session, params)?,
+        Start::Whitened | Start::Standardized => orthogonal(session, params, seed)?,
+    }
+    let mut log_det = 0.0;
+    let w = &mut params[session.layout.weight(0)];
+    match start {
+        // Q L^-1 with C = L L^T: since L^-1 = R C^-1/2 with R orthogonal and Q is Haar
+        // distributed, this is Q C^-1/2 in distribution.
+        Start::Whitened => divide_by(session.exec, s.matrix, d, w, s.panel),
+        Start::Standardized | Start::Aligned => {
+            for (w, s) in w.iter_mut().zip(deviation.iter().cycle()) {
+                *w = T::from_f64(w.to_f64() / s);
+            }
+        }
+    }
+    for (i, deviation) in deviation.iter().enumerate() {
+        log_det -= libm::log(match start {
+            Start::Whitened => s.matrix[i * d + i],
+            Start::Standardized | Start::Aligned => *deviation,
+        });
+    }
+    for (shift, mean) in params[session.layout.shift()].iter_mut().zip(mean.iter()) {
+        *shift = T::from_f64(*mean);
+    }
+    session.state.log_det[0] = log_det;
+    session.state.weight_max[0] = T::max_abs(session.exec, &params[session.layout.weight(0)]);
+    if session.config.track_inverse {
+        // The first layer's inverse is still that of the orthogonal start.
+        session.state.header[HEADER_AGE] = 1;
+    }
+    Ok(())
+}
+
+/// `1/N sum (x - m)(x - m)^T` in f64.
+fn covariance<T: Real>(exec: Exec, x: &Mat<T>, mean: &[f64], chunk: &mut [f64], out: &mut [f64]) {
+    let d = x.cols;
+    out.fill(0.0);
+    let scale = libm::sqrt(1.0 / x.rows as f64);
+    let mut from = 0;
+    while from < x.rows {
+        let rows = START_ROWS.min(x.rows - from);
+        for (i, out) in chunk.chunks_exact_mut(d).take(rows).enumerate() {
+            for (c, (o, m)) in out.iter_mut().zip(mean).enumerate() {
+                *o = (x.row(from + i)[c].to_f64() - m) * scale;
+            }
+        }
+        let rows = Mat::new(&chunk[..rows * d], rows, d);
+        f64::update_accumulate(exec, rows, rows, &Accumulate(MatMut::new(out, d, d)));
+        from += rows.rows;
     }
 }
 
 /// `w = w L^-1` in f64, some rows at a time in `panel`: a solution of `L^T X = w^T`.
 fn divide_by<T: Real>(exec: Exec, l: &[f64], d: usize, w: &mut [T], panel: &mut [f64]) {
-    for rows in w.chunks_mut(CHUNK * d) {
+    for rows in w.chunks_mut(START_ROWS * d) {
         let m = rows.len() / d;
         let columns = &mut panel[..rows.len()];
         for (r, row) in rows.chunks_exact(d).enumerate() {

@@ -2,12 +2,12 @@
 //! outside the crate calls them.
 
 use super::layers::{elementwise, lane_sums, lanes, natural, pointwise};
-use super::matmul::{nn, nt};
+use super::matmul::{self, nn, nt};
 use super::systems::{eliminate, transpose, triangle};
 use crate::density::activation::Curve;
 use crate::density::activation::newton::{self, Preimage};
 use crate::density::base::Density;
-use crate::simd::layers::lanes::{Net, Passes};
+use crate::simd::layers::lanes::{Layers, Passes};
 use crate::simd::layers::natural::{Average, Squares, Terms};
 use crate::simd::layers::pointwise::Keep;
 use crate::simd::matmul::epilogue::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
@@ -43,23 +43,23 @@ kernels! {
     fn subtract_product(exec: Exec, c: Mat<Self>, x: Mat<Self>, out: MatMut<Self>)
         = nn::subtract_product;
     fn subtract_transposed(exec: Exec, a: Mat<Self>, x: Mat<Self>, out: MatMut<Self>)
-        = nn::subtract_transposed;
+        = matmul::subtract_transposed;
     fn update_gradient(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Gradient<Self>) -> f64
-        = nn::rank_update;
+        = matmul::rank_update;
     fn update_accumulate(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Accumulate<Self, false>) -> f64
-        = nn::rank_update;
+        = matmul::rank_update;
     fn update_scaled(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Scaled<Self>) -> f64
-        = nn::rank_update;
+        = matmul::rank_update;
     fn update_plain(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Ascend<Self, Plain>) -> f64
-        = nn::rank_update;
+        = matmul::rank_update;
     fn update_momentum(
         exec: Exec,
         a: Mat<Self>,
         p: Mat<Self>,
         sink: &Ascend<Self, Momentum<Self>>,
-    ) -> f64 = nn::rank_update;
+    ) -> f64 = matmul::rank_update;
     fn update_adam(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Ascend<Self, Adam<Self>>) -> f64
-        = nn::rank_update;
+        = matmul::rank_update;
     fn chain(exec: Exec, slope: &mut [Self], u: &[Self], ratio: &[Self]) -> bool
         = elementwise::chain;
     fn max_abs(exec: Exec, x: &[Self]) -> f64 = elementwise::max_abs;
@@ -123,7 +123,7 @@ kernels! {
     ) -> bool = lanes::lanes_load;
     fn lanes_forward(
         exec: Exec,
-        net: &Net<Self>,
+        net: &Layers<Self>,
         passes: &mut Passes<Self>,
         keep_y: bool,
     ) -> Option<usize> = lanes::lanes_forward;
@@ -133,7 +133,7 @@ kernels! {
         dim: usize,
         passes: &mut Passes<Self>,
     ) = lanes::lanes_density;
-    fn lanes_backward(exec: Exec, net: &Net<Self>, passes: &mut Passes<Self>) -> Option<usize>
+    fn lanes_backward(exec: Exec, net: &Layers<Self>, passes: &mut Passes<Self>) -> Option<usize>
         = lanes::lanes_backward;
     fn lanes_sums(
         exec: Exec,
@@ -144,7 +144,7 @@ kernels! {
         = lane_sums::lanes_sums;
     fn lanes_directions(
         exec: Exec,
-        net: &Net<Self>,
+        net: &Layers<Self>,
         products: &[Self],
         moments: &[Self],
         out: &mut [Self],

@@ -29,7 +29,7 @@ pub(crate) use vector::{Arithmetic, Kernel, Vector};
 
 pub(crate) mod ops {
     //! What the kernels take and give; they themselves are methods of [`Kernels`](super::Kernels).
-    pub(crate) use super::layers::lanes::{Net, Passes};
+    pub(crate) use super::layers::lanes::{Layers, Passes};
     pub(crate) use super::layers::natural::{Average, Squares, Terms};
     pub(crate) use super::layers::pointwise::{Keep, LogDensity, Map, Nonlinearity, Values, map};
     pub(crate) use super::matmul::epilogue::{

@@ -1,5 +1,6 @@
 //! The two number types.
 
+use crate::plain::Plain;
 use crate::simd::isa::portable::Portable;
 use crate::simd::{Kernel, Kernels, Level};
 
@@ -13,6 +14,7 @@ mod sealed {
 #[allow(private_bounds)]
 pub trait Real:
     sealed::Sealed
+    + Plain
     + Kernels
     + Copy
     + PartialOrd

@@ -1,92 +1,95 @@
-//! The backward pass: delta of every layer, and the right factors of the gradients.
+//! The backward pass, a layer at a time: delta, and the right factors of the gradients. From the
+//! scores `e` of the latents (GFJSH20 eq. 19),
+//!
+//! `delta_L = e` (or `s' e + s''/s'` with a final activation),
+//! `delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k)`.
 
 use crate::config::Gradient;
 use crate::linalg::lu;
-use crate::scalar::Scalar;
-use crate::session::{Session, singular};
+use crate::memory::workspace::{Ordinary, Pass};
+use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
-use crate::status::Result;
-use crate::step::batch::Batch;
-use crate::step::forward::diverged;
+use crate::status::{Result, diverged, singular};
+use crate::step::net::Net;
 
-impl<T: Scalar> Session<'_, T> {
-    /// From the scores in `work.z`: `work.delta` of every layer (GFJSH20 eq. 19),
-    ///
-    /// `delta_L = e` (or `s' e + s''/s'` with a final activation),
-    /// `delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k)`,
-    ///
-    /// and `work.p`: `W_k^T c_k` for relative gradients, if `right`, and `V = W_k (W_k^T delta_k)`
-    /// for transposed ones. `visit` sees each layer when its delta and c are there, before its
-    /// products.
-    pub(crate) fn backward(
-        &mut self,
-        params: &[T],
-        batch: &Batch<T>,
-        right: bool,
-        mut visit: impl FnMut(&mut Self, usize, usize) -> Result<()>,
-    ) -> Result<()> {
-        let (n, d, last) = (batch.rows, self.config.dim, self.config.layers - 1);
-        let (exec, rows) = (self.exec, self.rows);
-        self.chain_into(last, n)?;
-        for k in (0..=last).rev() {
-            visit(self, k, n)?;
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let w = &mut self.work;
-            let delta = rows.of(w.delta, k, n);
-            let p = rows.of_mut(w.p, k, n);
-            match self.config.gradient {
-                Gradient::Relative if right && k > 0 => {
-                    let (c, u) = (rows.of(w.c, k, n), rows.of_mut(w.z, 0, n));
-                    T::matmul_nn_pair(exec, (delta, u), (c, p), weight);
-                }
-                Gradient::Relative if right => self.right_factor(params, k, n),
-                Gradient::Transposed => {
-                    T::matmul_nn(exec, delta, weight, rows.of_mut(w.z, 0, n));
-                    T::matmul_nt(exec, rows.of(w.z, 0, n), weight, p);
-                }
-                _ if k > 0 => T::matmul_nn(exec, delta, weight, rows.of_mut(w.z, 0, n)),
-                _ => {}
-            }
-            if k > 0 {
-                self.chain_into(k - 1, n)?;
-            }
+/// `delta_k` of `n` rows from what came down into `pass.z`: the scores, or `W_{k+1}^T delta_{k+1}`.
+///
+/// # Errors
+/// A delta that is not finite.
+pub(crate) fn delta<T: Real>(net: &Net<T>, pass: &mut Pass<T>, k: usize, n: usize) -> Result<()> {
+    let rows = net.rows;
+    let down = rows.flat(pass.z, 0, n);
+    let delta = rows.flat_mut(pass.delta, k, n);
+    let finite = if net.config.is_activated(k) {
+        T::chain(net.exec, delta, down, rows.flat(pass.p, k, n))
+    } else {
+        let len = down.len();
+        T::load(net.exec, Mat::new(down, 1, len), None, MatMut::new(delta, 1, len))
+    };
+    if finite { Ok(()) } else { Err(diverged(k)) }
+}
+
+/// `W_k^T delta_k` into `pass.z`, unless it is the first layer, which nothing lies below.
+pub(crate) fn down<T: Real>(net: &Net<T>, params: &[T], pass: &mut Pass<T>, k: usize, n: usize) {
+    if k > 0 {
+        let (delta, z) = (net.rows.of(pass.delta, k, n), net.rows.of_mut(pass.z, 0, n));
+        T::matmul_nn(net.exec, delta, net.weight(params, k), z);
+    }
+}
+
+/// [`down`], and the right factor of layer k's gradient into `pass.p`: `p = W_k^T c_k` for relative
+/// gradients (eq. 15; one read of W for both products), `V = W_k (W_k^T delta_k)` for transposed
+/// ones. The ordinary gradient's is the layer's input.
+pub(crate) fn down_with_right_factor<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    pass: &mut Pass<T>,
+    k: usize,
+    n: usize,
+) {
+    let (exec, rows, weight) = (net.exec, net.rows, net.weight(params, k));
+    let delta = rows.of(pass.delta, k, n);
+    match net.config.gradient {
+        Gradient::Relative if k > 0 => {
+            let (c, z) = (rows.of(pass.c, k, n), rows.of_mut(pass.z, 0, n));
+            T::matmul_nn_pair(exec, (delta, z), (c, rows.of_mut(pass.p, k, n)), weight);
         }
-        Ok(())
-    }
-
-    /// `p = W^T c` of layer `k`.
-    pub(crate) fn right_factor(&mut self, params: &[T], k: usize, rows: usize) {
-        let (d, w) = (self.config.dim, &mut self.work);
-        let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-        let (c, p) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.p, k, rows));
-        T::matmul_nn(self.exec, c, weight, p);
-    }
-
-    /// `delta_k` from what stands in `work.z`.
-    fn chain_into(&mut self, k: usize, n: usize) -> Result<()> {
-        let (rows, w) = (self.rows, &mut self.work);
-        let u = rows.flat(w.z, 0, n);
-        let delta = rows.flat_mut(w.delta, k, n);
-        let finite = if self.config.is_activated(k) {
-            T::chain(self.exec, delta, u, rows.flat(w.p, k, n))
-        } else {
-            let n = u.len();
-            T::load(self.exec, Mat::new(u, 1, n), None, MatMut::new(delta, 1, n))
-        };
-        if finite { Ok(()) } else { Err(diverged(k)) }
-    }
-
-    /// `W_k^-T` of every layer into `work.inverse_transposes`, for the ordinary gradient.
-    pub(crate) fn invert_transposes(&mut self, params: &[T]) -> Result<()> {
-        let d = self.config.dim;
-        for k in 0..self.config.layers {
-            let w = &mut self.work;
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            T::transpose(self.exec, weight, MatMut::new(w.lu, d, d));
-            lu::factor(self.exec, w.lu, d, w.panel, w.pivots).ok_or_else(|| singular(k))?;
-            let out = &mut w.inverse_transposes[k * d * d..][..d * d];
-            lu::invert(self.exec, w.lu, w.pivots, d, w.panel, out);
+        Gradient::Relative => right_factor(net, params, pass, k, n),
+        Gradient::Transposed => {
+            T::matmul_nn(exec, delta, weight, rows.of_mut(pass.z, 0, n));
+            T::matmul_nt(exec, rows.of(pass.z, 0, n), weight, rows.of_mut(pass.p, k, n));
         }
-        Ok(())
+        Gradient::Ordinary => down(net, params, pass, k, n),
     }
+}
+
+/// `p = W_k^T c_k` of layer `k`.
+pub(crate) fn right_factor<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    pass: &mut Pass<T>,
+    k: usize,
+    n: usize,
+) {
+    let (c, p) = (net.rows.of(pass.c, k, n), net.rows.of_mut(pass.p, k, n));
+    T::matmul_nn(net.exec, c, net.weight(params, k), p);
+}
+
+/// `W_k^-T` of every layer, for the ordinary gradient. O(L D^3).
+///
+/// # Errors
+/// A singular weight, by layer.
+pub(crate) fn invert_transposes<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    work: &mut Ordinary<T>,
+) -> Result<()> {
+    let d = net.config.dim;
+    for k in 0..net.config.layers {
+        T::transpose(net.exec, net.weight(params, k), MatMut::new(work.lu, d, d));
+        lu::factor(net.exec, work.lu, d, work.panel, work.pivots).ok_or_else(|| singular(k))?;
+        let out = &mut work.inverse_transposes[net.square(k)];
+        lu::invert(net.exec, work.lu, work.pivots, d, work.panel, out);
+    }
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! A batch of samples, and its way into the workspace.
 
+use crate::config::Config;
 use crate::density::base::CustomBase;
-use crate::scalar::Scalar;
-use crate::session::{Session, check_len};
+use crate::memory::workspace::Pass;
+use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
-use crate::status::{Error, Result, Status, Value};
+use crate::status::{Error, Result, Status, Value, check_len};
+use crate::step::net::Net;
 
 /// Rows of data, row-major `(rows, D)` with a leading dimension, with what belongs to them.
 #[derive(Clone, Copy)]
@@ -14,12 +16,13 @@ pub struct Batch<'a, T> {
     pub(crate) ld: Option<usize>,
     pub(crate) weights: Option<&'a [T]>,
     pub(crate) base: Option<&'a dyn CustomBase<T>>,
+    pub(crate) whole: Option<usize>,
 }
 
-impl<'a, T: Scalar> Batch<'a, T> {
+impl<'a, T: Real> Batch<'a, T> {
     /// `rows` samples, one after the other.
     pub fn new(x: &'a [T], rows: usize) -> Self {
-        Batch { x, rows, ld: None, weights: None, base: None }
+        Batch { x, rows, ld: None, weights: None, base: None, whole: None }
     }
 
     /// Row `i` starts at `i * ld`, `ld >= D`.
@@ -38,10 +41,11 @@ impl<'a, T: Scalar> Batch<'a, T> {
         Batch { base: Some(base), ..self }
     }
 
-    /// The sum of the (checked) sample weights.
-    pub(crate) fn total_weight(&self) -> f64 {
-        let rows = self.rows;
-        self.weights.map_or(rows as f64, |w| w[..rows].iter().map(|w| w.to_f64()).sum())
+    /// This batch is a part of one of `rows` rows, at most `max_batch`:
+    /// [`Session::factors`](crate::Session::factors) then gives a sample the numbers of a step with
+    /// the whole batch, bit for bit.
+    pub fn of_whole(self, rows: usize) -> Self {
+        Batch { whole: Some(rows), ..self }
     }
 
     /// The data as a matrix of `dim` columns.
@@ -60,62 +64,99 @@ impl<'a, T: Scalar> Batch<'a, T> {
     }
 }
 
-impl<T: Scalar> Session<'_, T> {
-    /// Checks a batch for training or evaluation in the workspace.
-    pub(crate) fn check_batch<'a>(&self, batch: &Batch<'a, T>) -> Result<Mat<'a, T>> {
-        let x = batch.matrix(self.config.dim)?;
-        self.check_rows(batch.rows)?;
-        Ok(x)
+/// A batch that was checked against its network: as many columns as features, and rows that fit
+/// into the workspace.
+#[derive(Clone, Copy)]
+pub(crate) struct Checked<'a, T> {
+    pub x: Mat<'a, T>,
+    pub weights: Option<&'a [T]>,
+    pub base: Option<&'a dyn CustomBase<T>>,
+    /// The rows of the batch that this one is a part of.
+    pub whole: usize,
+}
+
+impl<'a, T: Real> Checked<'a, T> {
+    /// Checks lengths and the number of rows. O(1): numbers are looked at where they are loaded.
+    pub fn of(config: &Config, batch: &Batch<'a, T>) -> Result<Self> {
+        let x = batch.matrix(config.dim)?;
+        check_rows(config, batch.rows)?;
+        let whole = batch.whole.unwrap_or(batch.rows);
+        if !(batch.rows..=config.max_batch).contains(&whole) {
+            let v = Value::Int(whole as u64);
+            return Err(Error::new(Status::Batch, "whole", v, "must be rows to max_batch"));
+        }
+        if let Some(weights) = batch.weights {
+            check_len("weights", weights.len(), batch.rows)?;
+        }
+        Ok(Checked { x, weights: batch.weights, base: batch.base, whole })
     }
 
-    pub(crate) fn check_rows(&self, rows: usize) -> Result<()> {
-        if rows >= 1 && rows <= self.config.max_batch {
-            return Ok(());
-        }
-        let v = Value::Int(rows as u64);
-        Err(Error::new(Status::Batch, "rows", v, "must be 1 to max_batch"))
+    /// The caller's density.
+    pub fn custom_base(&self) -> Result<&'a dyn CustomBase<T>> {
+        let allowed = "a custom base density needs a function";
+        self.base.ok_or_else(|| Error::new(Status::Callback, "base", Value::None, allowed))
     }
 
-    /// Puts the (transformed) data into `work.z`.
-    pub(crate) fn load(&mut self, params: &[T], x: Mat<T>) -> Result<()> {
-        let transform = self.transform(params);
-        let z = self.rows.of_mut(self.work.z, 0, x.rows);
-        if T::load(self.exec, x, transform, z) {
-            return Ok(());
-        }
-        Err(not_finite(&x))
-    }
-
-    /// Puts `w_b / sum w` into `work.weights`; returns `sum w`.
-    pub(crate) fn load_weights(&mut self, weights: Option<&[T]>, rows: usize) -> Result<f64> {
-        let out = &mut self.work.weights[..rows];
-        let Some(weights) = weights else {
-            out.fill(T::from_f64(1.0 / rows as f64));
-            return Ok(rows as f64);
-        };
-        check_len("weights", weights.len(), rows)?;
-        let allowed = "must be finite, not negative, not all 0";
-        let mut sum = 0.0;
-        for (i, w) in weights[..rows].iter().enumerate() {
-            if !(w.is_finite() && *w >= T::ZERO) {
-                let v = Value::At(i as u64, w.to_f64());
-                return Err(Error::new(Status::SampleWeight, "weights", v, allowed));
-            }
-            sum += w.to_f64();
-        }
-        if !(sum > 0.0 && sum.is_finite()) {
-            let v = Value::Real(sum);
-            return Err(Error::new(Status::SampleWeight, "sum of weights", v, allowed));
-        }
-        for (o, w) in out.iter_mut().zip(weights) {
-            *o = T::from_f64(w.to_f64() / sum);
-        }
-        Ok(sum)
+    /// The sum of the sample weights, checked as they were loaded.
+    pub fn total_weight(&self) -> f64 {
+        let rows = self.x.rows;
+        self.weights.map_or(rows as f64, |w| w[..rows].iter().map(|w| w.to_f64()).sum())
     }
 }
 
+impl<T: Real> Pass<'_, T> {
+    /// Zeros between `n` rows, which stages that go through a batch from end to end rely on; passes
+    /// through lanes leave numbers there.
+    pub fn clear_between(&mut self, net: &Net<T>, n: usize) {
+        if self.between[0] == 0 {
+            return;
+        }
+        net.rows.clear_between(self.z, 0, n);
+        for k in 0..net.config.layers {
+            for x in [&mut *self.c, &mut *self.delta, &mut *self.p] {
+                net.rows.clear_between(x, k, n);
+            }
+        }
+    }
+}
+
+/// Whether so many rows fit into the workspace.
+pub(crate) fn check_rows(config: &Config, rows: usize) -> Result<()> {
+    if rows >= 1 && rows <= config.max_batch {
+        return Ok(());
+    }
+    let v = Value::Int(rows as u64);
+    Err(Error::new(Status::Batch, "rows", v, "must be 1 to max_batch"))
+}
+
+/// Writes `w_b / sum w` to `out`, one number a row.
+pub(crate) fn load_weights<T: Real>(weights: Option<&[T]>, out: &mut [T]) -> Result<()> {
+    let Some(weights) = weights else {
+        out.fill(T::from_f64(1.0 / out.len() as f64));
+        return Ok(());
+    };
+    check_len("weights", weights.len(), out.len())?;
+    let allowed = "must be finite, not negative, not all 0";
+    let mut sum = 0.0;
+    for (i, w) in weights[..out.len()].iter().enumerate() {
+        if !(w.is_finite() && *w >= T::ZERO) {
+            let v = Value::At(i as u64, w.to_f64());
+            return Err(Error::new(Status::SampleWeight, "weights", v, allowed));
+        }
+        sum += w.to_f64();
+    }
+    if !(sum > 0.0 && sum.is_finite()) {
+        let v = Value::Real(sum);
+        return Err(Error::new(Status::SampleWeight, "sum of weights", v, allowed));
+    }
+    for (o, w) in out.iter_mut().zip(weights) {
+        *o = T::from_f64(w.to_f64() / sum);
+    }
+    Ok(())
+}
+
 /// The error for data of which some element is not finite (or overflows in the transform).
-pub(crate) fn not_finite<T: Scalar>(x: &Mat<T>) -> Error {
+pub(crate) fn not_finite<T: Real>(x: &Mat<T>) -> Error {
     for r in 0..x.rows {
         if let Some(c) = x.row(r).iter().position(|v| !v.is_finite()) {
             let v = Value::At((r * x.ld + c) as u64, x.row(r)[c].to_f64());

@@ -8,102 +8,128 @@
 //! sums are in f64.
 
 use crate::linalg::lu::{self, Determinant};
-use crate::scalar::Scalar;
-use crate::session::Session;
+use crate::memory::workspace::{Capacitance, Pass, Work};
+use crate::plan::Plan;
+use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::step::net::Net;
 
 /// Columns whose products are summed in working precision before f64 takes over.
 const CHUNK: usize = 512;
 
-impl<T: Scalar> Session<'_, T> {
-    /// The determinant of `W' W^-1` for layer `k`, whose A stands in `work.delta`, C in `work.c`
-    /// (or `(A^T C)^T` in `work.products`) and S in `work.diagonal`. Leaves the small matrix
-    /// factored in `work.small`; uses `work.z` and `work.rows`. `None` if it is singular.
-    pub(crate) fn small_determinant(&mut self, k: usize, rows: usize) -> Option<Determinant> {
-        let n = self.small_matrix(k, rows);
-        let w = &mut self.work;
-        let diagonal = &w.diagonal[k * self.config.dim..][..self.config.dim];
-        let small = &mut w.small[..n * n];
-        let mut determinant = lu::factor(self.exec, small, n, w.small_panel, w.pivots)?;
-        if !self.summed {
-            let diagonal = diagonal.iter().map(|s| s.to_f64());
-            determinant.magnitude = determinant.magnitude.times(diagonal);
-        }
-        Some(determinant)
+/// The determinant of `W' W^-1` for layer `k`, whose A is in `pass.delta`, C in `pass.c` (or
+/// `(A^T C)^T` in `sums.products`) and S in the proposal's diagonal. Leaves the capacitance matrix
+/// factored; for rows, `C S^-1` in `pass.z` and `S^-1` in `pass.features`. `None` if it is singular.
+pub(crate) fn of_step<T: Real>(
+    net: &Net<T>,
+    work: &mut Work<T>,
+    plan: Plan,
+    k: usize,
+) -> Option<Determinant> {
+    let Work { pass, sums, proposal, capacitance, .. } = work;
+    let diagonal = &proposal.diagonal[net.features(k)];
+    let order = if plan.is_summed() {
+        of_sums(net, &sums.products[net.square(k)], diagonal, capacitance)
+    } else {
+        of_rows(net, pass, diagonal, capacitance, k, plan.rows)
+    };
+    let matrix = &mut capacitance.matrix[..order * order];
+    let mut determinant =
+        lu::factor(net.exec, matrix, order, capacitance.panel, capacitance.pivots)?;
+    if !plan.is_summed() {
+        determinant.magnitude = determinant.magnitude.times(diagonal.iter().map(|s| s.to_f64()));
     }
+    Some(determinant)
+}
 
-    /// Fills `work.small` with `I + C S^-1 A^T`, leaving `C S^-1` in `work.z` and `S^-1` in
-    /// `work.rows`, or for summed batches with `(S + A^T C)^T`; returns its order.
-    fn small_matrix(&mut self, k: usize, rows: usize) -> usize {
-        if self.summed {
-            return self.small_matrix_of_sums(k);
-        }
-        let d = self.config.dim;
-        let (exec, w) = (self.exec, &mut self.work);
-        let diagonal = &w.diagonal[k * d..][..d];
-        let a = self.rows.of(w.delta, k, rows);
-        let (gram, small) = (&mut w.gram[..rows * rows], &mut w.small[..rows * rows]);
-        let over_s = &mut w.rows[..d];
-        over_s.iter_mut().zip(diagonal).for_each(|(over, s)| *over = T::ONE / *s);
-        let (c, out) = (self.rows.of(w.c, k, rows), self.rows.of_mut(w.z, 0, rows));
-        T::rescaled(exec, c, None, Some(over_s), &out);
-        let scaled = self.rows.of(w.z, 0, rows);
-        small.fill(0.0);
-        let mut from = 0;
-        while from < d {
-            let width = CHUNK.min(d - from);
-            let out = MatMut::new(gram, rows, rows);
-            T::matmul_nt(exec, scaled.columns(from, width), a.columns(from, width), out);
-            small.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s += g.to_f64());
-            from += width;
-        }
-        small.iter_mut().step_by(rows + 1).for_each(|s| *s += 1.0);
-        rows
+/// The capacitance matrix `I + C S^-1 A^T`; returns its order, B.
+fn of_rows<T: Real>(
+    net: &Net<T>,
+    pass: &mut Pass<T>,
+    diagonal: &[T],
+    work: &mut Capacitance<T>,
+    k: usize,
+    n: usize,
+) -> usize {
+    let (d, exec) = (net.config.dim, net.exec);
+    let a = net.rows.of(pass.delta, k, n);
+    let (gram, matrix) = (&mut work.gram[..n * n], &mut work.matrix[..n * n]);
+    let over_s = &mut pass.features[..d];
+    over_s.iter_mut().zip(diagonal).for_each(|(over, s)| *over = T::ONE / *s);
+    let (c, out) = (net.rows.of(pass.c, k, n), net.rows.of_mut(pass.z, 0, n));
+    T::rescaled(exec, c, None, Some(over_s), &out);
+    let scaled = net.rows.of(pass.z, 0, n);
+    matrix.fill(0.0);
+    for from in (0..d).step_by(CHUNK) {
+        let width = CHUNK.min(d - from);
+        let out = MatMut::new(gram, n, n);
+        T::matmul_nt(exec, scaled.columns(from, width), a.columns(from, width), out);
+        matrix.iter_mut().zip(gram.iter()).for_each(|(s, g)| *s += g.to_f64());
     }
+    matrix.iter_mut().step_by(n + 1).for_each(|s| *s += 1.0);
+    n
+}
 
-    /// Carries `W_k^-1` through the step by Woodbury's identity,
-    ///
-    /// `W'^-1 = V - (V A^T) (I + C S^-1 A^T)^-1 (C S^-1)`, `V = W^-1 S^-1`,
-    ///
-    /// O(B D^2); where the batch is summed, `W'^-1 = W^-1 (S + A^T C)^-1`, O(D^3). Uses `work.p` of
-    /// the layer, so W must have been updated before.
-    pub(crate) fn update_inverse(&mut self, k: usize, rows: usize) {
-        let (d, exec) = (self.config.dim, self.exec);
-        // Factored again, since there is room for one small matrix, not for one a layer. It does
-        // not vanish: planning refused the step otherwise. `C S^-1` and `S^-1` stand there, too.
-        let determinant = self.small_determinant(k, rows);
-        debug_assert!(determinant.is_some());
-        let n = if self.summed { d } else { rows };
-        let w = &mut self.work;
-        lu::invert(exec, &w.small[..n * n], w.pivots, n, w.small_panel, w.small_inverse);
-        let core = &mut w.gram[..n * n];
-        core.iter_mut().zip(w.small_inverse.iter()).for_each(|(g, v)| *g = T::from_f64(*v));
-        let core = Mat::new(core, n, n);
-        let inverse = &mut self.state.inverse[k * d * d..][..d * d];
-        let band = lu::PANEL.min(d);
-        if !self.summed {
-            let scaled = self.rows.of(w.z, 0, rows);
-            T::matmul_nn(exec, core, scaled, self.rows.of_mut(w.p, k, rows));
-            let f = self.rows.of(w.p, k, rows);
-            let a = self.rows.of(w.delta, k, rows);
-            let over_s = &w.rows[..d];
-            for v in inverse.chunks_mut(band * d) {
-                let m = v.len() / d;
-                T::rescale(exec, MatMut::new(v, m, d), None, Some(over_s));
-                let t = &mut w.panel[..m * rows];
-                T::matmul_nt(exec, Mat::new(v, m, d), a, MatMut::new(t, m, rows));
-                let t = Mat::new(t, m, rows);
-                T::subtract_product(exec, t, f, MatMut::new(v, m, d));
-            }
-        } else {
-            for v in inverse.chunks_mut(band * d) {
-                let m = v.len() / d;
-                let out = &mut w.panel[..m * d];
-                let (from, to) = (Mat::new(v, m, d), MatMut::new(out, m, d));
-                // The matrix of summed batches stands transposed.
-                T::matmul_nt(exec, from, core, to);
-                v.copy_from_slice(out);
-            }
+/// `(S + M)^T`, M being the scaled E; returns its order, D.
+fn of_sums<T: Real>(
+    net: &Net<T>,
+    products: &[T],
+    diagonal: &[T],
+    work: &mut Capacitance<T>,
+) -> usize {
+    let d = net.config.dim;
+    for (i, row) in work.matrix[..d * d].chunks_exact_mut(d).enumerate() {
+        row.iter_mut().zip(&products[i * d..]).for_each(|(s, m)| *s = m.to_f64());
+        row[i] += diagonal[i].to_f64();
+    }
+    d
+}
+
+/// Carries `W_k^-1` through the step by Woodbury's identity,
+///
+/// `W'^-1 = V - (V A^T) (I + C S^-1 A^T)^-1 (C S^-1)`, `V = W^-1 S^-1`,
+///
+/// O(B D^2); where the batch is summed, `W'^-1 = W^-1 (S + A^T C)^-1`, O(D^3). Uses `pass.p` of the
+/// layer, so W must have been updated before.
+pub(crate) fn update_inverse<T: Real>(
+    net: &Net<T>,
+    inverse: &mut [T],
+    work: &mut Work<T>,
+    plan: Plan,
+    k: usize,
+) {
+    let (d, n, exec, rows) = (net.config.dim, plan.rows, net.exec, net.rows);
+    // Factored again, since there is room for one matrix, not for one a layer. It does not vanish:
+    // the proposal was refused otherwise.
+    let determinant = of_step(net, work, plan, k);
+    debug_assert!(determinant.is_some());
+    let order = if plan.is_summed() { d } else { n };
+    let Work {
+        pass,
+        capacitance: Capacitance { gram, matrix, panel, pivots, inverse: small, band },
+        ..
+    } = work;
+    lu::invert(exec, &matrix[..order * order], pivots, order, panel, small);
+    let core = &mut gram[..order * order];
+    core.iter_mut().zip(small.iter()).for_each(|(g, v)| *g = T::from_f64(*v));
+    let core = Mat::new(core, order, order);
+    let height = lu::PANEL.min(d);
+    if !plan.is_summed() {
+        T::matmul_nn(exec, core, rows.of(pass.z, 0, n), rows.of_mut(pass.p, k, n));
+    }
+    for v in inverse.chunks_mut(height * d) {
+        let m = v.len() / d;
+        if plan.is_summed() {
+            let out = &mut band[..m * d];
+            // The matrix of summed batches stands transposed.
+            T::matmul_nt(exec, Mat::new(v, m, d), core, MatMut::new(out, m, d));
+            v.copy_from_slice(out);
+            continue;
         }
+        T::rescale(exec, MatMut::new(v, m, d), None, Some(&pass.features[..d]));
+        let t = &mut band[..m * n];
+        T::matmul_nt(exec, Mat::new(v, m, d), rows.of(pass.delta, k, n), MatMut::new(t, m, n));
+        let t = Mat::new(t, m, n);
+        T::subtract_product(exec, t, rows.of(pass.p, k, n), MatMut::new(v, m, d));
     }
 }

@@ -1,95 +1,81 @@
-//! From data to latents, keeping what the backward pass needs.
+//! From data to latents, keeping what is asked for.
 
-use crate::config::{Bias, Gradient};
-use crate::density::activation::Curve;
-use crate::scalar::Scalar;
-use crate::session::{Call, Session};
+use crate::config::Gradient;
+use crate::memory::workspace::Pass;
+use crate::plan::{self, Forward};
+use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::Keep;
-use crate::status::{Error, Result, Status, Value};
-use crate::step::batch::Batch;
-use crate::step::lanes::is_narrow;
+use crate::status::{Result, diverged};
+use crate::step::batch::not_finite;
+use crate::step::net::Net;
 
-/// The error of a layer whose numbers leave the finite range.
-pub(crate) fn diverged(layer: usize) -> Error {
-    let v = Value::Int(layer as u64);
-    Error::new(Status::Diverged, "layer", v, "its numbers must stay finite")
-}
-
-/// What a pass is for.
+/// What is needed of a pass besides the latents.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Purpose {
-    /// The latents.
+pub(crate) enum Needs {
+    /// Nothing.
     Latents,
-    /// The likelihood: `log_slopes` too.
+    /// The slopes' logarithms, for a likelihood.
     Likelihood,
-    /// A gradient: everything that the backward pass reads.
+    /// Everything that the backward pass reads.
     Gradient,
 }
 
-impl<T: Scalar> Session<'_, T> {
-    /// `z_0 = x`, `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)` (GFJSH20 eq. 16; the last layer is
-    /// affine unless `final_activation`). Leaves the latents in `work.z`.
-    pub(crate) fn pass(&mut self, params: &[T], batch: &Batch<T>, purpose: Purpose) -> Result<()> {
-        let x = self.check_batch(batch)?;
-        self.load(params, x)?;
-        let (n, d) = (batch.rows, self.config.dim);
-        let (exec, rows) = (self.exec, self.rows);
-        // y in place of u: the right factor of the bias rules that move W and b together.
-        let keep_y = matches!(self.config.bias, Bias::Affine | Bias::Projected);
-        self.work.log_slopes[..n].fill(0.0);
-        for k in 0..self.config.layers {
-            let weight = Mat::new(&params[self.layout.weight(k)], d, d);
-            let bias = self.layer_bias(params, k);
-            let w = &mut self.work;
-            // Layer k's buffers are its own only where the backward pass comes back to them.
-            let own = if purpose == Purpose::Gradient { k } else { 0 };
-            let (z, u) = (rows.of(w.z, 0, n), rows.of_mut(w.c, own, n));
-            if is_narrow(&self.config) {
-                T::transpose(exec, weight, MatMut::new(w.transposed, d, d));
-                T::matmul_nn(exec, z, Mat::new(w.transposed, d, d), u);
-            } else {
-                T::matmul_nt(exec, z, weight, u);
-            }
-            if purpose == Purpose::Gradient && self.config.gradient != Gradient::Relative {
-                rows.flat_mut(w.inputs, own, n).copy_from_slice(rows.flat(w.z, 0, n));
-            }
-            let activated = self.config.is_activated(k);
-            let curve = if activated { self.curve } else { Curve::Identity };
-            let log_slopes = &mut w.log_slopes[..n];
-            let keep = match purpose {
-                _ if !activated => Keep::Values,
-                Purpose::Latents => Keep::Values,
-                Purpose::Likelihood => Keep::LogSlopes(log_slopes),
-                Purpose::Gradient => Keep::Derivatives {
-                    log_slopes,
-                    slope: rows.of_mut(w.delta, own, n),
-                    ratio: rows.of_mut(w.p, own, n),
-                },
-            };
-            let (u, z) = (rows.of_mut(w.c, own, n), rows.of_mut(w.z, 0, n));
-            if !T::activate(exec, curve, u, bias, keep_y, z, keep) {
-                return Err(diverged(k));
-            }
-        }
-        Ok(())
+/// `z_0 = x`, `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)` (GFJSH20 eq. 16; the last layer is affine
+/// unless `final_activation`). Leaves the latents in `pass.z`.
+///
+/// # Errors
+/// Data that are not finite, by element; layers whose outputs are not.
+pub(crate) fn run<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    x: &Mat<T>,
+    pass: &mut Pass<T>,
+    needs: Needs,
+) -> Result<()> {
+    let (n, rows, exec) = (x.rows, net.rows, net.exec);
+    if !T::load(exec, *x, net.transform(params), rows.of_mut(pass.z, 0, n)) {
+        return Err(not_finite(x));
     }
-
-    /// The latents `z_L` of a batch, row-major `(rows, D)`. O(L D^2) a row; each row's bits do
-    /// not depend on the batch around it.
-    ///
-    /// # Errors
-    /// Lengths; data that are not finite; latents that would not be.
-    pub fn forward(&mut self, params: &[T], batch: &Batch<T>, z: &mut [T]) -> Result<()> {
-        self.check_params(params)?;
-        let n = batch.rows.saturating_mul(self.config.dim);
-        crate::session::check_len("z", z.len(), n)?;
-        self.on_team(Call::Forward, batch.rows, |session| {
-            session.pass(params, batch, Purpose::Latents)
-        })?;
-        for (b, row) in z[..n].chunks_exact_mut(self.config.dim).enumerate() {
-            row.copy_from_slice(self.rows.row(self.work.z, 0, b));
+    if needs == Needs::Gradient {
+        pass.clear_between(net, n);
+    }
+    pass.log_slopes[..n].fill(0.0);
+    for k in 0..net.config.layers {
+        // Layer k's buffers are its own only where the backward pass comes back to them.
+        let own = if needs == Needs::Gradient { k } else { 0 };
+        multiply(net, net.weight(params, k), pass, own, n);
+        if needs == Needs::Gradient && net.config.gradient != Gradient::Relative {
+            rows.flat_mut(pass.inputs, own, n).copy_from_slice(rows.flat(pass.z, 0, n));
         }
-        Ok(())
+        let log_slopes = &mut pass.log_slopes[..n];
+        let keep = match needs {
+            _ if !net.config.is_activated(k) => Keep::Values,
+            Needs::Latents => Keep::Values,
+            Needs::Likelihood => Keep::LogSlopes(log_slopes),
+            Needs::Gradient => Keep::Derivatives {
+                log_slopes,
+                slope: rows.of_mut(pass.delta, own, n),
+                ratio: rows.of_mut(pass.p, own, n),
+            },
+        };
+        let (u, z) = (rows.of_mut(pass.c, own, n), rows.of_mut(pass.z, 0, n));
+        if !T::activate(exec, net.curve_of(k), u, net.bias(params, k), net.keeps_y(), z, keep) {
+            return Err(diverged(k));
+        }
+    }
+    Ok(())
+}
+
+/// `u = W z` from `pass.z` into layer `own` of `pass.c`.
+fn multiply<T: Real>(net: &Net<T>, weight: Mat<T>, pass: &mut Pass<T>, own: usize, n: usize) {
+    let d = net.config.dim;
+    let (z, u) = (net.rows.of(pass.z, 0, n), net.rows.of_mut(pass.c, own, n));
+    match plan::forward(d) {
+        Forward::Chain => {
+            T::transpose(net.exec, weight, MatMut::new(pass.transposed, d, d));
+            T::matmul_nn(net.exec, z, Mat::new(pass.transposed, d, d), u);
+        }
+        Forward::Dots => T::matmul_nt(net.exec, z, weight, u),
     }
 }

@@ -1,9 +1,11 @@
 //! Norms of a relative gradient from its factors, without forming a `D x D` matrix.
 
-use crate::scalar::Scalar;
-use crate::session::Session;
+use crate::memory::workspace::{Capacitance, Pass, Sums};
+use crate::simd::Real;
 use crate::simd::matmul::matrix::MatMut;
 use crate::simd::ops::{Gradient, Terms};
+use crate::step::net::Net;
+use crate::step::summed;
 
 /// The squared norms of `E = sum_b w_b left_b right_b^T + diag(g)` and `e = sum_b w_b left_b`.
 pub(crate) struct Norms {
@@ -11,70 +13,98 @@ pub(crate) struct Norms {
     pub vector: f64,
 }
 
-impl<T: Scalar> Session<'_, T> {
-    /// Norms of layer `k`'s relative gradient with left factor delta and right factor c as they
-    /// stand in the workspace, and `g = 1`. O(B^2 D), or O(B D^2) for `B > D`; sums in f64,
-    /// but for those over the features of a sample.
-    pub(crate) fn relative_norms(&mut self, k: usize, rows: usize) -> Norms {
-        let d = self.config.dim;
-        // The Fisher factors are 1. Lent out of the workspace while the norms use the rest of it.
-        let scratch = core::mem::take(&mut self.work.rows);
-        let (ones, g) = scratch[..2 * d].split_at_mut(d);
-        ones.fill(T::ONE);
-        let norms = if self.summed {
-            self.norms_of_sums(k, ones)
-        } else {
-            let w = &mut self.work;
-            let factors = (self.rows.of_mut(w.delta, k, rows), self.rows.of(w.c, k, rows));
-            let terms = T::divide(self.exec, [ones; 2], factors, &w.weights[..rows], g);
-            match rows <= d {
-                true => self.norms(k, rows, &terms),
-                // Fewer features than samples: E itself is small.
-                false => Norms { matrix: self.square_of_e(k, rows, g), vector: terms.mean },
-            }
-        };
-        self.work.rows = scratch;
-        norms
-    }
+/// Sums of squares over layers: how far a batch is from a maximum.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Certificate {
+    pub matrix: f64,
+    pub vector: f64,
+}
 
-    /// The norms of what `terms` are of, delta and c of a layer.
-    pub(crate) fn norms(&mut self, k: usize, rows: usize, terms: &Terms) -> Norms {
-        let (exec, w) = (self.exec, &mut self.work);
-        let mut matrix = terms.samples * terms.samples;
-        if rows > 1 {
-            // sum_bb' w_b w_b' (left_b . left_b') (right_b . right_b'), symmetric.
-            let weights = &w.weights[..rows];
-            let (gram, lefts) = (&mut w.gram[..rows * rows], &mut w.small[..rows * rows]);
-            T::gram(exec, self.rows.of(w.delta, k, rows), MatMut::new(gram, rows, rows));
-            lefts.iter_mut().zip(gram.iter()).for_each(|(l, g)| *l = g.to_f64());
-            T::gram(exec, self.rows.of(w.c, k, rows), MatMut::new(gram, rows, rows));
-            matrix = 0.0;
-            for b in 0..rows {
-                let pairs = lefts[b * rows..][..=b].iter().zip(&gram[b * rows..][..=b]);
-                let terms = pairs.zip(weights).map(|((l, r), w)| l * r.to_f64() * w.to_f64());
-                let (sum, last) = terms.fold((0.0, 0.0), |(sum, _), x| (sum + x, x));
-                matrix += weights[b].to_f64() * (2.0 * sum - last);
-            }
-        }
-        matrix += 2.0 * terms.cross + terms.diagonal;
-        // Rounding may leave a small negative sum; NaN must stay what it is.
-        Norms { matrix: if matrix < 0.0 { 0.0 } else { matrix }, vector: terms.mean }
-    }
-
-    /// `|E + diag(g)|^2`.
-    fn square_of_e(&mut self, k: usize, rows: usize, g: &[T]) -> f64 {
-        let (d, exec) = (self.config.dim, self.exec);
-        self.weigh_delta(k, rows);
-        let w = &mut self.work;
-        let out = MatMut::new(&mut w.gram[..d * d], d, d);
-        let (weighted, right) = (self.rows.of(w.z, 0, rows), self.rows.of(w.c, k, rows));
-        T::update_gradient(exec, weighted, right, &Gradient { out, base: None });
-        square_with_diagonal(&w.gram[..d * d], d, g)
+impl Certificate {
+    pub fn add(&mut self, layer: Norms) {
+        self.matrix += layer.matrix;
+        self.vector += layer.vector;
     }
 }
 
+/// Norms of layer `k`'s relative gradient from the rows of delta and c, with `g = 1`. O(B^2 D), or
+/// O(B D^2) for `B > D`; sums in f64, but for those over the features of a sample.
+pub(crate) fn of_rows<T: Real>(
+    net: &Net<T>,
+    pass: &mut Pass<T>,
+    work: &mut Capacitance<T>,
+    k: usize,
+    n: usize,
+) -> Norms {
+    let d = net.config.dim;
+    // Natural steps divide by their Fisher factors; here they are 1.
+    let (ones, g) = pass.features[..2 * d].split_at_mut(d);
+    ones.fill(T::ONE);
+    let factors = (net.rows.of_mut(pass.delta, k, n), net.rows.of(pass.c, k, n));
+    let terms = T::divide(net.exec, [ones; 2], factors, &pass.weights[..n], g);
+    if n <= d {
+        return from_gram(net, pass, work, k, n, &terms);
+    }
+    // Fewer features than samples: E itself is small.
+    summed::weigh_delta(net, pass, k, n);
+    let out = MatMut::new(&mut work.gram[..d * d], d, d);
+    let (weighted, right) = (net.rows.of(pass.z, 0, n), net.rows.of(pass.c, k, n));
+    T::update_gradient(net.exec, weighted, right, &Gradient { out, base: None });
+    let g = &pass.features[d..2 * d];
+    Norms { matrix: square_with_diagonal(&work.gram[..d * d], d, g), vector: terms.mean }
+}
+
+/// Norms of layer `k`'s relative gradient from its sums, with `g = 1`.
+pub(crate) fn of_sums<T: Real>(
+    net: &Net<T>,
+    pass: &mut Pass<T>,
+    sums: &mut Sums<T>,
+    k: usize,
+) -> Norms {
+    let ones = &mut pass.features[..net.config.dim];
+    ones.fill(T::ONE);
+    from_sums(net, sums, k, ones)
+}
+
+/// The norms of a layer from its sums, with diagonal g.
+pub(crate) fn from_sums<T: Real>(net: &Net<T>, sums: &mut Sums<T>, k: usize, g: &[T]) -> Norms {
+    let matrix = square_with_diagonal(sums.product(net, k), net.config.dim, g);
+    Norms { matrix, vector: square(sums.mean(net, k)) }
+}
+
+/// The norms of what `terms` are of, delta and c of a layer, from their Gram matrices:
+/// `sum_bb' w_b w_b' (left_b . left_b') (right_b . right_b')`.
+pub(crate) fn from_gram<T: Real>(
+    net: &Net<T>,
+    pass: &Pass<T>,
+    work: &mut Capacitance<T>,
+    k: usize,
+    n: usize,
+    terms: &Terms,
+) -> Norms {
+    let mut matrix = terms.samples * terms.samples;
+    if n > 1 {
+        let weights = &pass.weights[..n];
+        let (gram, lefts) = (&mut work.gram[..n * n], &mut work.matrix[..n * n]);
+        T::gram(net.exec, net.rows.of(pass.delta, k, n), MatMut::new(gram, n, n));
+        lefts.iter_mut().zip(gram.iter()).for_each(|(l, g)| *l = g.to_f64());
+        T::gram(net.exec, net.rows.of(pass.c, k, n), MatMut::new(gram, n, n));
+        matrix = 0.0;
+        // Symmetric: only the half below the diagonal is there.
+        for b in 0..n {
+            let pairs = lefts[b * n..][..=b].iter().zip(&gram[b * n..][..=b]);
+            let terms = pairs.zip(weights).map(|((l, r), w)| l * r.to_f64() * w.to_f64());
+            let (sum, last) = terms.fold((0.0, 0.0), |(sum, _), x| (sum + x, x));
+            matrix += weights[b].to_f64() * (2.0 * sum - last);
+        }
+    }
+    matrix += 2.0 * terms.cross + terms.diagonal;
+    // Rounding may leave a small negative sum; NaN must stay what it is.
+    Norms { matrix: if matrix < 0.0 { 0.0 } else { matrix }, vector: terms.mean }
+}
+
 /// `sum x_i y_i` in f64, eight chains side by side: each addition waits for the one before.
-pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
+pub(crate) fn dot<T: Real, U: Real>(x: &[T], y: &[U]) -> f64 {
     let mut sums = [0.0; 8];
     let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y[..x.len()].as_chunks::<8>());
     for (x, y) in x.iter().zip(y) {
@@ -89,12 +119,12 @@ pub(crate) fn dot<T: Scalar, U: Scalar>(x: &[T], y: &[U]) -> f64 {
 }
 
 /// `|x|^2` in f64.
-pub(crate) fn square<T: Scalar>(x: &[T]) -> f64 {
+pub(crate) fn square<T: Real>(x: &[T]) -> f64 {
     dot(x, x)
 }
 
 /// `|E + diag(g)|^2` of a `d x d` matrix.
-pub(crate) fn square_with_diagonal<T: Scalar>(e: &[T], d: usize, g: &[T]) -> f64 {
+pub(crate) fn square_with_diagonal<T: Real>(e: &[T], d: usize, g: &[T]) -> f64 {
     // Not expanded into squares and products: at a maximum e and g cancel.
     let own = e.iter().step_by(d + 1).zip(g).map(|(e, g)| e.to_f64() + g.to_f64());
     // Between two elements of the diagonal lie d others.

@@ -3,21 +3,25 @@
 //! Dense: `accumulate` adds a part's sums, `merge` joins sums, `apply` steps with the whole;
 //! equal to one batch up to the order of summation, and the log-determinant goes out of date.
 //! Factors: `factors` writes `2 L D` numbers a sample; the gathered rows of all parts, in
-//! order, give `apply_factors` the same bits as one process, log-determinant included. (From 17 to
-//! 160 features all sessions then have a `max_batch` of 7/8 of D or more, or none.)
+//! order, give `apply_factors` the same bits as one process, log-determinant included. From 17 to
+//! 160 features the parts say for that how many rows the whole has ([`Batch::of_whole`]).
 
-use crate::config::{Bias, Gradient, Optimizer, check_rate};
-use crate::scalar::Scalar;
-use crate::session::{Session, check_len};
+use crate::config::{Bias, Config, Gradient, Optimizer, check_rate};
+use crate::memory::workspace::{State, Work};
+use crate::plan::{self, Plan, Route};
+use crate::session::Session;
+use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::{Accumulate, Gradient as GradientSink};
-use crate::status::{Error, Result, Status, Value};
-use crate::step::batch::Batch;
-use crate::step::forward::diverged;
-use crate::step::lanes::is_small;
-use crate::step::summed::are_summed;
-use crate::step::update::{Direction, Moments, Planned};
-use crate::step::{Aim, Certificate, Report};
+use crate::status::{Error, Result, Status, Value, check_len, diverged};
+use crate::step::batch::{Batch, Checked, check_rows, load_weights};
+use crate::step::commit::{Direction, Moments, Pace, bias_coefficients};
+use crate::step::differentiate::{layer_norms, up};
+use crate::step::net::Net;
+use crate::step::norms::Certificate;
+use crate::step::propose::{self, GradientRows, Proposed, bias_keeps_own};
+use crate::step::report::{Report, Terms, report};
+use crate::step::{backward, commit, lanes, natural, norms, summed};
 
 /// What the parts of a batch add up besides their gradients. Sums over samples, so parts are
 /// merged by adding each field.
@@ -54,315 +58,377 @@ impl Totals {
     }
 }
 
-impl<T: Scalar> Session<'_, T> {
-    /// The gradient of the mean log-likelihood (an ascent direction, of the configured kind)
-    /// into `out`, laid out as the parameters without the input transform. The parameters stay.
-    ///
-    /// # Errors
-    /// As for [`Session::step`].
-    pub fn gradient(&mut self, params: &[T], batch: &Batch<T>, out: &mut [T]) -> Result<Report> {
-        check_len("out", out.len(), self.layout.network_len())?;
-        let mut certificate = Certificate::default();
-        let terms = self.differentiate(params, batch, &mut certificate, Aim::Gradient)?;
-        let report = self.report(terms, certificate, Planned { trust_scale: 1.0, halvings: 0 })?;
-        self.check_products(params, batch.rows, 1.0, 0.0)?;
-        let d = self.config.dim;
-        for k in 0..self.config.layers {
-            self.scale_left(params, k, batch.rows, 1.0);
-            let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
-            let base = match self.config.gradient {
-                Gradient::Ordinary => {
-                    Mat::new(&self.work.inverse_transposes[k * d * d..][..d * d], d, d)
-                }
-                _ => Mat::new(&params[weight.clone()], d, d),
-            };
-            let (left, right) = self.products(k, batch.rows);
-            let sink = GradientSink { out: MatMut::new(&mut out[weight], d, d), base: Some(base) };
-            T::update_gradient(self.exec, left, right, &sink);
-            if self.config.has_bias() {
-                self.bias_coefficients(&params[bias.clone()], k, batch.rows);
-                let own = self.bias_keeps_own();
-                let base = own.then(|| Mat::new(&params[bias.clone()], 1, d));
-                let (f, rows) = self.bias_products(k, batch.rows);
-                let sink = GradientSink { out: MatMut::new(&mut out[bias], 1, d), base };
-                T::update_gradient(self.exec, f, rows, &sink);
+/// What the rows of a batch are wanted for.
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    /// A dense gradient: delta and the right factor, and norms if they are reported.
+    Gradient,
+    /// delta and c.
+    Factors,
+}
+
+/// delta and c of every row, and what else is wanted, row by row whatever the route.
+fn rows<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    batch: &Checked<T>,
+    work: &mut Work<T>,
+    route: Route,
+    wanted: Wanted,
+) -> Result<(Terms, Certificate)> {
+    let mut certificate = Certificate::default();
+    let with_norms = wanted == Wanted::Gradient && net.config.report_norms;
+    let n = batch.x.rows;
+    let terms = up(net, params, batch, work, route)?;
+    let Work { pass, sums, capacitance, .. } = work;
+    if route == Route::Lanes {
+        if with_norms {
+            lanes::sum(net, pass, sums, n);
+        }
+        lanes::unpack(net, pass, n);
+    }
+    for k in (0..net.config.layers).rev() {
+        if route == Route::Lanes {
+            if with_norms {
+                certificate.add(norms::of_sums(net, pass, sums, k));
             }
-        }
-        Ok(report)
-    }
-
-    /// Adds a part's weighted sums to `sums` ([`Sizes::gradient_len`](crate::Sizes) numbers,
-    /// zero at first) and `totals`. Not for the natural optimiser: see [`Session::factors`].
-    ///
-    /// # Errors
-    /// As for [`Session::step`].
-    pub fn accumulate(
-        &mut self,
-        params: &[T],
-        batch: &Batch<T>,
-        sums: &mut [T],
-        totals: &mut Totals,
-    ) -> Result<()> {
-        self.check_dense()?;
-        check_len("sums", sums.len(), self.layout.network_len())?;
-        let terms =
-            self.differentiate(params, batch, &mut Certificate::default(), Aim::Gradient)?;
-        let weight = batch.total_weight();
-        let before = T::max_abs(self.exec, &sums[..self.layout.network_len()]);
-        self.check_products(params, batch.rows, weight, before)?;
-        let mut new_totals = *totals;
-        new_totals.add(weight, terms)?;
-        let d = self.config.dim;
-        for k in 0..self.config.layers {
-            self.scale_left(params, k, batch.rows, weight);
-            let (left, right) = self.products(k, batch.rows);
-            let out = MatMut::new(&mut sums[self.layout.weight(k)], d, d);
-            T::update_accumulate(self.exec, left, right, &Accumulate(out));
-            if self.config.has_bias() {
-                let bias = self.layout.bias(k);
-                self.bias_coefficients(&params[bias.clone()], k, batch.rows);
-                let (f, rows) = self.bias_products(k, batch.rows);
-                let out = MatMut::new(&mut sums[bias], 1, d);
-                T::update_accumulate(self.exec, f, rows, &Accumulate(out));
+            if wanted == Wanted::Gradient {
+                backward::right_factor(net, params, pass, k, n);
             }
+            continue;
         }
-        *totals = new_totals;
-        Ok(())
+        backward::delta(net, pass, k, n)?;
+        if with_norms {
+            certificate.add(norms::of_rows(net, pass, capacitance, k, n));
+        }
+        match wanted {
+            Wanted::Gradient => backward::down_with_right_factor(net, params, pass, k, n),
+            Wanted::Factors => backward::down(net, params, pass, k, n),
+        }
     }
+    Ok((terms, certificate))
+}
 
-    /// Adds the sums and totals of another part.
-    ///
-    /// # Errors
-    /// Lengths.
-    pub fn merge(
-        &self,
-        sums: &mut [T],
-        totals: &mut Totals,
-        other: &[T],
-        other_totals: &Totals,
-    ) -> Result<()> {
-        let n = self.layout.network_len();
-        check_len("sums", sums.len(), n)?;
-        check_len("other", other.len(), n)?;
-        sums[..n].iter_mut().zip(other).for_each(|(s, o)| *s = *s + *o);
-        totals.weight += other_totals.weight;
-        totals.base_density += other_totals.base_density;
-        totals.log_slopes += other_totals.log_slopes;
-        Ok(())
-    }
+/// The plan of what has its factors as rows.
+fn by_rows(n: usize) -> Plan {
+    Plan { route: Route::Rows, rows: n }
+}
 
-    /// One step with accumulated sums: what [`Session::step`] does with the whole batch, up to
-    /// the order of summation. The log-determinants are out of date afterwards.
-    ///
-    /// # Errors
-    /// Lengths, rate; nothing accumulated; sums that are not finite or a step that would
-    /// diverge.
-    pub fn apply(
-        &mut self,
-        params: &mut [T],
-        sums: &[T],
-        totals: &Totals,
-        rate: f64,
-    ) -> Result<Report> {
-        check_rate(rate)?;
-        self.check_dense()?;
-        self.check_params(params)?;
-        self.check_known()?;
-        check_len("sums", sums.len(), self.layout.network_len())?;
-        let terms = totals.means(T::LIMIT)?;
-        let planned = Planned { trust_scale: 1.0, halvings: 0 };
-        let mut report = self.report(terms, Certificate::default(), planned)?;
-        report.relative_gradient_norm = None;
-        report.mean_delta_norm = None;
-        let ordinary = self.config.gradient == Gradient::Ordinary;
-        if ordinary {
-            self.invert_transposes(params)?;
+/// [`Session::gradient`].
+pub(crate) fn gradient<T: Real>(
+    session: &mut Session<T>,
+    params: &[T],
+    batch: &Batch<T>,
+    out: &mut [T],
+) -> Result<Report> {
+    check_len("out", out.len(), session.layout.network_len())?;
+    session.check_params(params)?;
+    session.state.check_known()?;
+    let batch = Checked::of(&session.config, batch)?;
+    let (d, n) = (session.config.dim, batch.x.rows);
+    let (net, state, work) = session.parts();
+    let route = plan::gradient(net.config, n);
+    let (terms, certificate) = rows(&net, params, &batch, work, route, Wanted::Gradient)?;
+    let report = report(&net, state, terms, certificate, Proposed::WHOLE);
+    check_products(&net, params, state, work, n, 1.0, 0.0)?;
+    for k in 0..net.config.layers {
+        propose::scale_left(&net, params, work, by_rows(n), k, 1.0);
+        let (weight, bias) = (net.layout.weight(k), net.layout.bias(k));
+        let base = match net.config.gradient {
+            Gradient::Ordinary => Mat::new(&work.ordinary.inverse_transposes[net.square(k)], d, d),
+            _ => net.weight(params, k),
+        };
+        let (left, right) = products(&net, work, k, n);
+        let sink = GradientSink { out: MatMut::new(&mut out[weight], d, d), base: Some(base) };
+        T::update_gradient(net.exec, left, right, &sink);
+        if net.config.has_bias() {
+            let b = &params[bias.clone()];
+            bias_coefficients(&net, b, &work.pass, &mut work.proposal, k, n);
+            let base = bias_keeps_own(net.config).then(|| Mat::new(b, 1, d));
+            let (f, left) = bias_products(&net, work, k, n);
+            let sink = GradientSink { out: MatMut::new(&mut out[bias], 1, d), base };
+            T::update_gradient(net.exec, f, left, &sink);
         }
-        let factor = 1.0 / totals.weight;
-        let largest = factor * T::max_abs(self.exec, &sums[..self.layout.network_len()]);
-        for k in 0..self.config.layers {
-            let bias = T::max_abs(self.exec, &params[self.layout.bias(k)]);
-            let own = self.state.weight_max[k].max(bias)
-                + T::max_abs(self.exec, self.work.inverse_transposes);
-            let direction = largest + own;
-            let average = direction.max(self.state.momentum_max[k]);
-            // An infinite or NaN bound is out of range too.
-            if !(0.0..=T::LIMIT).contains(&(own + rate * average.min(T::LIMIT) + direction)) {
-                return Err(diverged(k));
-            }
-            self.bound_adam(k, rate * average)?;
-            self.work.plan[k] = direction;
-        }
-        self.apply_layers(params, sums, T::from_f64(factor), rate);
-        self.count_step(false);
-        Ok(report)
     }
+    Ok(report)
+}
 
-    fn apply_layers(&mut self, params: &mut [T], sums: &[T], factor: T, rate: f64) {
-        let d = self.config.dim;
-        let ordinary = self.config.gradient == Gradient::Ordinary;
-        let (exec, pace) = (self.exec, self.pace());
-        let bias_own = if self.bias_keeps_own() { T::ONE } else { T::ZERO };
-        for k in 0..self.config.layers {
-            let (weight, bias) = (self.layout.weight(k), self.layout.bias(k));
-            let (w, state) = (&mut self.work, &mut self.state);
-            let own = if ordinary { T::ZERO } else { T::ONE };
-            w.diagonal[..d].fill(own);
-            let base = if ordinary {
-                let inverse = &mut w.inverse_transposes[k * d * d..][..d * d];
-                let sums = &sums[weight.clone()];
-                inverse.iter_mut().zip(sums).for_each(|(i, s)| *i = *i + factor * *s);
-                (Mat::new(inverse, d, d), T::ONE)
-            } else {
-                (Mat::new(&sums[weight.clone()], d, d), factor)
-            };
-            let mut moments = Moments::of(state.first_moment, state.second_moment);
-            let (none, rows) = (Mat::new(&[], 0, d), &w.diagonal[..d]);
-            let direction = Direction { left: none, right: none, rows, base: Some(base) };
-            let matrix = MatMut::new(&mut params[weight.clone()], d, d);
-            let max = direction.ascend(exec, matrix, weight, rate, &pace, &mut moments);
-            state.weight_max[k] = max;
-            state.momentum_max[k] = state.momentum_max[k].max(w.plan[k]);
-            if self.config.bias != Bias::None {
-                let base = Some((Mat::new(&sums[bias.clone()], 1, d), factor));
-                let (left, rows) = (Mat::new(&[], 0, 1), &[bias_own]);
-                let direction = Direction { left, right: none, rows, base };
-                let matrix = MatMut::new(&mut params[bias.clone()], 1, d);
-                direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
-            }
+/// [`Session::accumulate`].
+pub(crate) fn accumulate<T: Real>(
+    session: &mut Session<T>,
+    params: &[T],
+    batch: &Batch<T>,
+    sums: &mut [T],
+    totals: &mut Totals,
+) -> Result<()> {
+    check_dense(&session.config)?;
+    check_len("sums", sums.len(), session.layout.network_len())?;
+    session.check_params(params)?;
+    session.state.check_known()?;
+    let batch = Checked::of(&session.config, batch)?;
+    let (d, n) = (session.config.dim, batch.x.rows);
+    let (net, state, work) = session.parts();
+    let route = plan::gradient(net.config, n);
+    let (terms, _) = rows(&net, params, &batch, work, route, Wanted::Gradient)?;
+    let weight = batch.total_weight();
+    let before = T::max_abs(net.exec, &sums[..net.layout.network_len()]);
+    check_products(&net, params, state, work, n, weight, before)?;
+    let mut new_totals = *totals;
+    new_totals.add(weight, terms)?;
+    for k in 0..net.config.layers {
+        propose::scale_left(&net, params, work, by_rows(n), k, weight);
+        let (left, right) = products(&net, work, k, n);
+        let out = MatMut::new(&mut sums[net.layout.weight(k)], d, d);
+        T::update_accumulate(net.exec, left, right, &Accumulate(out));
+        if net.config.has_bias() {
+            let bias = net.layout.bias(k);
+            let b = &params[bias.clone()];
+            bias_coefficients(&net, b, &work.pass, &mut work.proposal, k, n);
+            let (f, left) = bias_products(&net, work, k, n);
+            let out = MatMut::new(&mut sums[bias], 1, d);
+            T::update_accumulate(net.exec, f, left, &Accumulate(out));
         }
     }
+    *totals = new_totals;
+    Ok(())
+}
 
-    /// Writes each sample's factors to `out`: `delta_1, c_1, ..., delta_L, c_L`, `D` numbers
-    /// each, and adds to `totals`. Relative gradients only.
-    ///
-    /// # Errors
-    /// As for [`Session::step`].
-    pub fn factors(
-        &mut self,
-        params: &[T],
-        batch: &Batch<T>,
-        out: &mut [T],
-        totals: &mut Totals,
-    ) -> Result<()> {
-        self.check_factors()?;
-        let (d, layers) = (self.config.dim, self.config.layers);
-        let sample = 2 * layers * d;
-        check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
-        let terms = self.differentiate(params, batch, &mut Certificate::default(), Aim::Factors)?;
-        let mut new_totals = *totals;
-        new_totals.add(batch.total_weight(), terms)?;
-        for (b, row) in out[..batch.rows * sample].chunks_exact_mut(sample).enumerate() {
-            for (k, pair) in row.chunks_exact_mut(2 * d).enumerate() {
-                pair[..d].copy_from_slice(self.rows.row(self.work.delta, k, b));
-                pair[d..].copy_from_slice(self.rows.row(self.work.c, k, b));
-            }
-        }
-        *totals = new_totals;
-        Ok(())
+/// [`Session::apply`].
+pub(crate) fn apply<T: Real>(
+    session: &mut Session<T>,
+    params: &mut [T],
+    sums: &[T],
+    totals: &Totals,
+    rate: f64,
+) -> Result<Report> {
+    check_rate(rate)?;
+    check_dense(&session.config)?;
+    session.check_params(params)?;
+    session.state.check_known()?;
+    check_len("sums", sums.len(), session.layout.network_len())?;
+    let terms = totals.means(T::LIMIT)?;
+    let (net, state, work) = session.parts();
+    let mut report = report(&net, state, terms, Certificate::default(), Proposed::WHOLE);
+    report.relative_gradient_norm = None;
+    report.mean_delta_norm = None;
+    if net.config.gradient == Gradient::Ordinary {
+        backward::invert_transposes(&net, params, &mut work.ordinary)?;
     }
+    let factor = 1.0 / totals.weight;
+    let largest = factor * T::max_abs(net.exec, &sums[..net.layout.network_len()]);
+    for k in 0..net.config.layers {
+        let bias = T::max_abs(net.exec, &params[net.layout.bias(k)]);
+        let own =
+            state.weight_max[k].max(bias) + T::max_abs(net.exec, work.ordinary.inverse_transposes);
+        let direction = largest + own;
+        let average = direction.max(state.momentum_max[k]);
+        // An infinite or NaN bound is out of range too.
+        if !(0.0..=T::LIMIT).contains(&(own + rate * average.min(T::LIMIT) + direction)) {
+            return Err(diverged(k));
+        }
+        propose::bound_adam::<T>(net.config, k, rate * average)?;
+        work.proposal.bound[k] = direction;
+    }
+    apply_layers(&net, params, state, work, sums, T::from_f64(factor), rate);
+    state.count_step(false);
+    Ok(report)
+}
 
-    /// One step with the factors of `rows` samples, gathered in order: the same bits as
-    /// [`Session::step`] with the whole batch (up to its report's likelihood terms, which are
-    /// summed part by part). `weights` are the samples' weights, if they have any.
-    ///
-    /// # Errors
-    /// As for [`Session::step`].
-    pub fn apply_factors(
-        &mut self,
-        params: &mut [T],
-        factors: &[T],
-        rows: usize,
-        weights: Option<&[T]>,
-        totals: &Totals,
-        rate: f64,
-    ) -> Result<Report> {
-        check_rate(rate)?;
-        self.check_factors()?;
-        self.check_params(params)?;
-        self.check_known()?;
-        self.check_rows(rows)?;
-        let (d, layers) = (self.config.dim, self.config.layers);
-        let sample = 2 * layers * d;
-        check_len("factors", factors.len(), rows * sample)?;
-        let terms = totals.means(T::LIMIT)?;
-        self.load_weights(weights, rows)?;
-        if let Some(i) = factors[..rows * sample].iter().position(|v| !v.is_finite()) {
-            let v = Value::At(i as u64, factors[i].to_f64());
-            return Err(Error::new(Status::NonFiniteData, "factors", v, "factors must be finite"));
+fn apply_layers<T: Real>(
+    net: &Net<T>,
+    params: &mut [T],
+    state: &mut State<T>,
+    work: &mut Work<T>,
+    sums: &[T],
+    factor: T,
+    rate: f64,
+) {
+    let (d, exec) = (net.config.dim, net.exec);
+    let ordinary = net.config.gradient == Gradient::Ordinary;
+    let pace = Pace::of(net.config, state.steps());
+    let bias_own = if bias_keeps_own(net.config) { T::ONE } else { T::ZERO };
+    for k in 0..net.config.layers {
+        let (weight, bias) = (net.layout.weight(k), net.layout.bias(k));
+        let own = if ordinary { T::ZERO } else { T::ONE };
+        work.proposal.diagonal[..d].fill(own);
+        let base = if ordinary {
+            let inverse = &mut work.ordinary.inverse_transposes[net.square(k)];
+            let sums = &sums[weight.clone()];
+            inverse.iter_mut().zip(sums).for_each(|(i, s)| *i = *i + factor * *s);
+            (Mat::new(inverse, d, d), T::ONE)
+        } else {
+            (Mat::new(&sums[weight.clone()], d, d), factor)
+        };
+        let mut moments = Moments::of(state.first_moment, state.second_moment);
+        let (none, rows) = (Mat::new(&[], 0, d), &work.proposal.diagonal[..d]);
+        let direction = Direction { left: none, right: none, rows, base: Some(base) };
+        let matrix = MatMut::new(&mut params[weight.clone()], d, d);
+        let max = direction.ascend(exec, matrix, weight, rate, &pace, &mut moments);
+        state.weight_max[k] = max;
+        state.momentum_max[k] = state.momentum_max[k].max(work.proposal.bound[k]);
+        if net.config.bias != Bias::None {
+            let base = Some((Mat::new(&sums[bias.clone()], 1, d), factor));
+            let (left, rows) = (Mat::new(&[], 0, 1), &[bias_own]);
+            let direction = Direction { left, right: none, rows, base };
+            let matrix = MatMut::new(&mut params[bias.clone()], 1, d);
+            direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
         }
-        for (b, row) in factors[..rows * sample].chunks_exact(sample).enumerate() {
-            for (k, pair) in row.chunks_exact(2 * d).enumerate() {
-                self.rows.row_mut(self.work.delta, k, b).copy_from_slice(&pair[..d]);
-                self.rows.row_mut(self.work.c, k, b).copy_from_slice(&pair[d..]);
-            }
-        }
-        self.summed = are_summed(&self.config, rows);
-        if is_small(&self.config) {
-            self.pack(rows);
-        }
-        if self.summed {
-            self.sum(rows);
-        }
-        let mut certificate = Certificate::default();
-        for k in (0..layers).rev() {
-            if self.config.report_norms {
-                certificate.add(self.relative_norms(k, rows));
-            }
-            self.precondition(k, rows)?;
-            if !self.summed {
-                self.right_factor(params, k, rows);
-            }
-        }
-        let planned = self.plan_all(params, rows, rate)?;
-        let report = self.report(terms, certificate, planned)?;
-        self.commit(params, rows);
-        Ok(report)
     }
+}
 
-    fn check_dense(&self) -> Result<()> {
-        if !matches!(self.config.optimizer, Optimizer::Natural { .. }) {
-            return Ok(());
+/// [`Session::factors`].
+pub(crate) fn factors<T: Real>(
+    session: &mut Session<T>,
+    params: &[T],
+    batch: &Batch<T>,
+    out: &mut [T],
+    totals: &mut Totals,
+) -> Result<()> {
+    check_factors(&session.config)?;
+    let (d, layers) = (session.config.dim, session.config.layers);
+    let sample = 2 * layers * d;
+    check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
+    session.check_params(params)?;
+    session.state.check_known()?;
+    let batch = Checked::of(&session.config, batch)?;
+    let (net, _, work) = session.parts();
+    // Each sample's numbers are those of the step that they are for.
+    let route = match Plan::step(net.config, batch.whole).route {
+        Route::Lanes => Route::Lanes,
+        Route::Rows | Route::Summed => Route::Rows,
+    };
+    let (terms, _) = rows(&net, params, &batch, work, route, Wanted::Factors)?;
+    let mut new_totals = *totals;
+    new_totals.add(batch.total_weight(), terms)?;
+    for (b, row) in out[..batch.x.rows * sample].chunks_exact_mut(sample).enumerate() {
+        for (k, pair) in row.chunks_exact_mut(2 * d).enumerate() {
+            pair[..d].copy_from_slice(net.rows.row(work.pass.delta, k, b));
+            pair[d..].copy_from_slice(net.rows.row(work.pass.c, k, b));
         }
-        let allowed = "the natural optimizer accumulates factors: use factors, apply_factors";
-        Err(Error::new(Status::Combination, "optimizer", Value::None, allowed))
     }
+    *totals = new_totals;
+    Ok(())
+}
 
-    fn check_factors(&self) -> Result<()> {
-        if self.config.gradient == Gradient::Relative {
-            return Ok(());
+/// [`Session::apply_factors`].
+pub(crate) fn apply_factors<T: Real>(
+    session: &mut Session<T>,
+    params: &mut [T],
+    (factors, n): (&[T], usize),
+    weights: Option<&[T]>,
+    totals: &Totals,
+    rate: f64,
+) -> Result<Report> {
+    check_rate(rate)?;
+    check_factors(&session.config)?;
+    session.check_params(params)?;
+    session.state.check_known()?;
+    check_rows(&session.config, n)?;
+    let (d, layers) = (session.config.dim, session.config.layers);
+    let sample = 2 * layers * d;
+    check_len("factors", factors.len(), n * sample)?;
+    let terms = totals.means(T::LIMIT)?;
+    let (net, state, work) = session.parts();
+    load_weights(weights, &mut work.pass.weights[..n])?;
+    if let Some(i) = factors[..n * sample].iter().position(|v| !v.is_finite()) {
+        let v = Value::At(i as u64, factors[i].to_f64());
+        return Err(Error::new(Status::NonFiniteData, "factors", v, "factors must be finite"));
+    }
+    let plan = Plan::step(net.config, n);
+    take_factors(&net, work, factors, plan);
+    let mut certificate = Certificate::default();
+    for k in (0..layers).rev() {
+        if net.config.report_norms {
+            certificate.add(layer_norms(&net, work, plan, k));
         }
-        let allowed = "only relative gradients have factors: use accumulate, apply";
-        Err(Error::new(Status::Combination, "gradient", Value::None, allowed))
-    }
-
-    /// Refuses sums, `weight` times the gradient on top of `before`, that might exceed
-    /// `T::LIMIT`.
-    fn check_products(
-        &mut self,
-        params: &[T],
-        rows: usize,
-        weight: f64,
-        before: f64,
-    ) -> Result<()> {
-        for k in 0..self.config.layers {
-            self.work.diagonal[k * self.config.dim..][..self.config.dim].fill(T::ONE);
-            let bound = self.bound(params, k, rows, 0.0)?;
-            // An infinite or NaN bound is out of range too.
-            if !(0.0..=T::LIMIT).contains(&(weight.max(1.0) * bound + before)) {
-                return Err(diverged(k));
-            }
+        natural::precondition(&net, state, work, plan, k)?;
+        if !plan.is_summed() {
+            backward::right_factor(&net, params, &mut work.pass, k, n);
         }
-        Ok(())
     }
+    let proposed = propose::run(&net, params, state, work, plan, rate)?;
+    let report = report(&net, state, terms, certificate, proposed);
+    commit::run(&net, params, state, work, plan);
+    Ok(report)
+}
 
-    fn products(&self, k: usize, n: usize) -> (Mat<'_, T>, Mat<'_, T>) {
-        let (factors, rows) = (self.gradient_factors(), self.rows);
-        (rows.of(factors.left, k, n), rows.of(factors.right, k, n))
+/// Gathered factors as delta and c, and their sums where the step is made of them.
+fn take_factors<T: Real>(net: &Net<T>, work: &mut Work<T>, factors: &[T], plan: Plan) {
+    let (d, n) = (net.config.dim, plan.rows);
+    let Work { pass, sums, .. } = work;
+    let sample = 2 * net.config.layers * d;
+    for (b, row) in factors[..n * sample].chunks_exact(sample).enumerate() {
+        for (k, pair) in row.chunks_exact(2 * d).enumerate() {
+            net.rows.row_mut(pass.delta, k, b).copy_from_slice(&pair[..d]);
+            net.rows.row_mut(pass.c, k, b).copy_from_slice(&pair[d..]);
+        }
     }
+    match plan.route {
+        Route::Rows => pass.clear_between(net, n),
+        Route::Summed => {
+            pass.clear_between(net, n);
+            summed::sum(net, pass, sums, n);
+        }
+        Route::Lanes => {
+            lanes::pack(net, pass, n);
+            lanes::sum(net, pass, sums, n);
+        }
+    }
+}
 
-    fn bias_products(&self, k: usize, n: usize) -> (Mat<'_, T>, Mat<'_, T>) {
-        let f = Mat::new(&self.work.coefficients[..n], n, 1);
-        (f, self.rows.of(self.gradient_factors().bias, k, n))
+fn check_dense(config: &Config) -> Result<()> {
+    if !matches!(config.optimizer, Optimizer::Natural { .. }) {
+        return Ok(());
     }
+    let allowed = "the natural optimizer accumulates factors: use factors, apply_factors";
+    Err(Error::new(Status::Combination, "optimizer", Value::None, allowed))
+}
+
+fn check_factors(config: &Config) -> Result<()> {
+    if config.gradient == Gradient::Relative {
+        return Ok(());
+    }
+    let allowed = "only relative gradients have factors: use accumulate, apply";
+    Err(Error::new(Status::Combination, "gradient", Value::None, allowed))
+}
+
+/// Refuses sums, `weight` times the gradient on top of `before`, that might exceed `T::LIMIT`.
+fn check_products<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    state: &State<T>,
+    work: &mut Work<T>,
+    n: usize,
+    weight: f64,
+    before: f64,
+) -> Result<()> {
+    for k in 0..net.config.layers {
+        work.proposal.diagonal[net.features(k)].fill(T::ONE);
+        let bound = propose::bound(net, params, state, work, by_rows(n), k, 0.0)?;
+        // An infinite or NaN bound is out of range too.
+        if !(0.0..=T::LIMIT).contains(&(weight.max(1.0) * bound + before)) {
+            return Err(diverged(k));
+        }
+    }
+    Ok(())
+}
+
+fn products<'w, T: Real>(
+    net: &Net<T>,
+    work: &'w Work<T>,
+    k: usize,
+    n: usize,
+) -> (Mat<'w, T>, Mat<'w, T>) {
+    let factors = GradientRows::of(net.config, &work.pass);
+    (net.rows.of(factors.left, k, n), net.rows.of(factors.right, k, n))
+}
+
+fn bias_products<'w, T: Real>(
+    net: &Net<T>,
+    work: &'w Work<T>,
+    k: usize,
+    n: usize,
+) -> (Mat<'w, T>, Mat<'w, T>) {
+    let f = Mat::new(&work.proposal.coefficients[..n], n, 1);
+    (f, net.rows.of(GradientRows::of(net.config, &work.pass).bias, k, n))
 }

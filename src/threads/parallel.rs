@@ -1,5 +1,7 @@
 //! The seam to threads: the core starts none, it hands independent tasks to the caller's.
 
+use crate::plan::threads;
+
 /// Something that runs tasks at once: a pool of threads, OpenMP, the tasks of an RTOS.
 ///
 /// Steps, evaluations, starts and factorisations hand it parts of their work, a few microseconds
@@ -35,16 +37,6 @@ pub(crate) struct Exec<'a> {
     pub team: Option<&'a dyn ParallelFor>,
 }
 
-/// Work below this many fused multiply-adds of a block (some microseconds) stays on one thread.
-const LEAST_WORK: usize = 20_000;
-
-/// Calls of this much work (2 ms and more) are for all threads: to try one, or to be mistaken for a
-/// while because others were busy, would cost more than it brings.
-const MOST_WORK: usize = 8_000_000;
-
-/// About how many multiply-adds an update costs besides its products.
-const UPDATE: usize = 16;
-
 impl<'a> Exec<'a> {
     /// On the calling thread only.
     pub fn serial(level: crate::simd::Level) -> Exec<'static> {
@@ -59,17 +51,14 @@ impl<'a> Exec<'a> {
     /// The size of the parts of `n` if each thread is to have one, a multiple of `grain`. `work`
     /// as for [`Exec::split`].
     pub fn share(&self, n: usize, grain: usize, work: usize) -> usize {
-        let parts = usize::min(self.threads(), work / (LEAST_WORK / 2)).max(1);
-        n.div_ceil(parts).next_multiple_of(grain).min(n)
+        n.div_ceil(threads::shares(work, self.threads())).next_multiple_of(grain).min(n)
     }
 
     /// Calls `body(from, to)` for parts of `0..n` that cover it, split at multiples of `grain`.
     /// `work` is about how many operations on blocks the whole takes.
     pub fn split(&self, n: usize, grain: usize, work: usize, body: impl Fn(usize, usize) + Sync) {
-        // A few parts a thread, so that one that is held up does not hold up the others.
-        let most = usize::min(4 * self.threads(), work / (LEAST_WORK / 2));
         let grains = n.div_ceil(grain);
-        let parts = if self.threads() > 1 { usize::min(grains, most).max(1) } else { 1 };
+        let parts = usize::min(grains, threads::parts(work, self.threads())).max(1);
         self.run(parts, |i| {
             let at = |i: usize| usize::min(n, i * grains / parts * grain);
             body(at(i), at(i + 1));
@@ -79,9 +68,7 @@ impl<'a> Exec<'a> {
     /// The team if a call on `rows` samples and weights of so many blocks may hand over parts, but
     /// is not so long that handing over is nothing beside it.
     pub fn team_to_choose(&self, rows: usize, blocks: usize) -> Option<&'a dyn ParallelFor> {
-        let terms = rows.saturating_mul(2).saturating_add(UPDATE);
-        let work = terms.saturating_mul(blocks);
-        self.team.filter(|team| team.threads() > 1 && (LEAST_WORK..MOST_WORK).contains(&work))
+        self.team.filter(|team| team.threads() > 1 && threads::may_choose(rows, blocks))
     }
 
     /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.

@@ -10,6 +10,7 @@ mod golden;
 mod gradients;
 mod inverse;
 mod log_det;
+mod max_batch;
 mod memory;
 mod refusals;
 mod split;

@@ -55,6 +55,12 @@ pub struct Bench {
     /// Judge cases by what an earlier --roofline --json printed into this file.
     #[arg(long, conflicts_with = "roofline", requires = "dim")]
     pub limits: Option<PathBuf>,
+    /// Size the memory for batches of so many rows [default: those of the step].
+    #[arg(long, requires = "dim")]
+    pub max_batch: Option<usize>,
+    /// Print the plan of each case, the ways its step takes, instead of timing it.
+    #[arg(long, requires = "dim", conflicts_with = "roofline")]
+    pub plan: bool,
     /// Print one JSON object a line instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -86,6 +92,8 @@ struct Case {
     optimizer: TimedOptimizer,
     dtype: Dtype,
     threads: usize,
+    /// Rows of the step.
+    rows: usize,
 }
 
 /// One line of results.
@@ -134,6 +142,9 @@ pub fn run(args: &Bench) -> Result<(), Failure> {
         limits = Limits::measure(&args.threads, &levels);
         limits.print(args.json)?;
     }
+    if args.plan {
+        return print_plans(&cases, args.json);
+    }
     if !args.json && !cases.is_empty() {
         print_head();
     }
@@ -147,18 +158,47 @@ pub fn run(args: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The ways of each case's step; results do not depend on them but as `relgrad`'s documentation
+/// of its plan says.
+fn print_plans(cases: &[Case], json: bool) -> Result<(), Failure> {
+    for case in cases {
+        let config = &case.config;
+        let ways = match case.dtype {
+            Dtype::F32 => relgrad::measure::plan::<f32>(config, case.rows, case.threads),
+            Dtype::F64 => relgrad::measure::plan::<f64>(config, case.rows, case.threads),
+        };
+        if json {
+            let mut object = serde_json::json!({
+                "D": config.dim, "L": config.layers, "batch": case.rows, "variant": variant(case),
+            });
+            for (what, way) in ways {
+                object[what] = way.into();
+            }
+            println!("{object}");
+            continue;
+        }
+        let ways: Vec<String> = ways.iter().map(|(what, way)| format!("{what}: {way}")).collect();
+        let (d, b) = (config.dim, case.rows);
+        println!("D {d:>5}  B {b:>5}  {:<20}  {}", variant(case), ways.join("; "));
+    }
+    Ok(())
+}
+
 /// The product of all lists, refused as a whole if one case is not possible.
 fn cases(args: &Bench) -> Result<Vec<Case>, Failure> {
     let activation = Activation::SmoothLeakyRelu { a: 0.01 };
     let config = Config { activation, ..Config::new(1, 1) };
     let (optimizer, dtype) = (TimedOptimizer::None, Dtype::F32);
-    let one = vec![Case { config, optimizer, dtype, threads: 1 }];
+    let one = vec![Case { config, optimizer, dtype, threads: 1, rows: 1 }];
     let cases = spread(one, &args.dtype, |c, v| c.dtype = v);
     let cases = spread(cases, &args.level, |c, v| c.config.level = v);
     let cases = spread(cases, &args.threads, |c, v| c.threads = v);
     let cases = spread(cases, &args.layers, |c, v| c.config.layers = v);
     let cases = spread(cases, &args.dim, |c, v| c.config.dim = v);
-    let cases = spread(cases, &args.batch, |c, v| c.config.max_batch = v);
+    let cases = spread(cases, &args.batch, |c, v| {
+        c.rows = v;
+        c.config.max_batch = args.max_batch.unwrap_or(v);
+    });
     let cases = spread(cases, &args.gradient, |c, v| c.config.gradient = v.into());
     let cases = spread(cases, &args.optimizer, |c, v| {
         c.optimizer = v;
@@ -170,6 +210,10 @@ fn cases(args: &Bench) -> Result<Vec<Case>, Failure> {
     });
     for case in &cases {
         Sizes::of::<f64>(&case.config)?;
+        if case.rows == 0 || case.rows > case.config.max_batch {
+            let most = case.config.max_batch;
+            return Err(format!("batch: {}; must be 1 to --max-batch {most}", case.rows).into());
+        }
     }
     if let Some(none) = args.threads.iter().find(|t| **t == 0) {
         return Err(format!("threads: {none}; must be at least 1").into());
@@ -211,8 +255,8 @@ fn time<T: Scalar>(
     // Unlike orthogonal weights, the identity costs nothing where D^3 is minutes; the first
     // step makes it dense.
     session.start_identity(&mut params)?;
-    let x: Vec<T> = random(config.dim * config.max_batch);
-    let batch = Batch::new(&x, config.max_batch);
+    let x: Vec<T> = random(config.dim * case.rows);
+    let batch = Batch::new(&x, case.rows);
     let samples = if case.optimizer == TimedOptimizer::None {
         let mut gradient = vec![T::ZERO; sizes.gradient_len];
         measure(budget, || session.gradient(&params, &batch, &mut gradient).map(drop))?
@@ -228,7 +272,7 @@ fn time<T: Scalar>(
         variant: variant(case),
         dim: config.dim,
         layers: config.layers,
-        batch: config.max_batch,
+        batch: case.rows,
         threads: case.threads,
         ms_median: ms(samples.median),
         ms_min: ms(samples.min),
@@ -303,7 +347,7 @@ pub fn measure(
 /// small determinants are left out.
 fn demand<T: Scalar>(case: &Case, level: Level) -> Demand {
     let config = &case.config;
-    let [d, l, b] = [config.dim, config.layers, config.max_batch].map(|n| n as f64);
+    let [d, l, b] = [config.dim, config.layers, case.rows].map(|n| n as f64);
     // Products of 2 B D^2 flops, without W_1^T delta_1 where it is not needed; reads of W by
     // products.
     let (products, reads, cubic) = match config.gradient {

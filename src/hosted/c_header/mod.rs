@@ -13,8 +13,8 @@ use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
 use super::replace_file::replace_file;
 use crate::linalg::lu;
-use crate::session::singular;
 use crate::simd::Level;
+use crate::status::singular;
 use crate::threads::parallel::Exec;
 use crate::{Base, Bias, Layout};
 

@@ -1,16 +1,14 @@
 //! What steps of networks of few features are made of: sums over samples, and the directions that
 //! follow from them.
 
-use crate::simd::layers::lanes::{GRAIN, Net, Passes, TIGHT};
+use crate::plan::threads::{LANES_FEATURES, LANES_GRAIN, LANES_TIGHT};
+use crate::simd::layers::lanes::{Layers, Passes};
 use crate::simd::matmul::epilogue::Store;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::matmul::nn::{Lhs, strips};
 use crate::simd::matmul::nt::Dots;
 use crate::simd::{Kernel, Real, Vector};
 use crate::threads::parallel::Exec;
-
-/// Features that a thread takes at least where samples are summed.
-const FEATURES: usize = 8;
 
 /// What a layer's step is made of, from delta and c and the samples' weights `w`:
 /// `E^T = sum_b w_b c_b delta_b^T`, `(D, D)` a layer, and for each feature
@@ -27,7 +25,7 @@ pub(crate) fn lanes_sums<T: Real>(
     assert!(passes.moments.cols == layers * 3 * dim);
     let passes = &*passes;
     let work = layers * dim * (dim + 4) * (passes.n / T::LANES);
-    exec.split(dim, FEATURES, work / TIGHT, |from, to| {
+    exec.split(dim, LANES_FEATURES, work / LANES_TIGHT, |from, to| {
         T::dispatch(exec.level, Sums { dim, layers, squares, passes, features: (from, to) });
     });
 }
@@ -89,12 +87,12 @@ impl<T: Real> Kernel<T> for Sums<'_, '_, T> {
 /// out as the parameters.
 pub(crate) fn lanes_directions<T: Real>(
     exec: Exec,
-    net: &Net<T>,
+    net: &Layers<T>,
     products: &[T],
     moments: &[T],
     out: &mut [T],
 ) {
-    struct Directions<'a, T>(&'a Net<'a, T>, &'a [T], &'a MatMut<'a, T>, (usize, usize));
+    struct Directions<'a, T>(&'a Layers<'a, T>, &'a [T], &'a MatMut<'a, T>, (usize, usize));
     impl<T: Real> Kernel<T> for Directions<'_, T> {
         type Output = ();
         #[inline(always)]
@@ -118,7 +116,7 @@ pub(crate) fn lanes_directions<T: Real>(
     let n = out.len();
     let out = MatMut::new(out, 1, n);
     let work = net.layers * d * d * d.div_ceil(T::LANES);
-    exec.split(d, GRAIN * T::LANES, work / TIGHT, |from, to| {
+    exec.split(d, LANES_GRAIN * T::LANES, work / LANES_TIGHT, |from, to| {
         T::dispatch(exec.level, Directions(net, products, &out, (from, to)));
     });
 }

@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::density::activation::Curve;
+use crate::plan::threads::{CURVE, LANES_BAND, LANES_GRAIN, LANES_TIGHT};
 use crate::simd::interleaved::{Interleaved, for_interleaved};
 use crate::simd::layers::elementwise::{Finite, RowSum};
 use crate::simd::layers::pointwise::{LogDensity, LogProduct, Nonlinearity};
@@ -18,7 +19,7 @@ use crate::threads::parallel::Exec;
 
 /// The layers of a network: `dim * dim` weights each and maybe `dim` biases, one after the other.
 #[derive(Clone, Copy)]
-pub(crate) struct Net<'a, T> {
+pub(crate) struct Layers<'a, T> {
     pub params: &'a [T],
     pub dim: usize,
     pub layers: usize,
@@ -28,7 +29,7 @@ pub(crate) struct Net<'a, T> {
     pub activated: usize,
 }
 
-impl<'a, T: Real> Net<'a, T> {
+impl<'a, T: Real> Layers<'a, T> {
     pub(in crate::simd) fn layer_len(&self) -> usize {
         self.dim * self.dim + if self.bias { self.dim } else { 0 }
     }
@@ -87,7 +88,9 @@ impl<T: Real> Passes<'_, T> {
         assert!(self.n.is_multiple_of(T::LANES));
         assert!(self.log_p.cols == self.n && self.log_slopes.cols == self.n);
         let blocks = self.n / T::LANES;
-        exec.split(self.n, GRAIN * T::LANES, work * blocks / TIGHT, |from, to| body((from, to)));
+        exec.split(self.n, LANES_GRAIN * T::LANES, work * blocks / LANES_TIGHT, |from, to| {
+            body((from, to))
+        });
     }
 }
 
@@ -101,14 +104,6 @@ unsafe fn lanes_of<'m, T: Real>(x: &'m MatMut<f64>, sample: usize) -> &'m mut [f
     // SAFETY: by contract.
     unsafe { core::slice::from_raw_parts_mut(x.at(0, sample), T::LANES) }
 }
-
-/// Blocks of samples that a thread takes at least.
-pub(in crate::simd) const GRAIN: usize = 2;
-/// What one thread has written the others read in the pass after: a share of work must be so many
-/// times larger than elsewhere.
-pub(in crate::simd) const TIGHT: usize = 3;
-/// About how many multiply-adds a nonlinearity or a density costs.
-const CURVE: usize = 40;
 
 /// `z = (x - shift) * scale` feature by feature; the last sample once more where samples only
 /// fill up. False if an element of x or of the result is not finite.
@@ -165,14 +160,11 @@ impl<T: Real> Kernel<T> for Load<'_, '_, T> {
     }
 }
 
-/// Blocks of samples that go through all layers before the next.
-const BAND: usize = 8;
-
 /// `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)`; c holds u, or y if `keep_y`. Adds each sample's
 /// `sum log s'` to `log_slopes`. The first layer whose numbers are not finite, if any.
 pub(crate) fn lanes_forward<T: Real>(
     exec: Exec,
-    net: &Net<T>,
+    net: &Layers<T>,
     passes: &mut Passes<T>,
     keep_y: bool,
 ) -> Option<usize> {
@@ -185,7 +177,7 @@ pub(crate) fn lanes_forward<T: Real>(
 }
 
 struct Forward<'a, 'b, T> {
-    net: &'a Net<'a, T>,
+    net: &'a Layers<'a, T>,
     passes: &'a Passes<'b, T>,
     keep_y: bool,
     samples: (usize, usize),
@@ -197,8 +189,8 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
     fn run<S: Vector<T>>(self) -> Option<usize> {
         let (from, to) = self.samples;
         let mut first = usize::MAX;
-        for from in (from..to).step_by(BAND * T::LANES) {
-            let samples = (from, to.min(from + BAND * T::LANES));
+        for from in (from..to).step_by(LANES_BAND * T::LANES) {
+            let samples = (from, to.min(from + LANES_BAND * T::LANES));
             first = first.min(self.through_layers::<S>(samples).unwrap_or(usize::MAX));
         }
         Some(first).filter(|k| *k < self.net.layers)
@@ -206,12 +198,12 @@ impl<T: Real> Kernel<T> for Forward<'_, '_, T> {
 }
 
 impl<T: Real> Forward<'_, '_, T> {
-    /// At most [`BAND`] blocks of samples through all layers.
+    /// At most [`LANES_BAND`] blocks of samples through all layers.
     #[inline(always)]
     fn through_layers<S: Vector<T>>(&self, samples: (usize, usize)) -> Option<usize> {
         let Forward { net, passes, keep_y, .. } = *self;
         let (d, n) = (net.dim, passes.n);
-        let mut slopes = [LogProduct::<S>::new(); BAND];
+        let mut slopes = [LogProduct::<S>::new(); LANES_BAND];
         for k in 0..net.layers {
             // SAFETY: this thread alone uses these samples.
             let [c, z, slope, ratio] = unsafe {
@@ -268,18 +260,18 @@ impl<T: Real> Forward<'_, '_, T> {
     }
 }
 
-/// One layer's nonlinearity for at most [`BAND`] blocks of samples.
+/// One layer's nonlinearity for at most [`LANES_BAND`] blocks of samples.
 ///
 /// # Safety
 /// The matrices have D rows and these blocks, which no other thread has.
 #[inline(always)]
 unsafe fn activate_band<T: Real, S: Vector<T>>(
-    net: &Net<T>,
+    net: &Layers<T>,
     k: usize,
     samples: (usize, usize),
     keep_y: bool,
     [c, z, slope, ratio]: [&MatMut<T>; 4],
-    slopes: &mut [LogProduct<S>; BAND],
+    slopes: &mut [LogProduct<S>; LANES_BAND],
     finite: &mut Finite<S>,
 ) {
     let (n, from) = (c.ld, samples.0);
@@ -359,7 +351,7 @@ pub(crate) fn lanes_density<T: Real, P: LogDensity<T>>(
 /// numbers are not finite, if any.
 pub(crate) fn lanes_backward<T: Real>(
     exec: Exec,
-    net: &Net<T>,
+    net: &Layers<T>,
     passes: &mut Passes<T>,
 ) -> Option<usize> {
     let (passes, last) = (&*passes, AtomicUsize::new(0));
@@ -371,7 +363,7 @@ pub(crate) fn lanes_backward<T: Real>(
 }
 
 struct Backward<'a, 'b, T> {
-    net: &'a Net<'a, T>,
+    net: &'a Layers<'a, T>,
     passes: &'a Passes<'b, T>,
     samples: (usize, usize),
 }

@@ -2,26 +2,13 @@
 //! of 64 bytes to the next and run on from a row into the next one, so that none is cut short and
 //! none lies across two cache lines. The numbers come about as in tiles.
 
+use crate::plan::product::{CONTIGUOUS_AHEAD, CONTIGUOUS_TERMS, contiguous_fetches};
 use crate::simd::layers::elementwise::largest;
 use crate::simd::matmul::epilogue::Epilogue;
 use crate::simd::matmul::matrix::Mat;
 use crate::simd::matmul::nn::over_parts;
 use crate::simd::{Kernel, Level, Real, Vector};
 use crate::threads::parallel::Exec;
-
-/// The most terms: each vector of X is used for one row only, where tiles of several rows share
-/// it. Sinks with work of their own leave time for that.
-const MOST_TERMS: usize = 4;
-const MOST_TERMS_ALONE: usize = 2;
-
-/// Bytes that the sink reads beyond which only single terms gain: with more, memory has to wait
-/// for arithmetic unless it is asked for ahead.
-const LARGE: usize = 16 << 20;
-
-/// Bytes from which on a matrix that is read alone is fetched ahead, by so many vectors. Where
-/// there are several, they keep the processor's own streams busy.
-const LARGE_ALONE: usize = 1 << 20;
-const AHEAD: usize = 16;
 
 /// Whether vectors may run over the ends of rows in an update with the rows of `x`.
 pub(in crate::simd) fn is_possible<T: Real, K: Epilogue<T>>(
@@ -32,24 +19,14 @@ pub(in crate::simd) fn is_possible<T: Real, K: Epilogue<T>>(
     (1..=most_terms).contains(&x.rows) && x.cols >= T::LANES && sink.start_without_gaps().is_some()
 }
 
-/// Whether an update with the rows of `x` goes faster this way.
-pub(in crate::simd) fn is_better<T: Real, K: Epilogue<T>>(x: Mat<T>, sink: &K) -> bool {
-    let most = match K::STREAMS {
-        _ if sink.reads() > LARGE => 1,
-        1 => MOST_TERMS_ALONE,
-        _ => MOST_TERMS,
-    };
-    sink.shape().0 > 1 && is_possible(x, sink, most)
-}
-
-/// `sink = A^T X`, as [`update`](crate::simd::matmul::nn::update).
+/// `sink = A^T X`, as [`rank_update`](crate::simd::matmul::rank_update).
 pub(in crate::simd) fn run<T: Real, K: Epilogue<T>>(
     exec: Exec,
     a: Mat<T>,
     x: Mat<T>,
     sink: &K,
 ) -> f64 {
-    assert!(is_possible(x, sink, MOST_TERMS));
+    assert!(is_possible(x, sink, CONTIGUOUS_TERMS));
     over_parts(exec, x, sink, (a.cols, 12), |from, to, max| {
         max.raise(part(exec.level, a, x, sink, (from, to)));
     })
@@ -67,7 +44,7 @@ fn part<T: Real, K: Epilogue<T>>(
         1 => T::dispatch(level, Flat::<T, K, 1> { a, x, sink, rows }),
         2 => T::dispatch(level, Flat::<T, K, 2> { a, x, sink, rows }),
         3 => T::dispatch(level, Flat::<T, K, 3> { a, x, sink, rows }),
-        _ => T::dispatch(level, Flat::<T, K, MOST_TERMS> { a, x, sink, rows }),
+        _ => T::dispatch(level, Flat::<T, K, CONTIGUOUS_TERMS> { a, x, sink, rows }),
     }
 }
 
@@ -88,7 +65,7 @@ impl<T: Real, K: Epilogue<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
         // A copy that no store can change, so that it is read once.
         // SAFETY: sinks here drop nothing; each thread writes to rows of its own.
         let sink = unsafe { core::ptr::read(self.sink) };
-        let fetch = sink.reads() > if K::STREAMS == 1 { LARGE_ALONE } else { LARGE };
+        let fetch = contiguous_fetches(K::STREAMS, sink.reads());
         let mut max = S::zero();
         let around = Around::<T, N>::of(x);
         let lanes = Lanes::<S>::new();
@@ -106,7 +83,7 @@ impl<T: Real, K: Epilogue<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
                 while c + T::LANES <= cols {
                     let x = x.map(|x| x.wrapping_add(c));
                     if fetch {
-                        sink.fetch::<S>(r, c + AHEAD * T::LANES, true);
+                        sink.fetch::<S>(r, c + CONTIGUOUS_AHEAD * T::LANES, true);
                     }
                     row.update(&sink, (r, c, T::LANES), &x, &mut max);
                     c += T::LANES;
@@ -355,7 +332,7 @@ pub(in crate::simd) mod tests {
         fn sizes<T: Real>() {
             let lanes = T::LANES;
             for cols in [lanes, lanes + 1, 2 * lanes - 1, 2 * lanes + 3, 4 * lanes + 1] {
-                for (rows, terms) in [(2, 1), (5, 2), (lanes + 1, 3), (7, MOST_TERMS)] {
+                for (rows, terms) in [(2, 1), (5, 2), (lanes + 1, 3), (7, CONTIGUOUS_TERMS)] {
                     check::<T, _>((rows, cols, terms), Flat);
                 }
             }

@@ -15,12 +15,6 @@ pub(crate) trait Epilogue<T: Real>: Sync {
 
     fn shape(&self) -> (usize, usize);
 
-    /// The most rows of a tile for chains of so many terms.
-    #[inline(always)]
-    fn highest(_terms: usize) -> usize {
-        6
-    }
-
     /// Row `r`'s own number, which [`Epilogue::start`] and [`Epilogue::finish`] get lane by lane.
     ///
     /// # Safety
@@ -191,10 +185,6 @@ impl<T: Real> Epilogue<T> for Scaled<'_, T> {
         S::prefetch(self.w.at(r, c + T::LANES - 1), first);
     }
     #[inline(always)]
-    fn highest(terms: usize) -> usize {
-        few_rows(terms, Self::STREAMS)
-    }
-    #[inline(always)]
     unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, _: bool, own: S) -> S {
         // SAFETY: within W by contract.
         unsafe { own.mul(S::load_n(self.w.at(r, c), n)) }
@@ -204,18 +194,6 @@ impl<T: Real> Epilogue<T> for Scaled<'_, T> {
         *max = acc.abs().max(*max);
         // SAFETY: within W by contract.
         unsafe { acc.store_n(self.w.at(r, c), n) }
-    }
-}
-
-/// Short chains leave a pass bound by memory: tiles of few rows then, since each row of each matrix
-/// is a stream of its own to the processor. The numbers are measured.
-#[inline(always)]
-fn few_rows(terms: usize, matrices: usize) -> usize {
-    match terms {
-        1 => 1,
-        ..=12 if matrices >= 3 => 2,
-        ..=16 => 3,
-        _ => 6,
     }
 }
 
@@ -350,10 +328,6 @@ impl<T: Real, R: Rule<T>> Epilogue<T> for Ascend<'_, T, R> {
     fn start_without_gaps(&self) -> Option<*const T> {
         let base = self.base.as_ref().is_none_or(|(b, _)| b.ld == b.cols);
         self.w.start_without_gaps().filter(|_| base && self.rule.is_flat())
-    }
-    #[inline(always)]
-    fn highest(terms: usize) -> usize {
-        few_rows(terms, Self::STREAMS)
     }
     #[inline(always)]
     unsafe fn start<S: Vector<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {

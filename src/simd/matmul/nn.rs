@@ -4,41 +4,12 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::{contiguous, staggered};
+use crate::plan::product::{self, FAR, Order, STRIP, SWIFT};
 use crate::simd::layers::elementwise::largest;
 use crate::simd::matmul::epilogue::{Accumulate, Epilogue, Store};
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::{Kernel, Real, Vector};
 use crate::threads::parallel::Exec;
-
-/// Rows of X that a strip takes at a time where X is large: the strip stays in the first cache,
-/// and its pages in the translation buffer.
-const TERMS: usize = 128;
-
-/// For so few rows of output, so few rows of X: they are then read from end to end.
-const FEW: usize = 4;
-const FEW_TERMS: usize = 8;
-
-/// Chains of more terms leave time to fetch what comes after them; shorter ones fetch what comes
-/// some strips later.
-const LONG: usize = 16;
-const SHORT_AHEAD: usize = 3;
-
-/// Blocks of their tiles: requests for more than this at once would hold up the processor.
-const SHORT_BLOCKS: usize = 2;
-
-/// Bytes of X that all bands of rows share: they stay in the second cache.
-const CACHED: usize = 384 << 10;
-
-/// Tiles of so few rows are done so soon that what comes next is fetched into the first cache. More
-/// rows have more of X pass through it, which would push out what was fetched.
-pub(in crate::simd) const SWIFT: usize = 3;
-
-/// Bytes beyond which what an update reads is fetched ahead.
-pub(in crate::simd) const FAR: usize = 4 << 20;
-
-/// Bytes of an output that stay in the second cache as a whole.
-const SMALL: usize = 512 << 10;
 
 /// `out = C X`.
 pub(crate) fn matmul_nn<T: Real>(exec: Exec, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
@@ -64,38 +35,6 @@ pub(crate) fn matmul_nn_pair<T: Real>(
 pub(crate) fn subtract_product<T: Real>(exec: Exec, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
     run(exec, Lhs::rows(c), x, &Accumulate::<T, true>(out));
-}
-
-/// `out = out - A^T X`.
-pub(crate) fn subtract_transposed<T: Real>(exec: Exec, a: Mat<T>, x: Mat<T>, out: MatMut<T>) {
-    rank_update(exec, a, x, &Accumulate::<T, true>(out));
-}
-
-/// `sink = A^T P` tile by tile: the rank-B update, one chain over the B rows in order. Returns
-/// the largest magnitude that the sink reports, rounded up to 20 bits.
-pub(crate) fn rank_update<T: Real, K: Epilogue<T>>(
-    exec: Exec,
-    a: Mat<T>,
-    p: Mat<T>,
-    sink: &K,
-) -> f64 {
-    assert!(a.rows == p.rows && sink.shape() == (a.cols, p.cols));
-    if const { runs_on::<T, K>(1) } && contiguous::is_better(p, sink) {
-        return contiguous::run(exec, a, p, sink);
-    }
-    if const { runs_on::<T, K>(2) } && staggered::is_better(p, sink) {
-        return staggered::run(exec, a, p, sink);
-    }
-    run(exec, Lhs::columns(a), p, sink)
-}
-
-/// Whether vectors may run over the ends of rows: where so many matrices are read and there are
-/// wide registers. Elsewhere it is not even compiled.
-const fn runs_on<T: Real, K: Epilogue<T>>(streams: usize) -> bool {
-    cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
-        && K::STREAMS >= streams
-        && !K::NEGATE
-        && !core::mem::needs_drop::<K>()
 }
 
 /// The left operand: row `i` of the output takes its coefficients from row `i` of C (of two
@@ -140,23 +79,18 @@ pub(in crate::simd) fn run<T: Real, K: Epilogue<T>>(
     sink: &K,
 ) -> f64 {
     let (rows, cols) = (c.rows, x.cols);
-    // Many rows of output: bands of them, which share a part of X that fits into cache. Few
-    // rows: strips of columns, each of which reads its part of X once.
-    if rows > x.rows {
-        let width = CACHED / size_of::<T>() / x.rows.max(1) / STRIP_LANES * STRIP_LANES;
-        let width = width.max(STRIP_LANES * 4);
-        over_parts(exec, x, sink, (rows, 12), |from, to, max| {
+    match product::order(rows, x.rows, size_of::<T>()) {
+        Order::Bands(width) => over_parts(exec, x, sink, (rows, 12), |from, to, max| {
             let mut column = 0;
             while column < cols {
                 let columns = (column, cols.min(column + width));
                 max.raise(T::dispatch(exec.level, Bands { c, x, sink, rows: (from, to), columns }));
                 column = columns.1;
             }
-        })
-    } else {
-        over_parts(exec, x, sink, (cols, STRIP_LANES), |from, to, max| {
+        }),
+        Order::Strips => over_parts(exec, x, sink, (cols, STRIP), |from, to, max| {
             max.raise(T::dispatch(exec.level, Strips { c, x, sink, columns: (from, to) }));
-        })
+        }),
     }
 }
 
@@ -175,9 +109,6 @@ pub(in crate::simd) fn over_parts<T: Real, K: Epilogue<T>>(
     exec.split(n, grain, work, |from, to| body(from, to, &max));
     max.get()
 }
-
-/// Columns of a strip of four blocks, of either type.
-const STRIP_LANES: usize = 64;
 
 /// A maximum over threads: the upper half of a double's bits orders as the double does.
 pub(in crate::simd) struct Max(AtomicU32);
@@ -238,7 +169,7 @@ pub(in crate::simd) fn strips<T: Real, S: Vector<T>, K: Epilogue<T>>(
     sink: &K,
     columns: (usize, usize),
 ) {
-    if c.rows <= FEW && x.rows <= FEW {
+    if product::is_inline(c.rows, x.rows) {
         // A call would take longer than the arithmetic.
         let mut max = S::zero();
         for column in (columns.0..columns.1).step_by(T::LANES) {
@@ -276,19 +207,22 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Strips<'_, T, K> {
     fn run<S: Vector<T>>(self) -> f64 {
         let mut max = T::Array::default();
         let all = self.x.rows;
-        let few = if self.c.rows <= FEW { FEW_TERMS } else { TERMS };
-        let block = if K::RESUMES && all > 1024 { few } else { all };
+        let block = product::strip_terms(self.c.rows, all, K::RESUMES);
         let mut k = 0;
         loop {
             let terms = block.min(all - k);
             let grid = Grid { k, terms, ..Grid::new(self.c, self.x, self.sink) };
             for_strips::<T>(self.columns, grid.widest::<S>(), |c, count, width, n| {
                 for c in (0..count).map(|strip| c + strip * width * T::LANES) {
-                    parts(self.c.rows, K::highest(all).min(S::TILE.0), |r, tiles, height| {
-                        let ahead = r == 0 && block < all;
-                        let part = Part { r, tiles, c, strips: 1, n, ahead };
-                        grid.run::<S>(part, height, width, &mut max);
-                    });
+                    parts(
+                        self.c.rows,
+                        product::tile_rows(all, K::STREAMS).min(S::TILE.0),
+                        |r, tiles, height| {
+                            let ahead = r == 0 && block < all;
+                            let part = Part { r, tiles, c, strips: 1, n, ahead };
+                            grid.run::<S>(part, height, width, &mut max);
+                        },
+                    );
                 }
             });
             k += terms;
@@ -315,10 +249,9 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Bands<'_, T, K> {
         let mut max = T::Array::default();
         let grid = Grid::new(self.c, self.x, self.sink);
         let (from, to) = self.rows;
-        let highest = K::highest(grid.terms).min(S::TILE.0);
+        let highest = product::tile_rows(grid.terms, K::STREAMS).min(S::TILE.0);
         // Small outputs stay in cache anyway: all bands in one call then.
-        let small = (to - from) * self.sink.shape().1 * size_of::<T>() <= SMALL;
-        if small {
+        if product::is_small((to - from) * self.sink.shape().1 * size_of::<T>()) {
             for_strips::<T>(self.columns, grid.widest::<S>(), |c, strips, width, n| {
                 parts(to - from, highest, |at, tiles, height| {
                     let part = Part { r: from + at, tiles, c, strips, n, ahead: false };
@@ -405,8 +338,7 @@ impl<'a, T: Real, K: Epilogue<T>> Grid<'a, T, K> {
     /// The most blocks of a tile.
     #[inline(always)]
     pub fn widest<S: Vector<T>>(&self) -> usize {
-        let short = self.fetch && self.terms <= LONG;
-        if short { SHORT_BLOCKS.min(S::TILE.1) } else { S::TILE.1 }
+        product::tile_blocks(self.terms, self.fetch, S::TILE.1)
     }
 
     /// Runs a part by the function for its tiles of `height` rows by `width` blocks.
@@ -470,7 +402,7 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
         max: &mut S,
     ) {
         let lanes = |j: usize| if j + 1 == N { n } else { T::LANES };
-        let further = if self.terms > LONG { K::LONG_AHEAD } else { SHORT_AHEAD };
+        let further = product::strips_ahead(self.terms, K::LONG_AHEAD);
         let mut acc = [[S::zero(); N]; M];
         // SAFETY: by contract.
         unsafe {

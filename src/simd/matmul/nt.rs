@@ -1,25 +1,14 @@
 //! Products of rows with rows, `out = X Y^T`: both operands are read along their rows, so nothing
 //! is packed or transposed.
 
+use crate::plan::product::{SWIFT, dots};
 use crate::simd::matmul::matrix::{Mat, MatMut};
-use crate::simd::matmul::nn::SWIFT;
 use crate::simd::{Kernel, Real, Vector};
 use crate::threads::parallel::Exec;
 
 /// Columns that are taken at a time: the tiles' rows stay in the first cache, and the sums of
 /// each such chunk are added in order. Part of the contract of bits.
 const COLUMNS: usize = 1024;
-
-/// So few rows of either, of at most so many blocks, are taken one by one.
-const FEW: usize = 2;
-const SHORT: usize = 8;
-
-/// Rows of so many blocks and more are not read by fans, which are slower then: a cache holds few
-/// lines that are a power of two apart.
-const LONG: usize = 16;
-
-/// Bytes of X that are worked through before the next rows of Y: they stay in the second cache.
-const CACHED: usize = 440 << 10;
 
 /// `out = X Y^T`: `out[i, j] = sum_k x[i, k] y[j, k]`, for each 1024 columns in `T::LANES`
 /// interleaved chains of fused multiply-adds over `k`, summed by halving.
@@ -55,12 +44,11 @@ impl<T: Real> Kernel<T> for Dots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Vector<T>>(self) {
-        if self.x.rows <= FEW && self.to - self.from <= FEW && self.x.cols <= SHORT * T::LANES {
+        if dots::one_by_one(self.x.rows, self.to - self.from, self.x.cols, T::LANES) {
             return self.one_by_one::<S>();
         }
         let row_bytes = COLUMNS.min(self.x.cols.max(1)) * size_of::<T>();
-        let bands = self.x.rows.div_ceil(CACHED / row_bytes).max(1);
-        let band = self.x.rows.div_ceil(bands).next_multiple_of(4);
+        let band = dots::band(self.x.rows, row_bytes);
         let mut i = 0;
         while i < self.x.rows {
             let rows = band.min(self.x.rows - i);
@@ -102,7 +90,7 @@ impl<T: Real> Dots<'_, T> {
     #[inline(always)]
     fn band<S: Vector<T>>(&self, (i, rows): (usize, usize), columns: (usize, usize)) {
         let mut j = self.from;
-        if rows == 1 && !self.lower && self.x.cols < LONG * T::LANES {
+        if !self.lower && dots::fans(rows, self.x.cols, T::LANES) {
             j += self.fans::<S>(i);
         }
         while j < self.to {
@@ -155,7 +143,7 @@ impl<T: Real> Dots<'_, T> {
             }
             let add = k > 0;
             // Where Y is read from memory, the next rows of it are fetched on the way.
-            let ahead = self.y.rows * self.y.ld * size_of::<T>() > CACHED && i == 0;
+            let ahead = dots::fetches(self.y.rows * self.y.ld * size_of::<T>()) && i == 0;
             let (x, y) = ((self.x.at(i, k), self.x.ld), (self.y.at(j, k), self.y.ld));
             let out = (self.out.at(i, j), self.out.ld);
             macro_rules! shapes {

@@ -3,6 +3,7 @@
 //! Rows `LANES` apart, a multiple of 64 bytes, have them at the same columns: tiles are made of such
 //! rows, one of each of several groups of `LANES` rows. The numbers come about as in other tiles.
 
+use crate::plan::product::{STAGGERED_GROUPS, STAGGERED_HIGHEST, STAGGERED_TERMS, tile_rows};
 use crate::simd::layers::elementwise::largest;
 use crate::simd::matmul::contiguous::{Around, Lanes, ahead, is_possible};
 use crate::simd::matmul::epilogue::Epilogue;
@@ -11,37 +12,19 @@ use crate::simd::matmul::nn::{Grid, Lhs, TileRows, over_parts, parts};
 use crate::simd::{Kernel, Real, Vector};
 use crate::threads::parallel::Exec;
 
-/// The most terms, and the bytes that the sink reads from which on it pays that less is fetched,
-/// measured: smaller matrices wait for arithmetic.
-const MOST_TERMS: usize = 16;
-const LEAST: usize = 2 << 20;
-
-/// Whether an update with the rows of `x` goes faster this way.
-pub(in crate::simd) fn is_better<T: Real, K: Epilogue<T>>(x: Mat<T>, sink: &K) -> bool {
-    let start = sink.start_without_gaps();
-    is_possible(x, sink, MOST_TERMS)
-        && sink.reads() >= LEAST
-        && start.is_some_and(|at| !x.cols.is_multiple_of(T::LANES) || at.align_offset(64) > 0)
-}
-
-/// `sink = A^T X`, as [`update`](crate::simd::matmul::nn::update).
+/// `sink = A^T X`, as [`rank_update`](crate::simd::matmul::rank_update).
 pub(in crate::simd) fn run<T: Real, K: Epilogue<T>>(
     exec: Exec,
     a: Mat<T>,
     x: Mat<T>,
     sink: &K,
 ) -> f64 {
-    assert!(is_possible(x, sink, MOST_TERMS));
+    assert!(is_possible(x, sink, STAGGERED_TERMS));
     let grid = Grid::new(Lhs::columns(a), x, sink);
-    over_parts(exec, x, sink, (a.cols, GROUPS * T::LANES), |from, to, max| {
+    over_parts(exec, x, sink, (a.cols, STAGGERED_GROUPS * T::LANES), |from, to, max| {
         max.raise(T::dispatch(exec.level, Spread { grid: &grid, from, to }));
     })
 }
-
-/// Groups of rows that a thread takes at least, so that there are several to make tiles of.
-const GROUPS: usize = 2;
-/// The most of them in a tile.
-const HIGHEST: usize = 3;
 
 /// Rows `from .. to` of an update.
 struct Spread<'a, T: Real, K> {
@@ -58,7 +41,7 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Spread<'_, T, K> {
         let around = Around::of(self.grid.x);
         let rows = self.to - self.from;
         let (groups, rest) = (rows / T::LANES, rows % T::LANES);
-        let highest = K::highest(self.grid.terms).min(S::TILE.0).min(HIGHEST);
+        let highest = tile_rows(self.grid.terms, K::STREAMS).min(S::TILE.0).min(STAGGERED_HIGHEST);
         parts(groups, highest, |at, count, height| {
             for r in (0..count).map(|i| self.from + (at + i * height) * T::LANES) {
                 macro_rules! heights {
@@ -72,7 +55,7 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Spread<'_, T, K> {
                         }
                     };
                 }
-                const { assert!(HIGHEST == 3) };
+                const { assert!(STAGGERED_HIGHEST == 3) };
                 heights!(1 2 3);
             }
         });
@@ -87,7 +70,7 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Spread<'_, T, K> {
 /// M groups one below the other: rows `from .. to` of the first, all of `LANES` rows if M > 1.
 struct Groups<'a, T: Real, K, const M: usize>(
     &'a Spread<'a, T, K>,
-    &'a Around<T, MOST_TERMS>,
+    &'a Around<T, STAGGERED_TERMS>,
     (usize, usize),
     &'a mut T::Array,
 );
@@ -152,7 +135,7 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
         &self,
         rows: &TileRows<T, M>,
         (c, here): (usize, usize),
-        (lanes, around): (Lanes<S>, &Around<T, MOST_TERMS>),
+        (lanes, around): (Lanes<S>, &Around<T, STAGGERED_TERMS>),
         max: &mut S,
     ) {
         let (mut own, mut acc) = ([S::zero(); M], [S::zero(); M]);
@@ -182,9 +165,10 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::product::{self, Update};
     use crate::simd::Level;
     use crate::simd::matmul::contiguous::tests::{Tiled, Way, check, steps};
-    use crate::simd::matmul::nn;
+    use crate::simd::matmul::{rank_update, shape};
 
     struct Spreading(Level);
     impl<T: Real> Way<T> for Spreading {
@@ -194,7 +178,7 @@ mod tests {
         /// From the end.
         fn run_in_parts<K: Epilogue<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
             let grid = Grid::new(Lhs::columns(a), x, sink);
-            let (rows, grain) = (a.cols, GROUPS * T::LANES);
+            let (rows, grain) = (a.cols, STAGGERED_GROUPS * T::LANES);
             let mut max = 0.0;
             for from in (0..rows).step_by(grain).rev() {
                 let to = rows.min(from + grain);
@@ -210,7 +194,8 @@ mod tests {
             let lanes = T::LANES;
             for cols in [lanes, lanes + 1, 2 * lanes - 1, 7 * lanes + 3] {
                 // Two groups and three side by side, and rows that make no group.
-                let shapes = [(2 * lanes + 1, 5), (3 * lanes, MOST_TERMS), (6 * lanes + 7, 12)];
+                let shapes =
+                    [(2 * lanes + 1, 5), (3 * lanes, STAGGERED_TERMS), (6 * lanes + 7, 12)];
                 for (rows, terms) in shapes {
                     check::<T, _>((rows, cols, terms), Spreading);
                 }
@@ -228,10 +213,11 @@ mod tests {
         impl<T: Real> Way<T> for Chosen {
             fn run<K: Epilogue<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
                 if K::STREAMS > 1 {
-                    assert_eq!(is_better(x, sink), self.0, "{}", x.cols);
-                    assert!(sink.reads() > nn::FAR);
+                    let staggered = product::update(&shape(x, sink)) == Update::Staggered;
+                    assert_eq!(staggered, self.0, "{}", x.cols);
+                    assert!(sink.reads() > product::FAR);
                 }
-                nn::rank_update(Exec::serial(Level::Auto.resolve()), a, x, sink)
+                rank_update(Exec::serial(Level::Auto.resolve()), a, x, sink)
             }
         }
         fn sizes<T: Real>() {
