@@ -154,11 +154,10 @@ fn large_batches_of_few_features_round_in_another_way_in_training() {
         let mut owned = Owned::<f64>::orthogonal(config, 1);
         let (mut s, params, _) = owned.session();
         let batch = Batch::new(&x[..rows * 64], rows).with_weights(&weights[..rows]);
-        s.step(params, &batch, 0.01).unwrap().mean_log_likelihood
+        s.step(params, &batch, 0.01).unwrap();
+        owned.params.to_vec()
     };
     let (few, many) = (of(10), of(60));
-    assert!((few - many).abs() <= 1e-12 * few.abs(), "{few} {many}");
-    if option_env!("RELGRAD_NO_SMALL").is_none() {
-        assert_ne!(few.to_bits(), many.to_bits());
-    }
+    assert!(few.iter().zip(&many).all(|(a, b)| (a - b).abs() < 1e-10));
+    assert_ne!(few, many);
 }

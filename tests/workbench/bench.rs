@@ -71,6 +71,21 @@ fn bench_judges_by_measured_limits() {
     assert!((share - limit / median).abs() < 1e-3, "{share} {limit} {median}");
 }
 
+/// The plan of each case, for the rows at hand whatever the memory is for.
+#[test]
+fn bench_prints_plans() {
+    let sizes = ["--dim", "160", "--batch", "1,139,140", "--optimizer", "natural"];
+    for more in [&[][..], &["--max-batch", "256"]] {
+        let plans = bench(&[&sizes[..], &["--plan"], more].concat());
+        let routes: Vec<_> = plans.iter().map(|plan| plan["route"].as_str().unwrap()).collect();
+        assert_eq!(routes, ["rows", "summed", "lanes"], "{more:?}");
+        assert_eq!(plans[0]["update"], "from end to end of W");
+        assert!(plans[2]["forward"].as_str().unwrap().starts_with("chains"), "{plans:?}");
+    }
+    let plans = stdout(&relgrad(&["bench", "--plan", "--dim", "784", "--batch", "10"]));
+    assert!(plans.contains("route: rows") && plans.contains("bands of 2 x "), "{plans}");
+}
+
 #[test]
 fn bench_refuses_the_whole_product() {
     let both = ["--dim", "4", "--optimizer", "adam,natural", "--gradient", "ordinary"];
@@ -81,6 +96,7 @@ fn bench_refuses_the_whole_product() {
         (&["--roofline", "--threads", "0"], "threads"),
         (&["--dim", "4", "--level", "sse9"], "scalar"),
         (&["--dim", "4", "--budget", "0"], "budget"),
+        (&["--dim", "4", "--batch", "9", "--max-batch", "8"], "--max-batch 8"),
         (&["--dim", "4", "--limits", "nowhere.json"], "nowhere.json"),
         (&[], "--dim"),
     ] {
