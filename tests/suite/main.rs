@@ -12,6 +12,8 @@ mod inverse;
 mod log_det;
 mod max_batch;
 mod memory;
+#[path = "../reference.rs"]
+mod reference;
 mod refusals;
 mod split;
 mod starts;

@@ -113,9 +113,13 @@ pub fn mean(x: &[f64]) -> f64 {
 /// `A B` for `B` of `n` rows.
 pub fn matmul(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
     let columns = b.len() / n;
-    let element =
-        |row: &[f64], j| row.iter().zip(b[j..].iter().step_by(columns)).map(|(a, b)| a * b).sum();
-    a.chunks_exact(n).flat_map(|row| (0..columns).map(move |j| element(row, j))).collect()
+    let mut out = vec![0.0; a.len() / n * columns];
+    for (out, a) in out.chunks_exact_mut(columns).zip(a.chunks_exact(n)) {
+        for (a, b) in a.iter().zip(b.chunks_exact(columns)) {
+            out.iter_mut().zip(b).for_each(|(out, b)| *out += a * b);
+        }
+    }
+    out
 }
 
 /// Of a matrix with `n` columns.
@@ -141,11 +145,31 @@ pub fn determinant(a: &[f64], n: usize) -> (bool, f64) {
     (negative, log_abs)
 }
 
+/// `A^-1`, by elimination with row exchanges on `[A | I]`.
+pub fn inverse(a: &[f64], n: usize) -> Vec<f64> {
+    let unit = |i: usize| (0..n).map(move |j| f64::from(i == j));
+    let rows = a.chunks_exact(n).enumerate();
+    let mut rows: Vec<Vec<f64>> =
+        rows.map(|(i, row)| row.iter().copied().chain(unit(i)).collect()).collect();
+    for j in 0..n {
+        let best = (j..n).max_by(|a, b| rows[*a][j].abs().total_cmp(&rows[*b][j].abs())).unwrap();
+        rows.swap(j, best);
+        let pivot = rows[j][j];
+        rows[j].iter_mut().for_each(|v| *v /= pivot);
+        let pivot = rows[j].clone();
+        for (_, row) in rows.iter_mut().enumerate().filter(|(i, _)| *i != j) {
+            let factor = row[j];
+            row.iter_mut().zip(&pivot).for_each(|(x, p)| *x -= factor * p);
+        }
+    }
+    rows.iter().flat_map(|row| &row[n..]).copied().collect()
+}
+
 /// The largest difference, relative to the largest magnitude of `want`.
 pub fn distance<T: Scalar, U: Scalar>(got: &[T], want: &[U]) -> f64 {
     assert_eq!(got.len(), want.len());
     let largest = |x: &mut dyn Iterator<Item = f64>| {
-        x.fold(0.0f64, |m, v| if v.abs() <= m { m } else { v.abs() })
+        x.fold(0.0f64, |m, v| if v.abs() <= m || m.is_nan() { m } else { v.abs() })
     };
     let scale = largest(&mut want.iter().map(|w| w.to_f64())).max(1e-3);
     largest(&mut got.iter().zip(want).map(|(g, w)| g.to_f64() - w.to_f64())) / scale

@@ -1,0 +1,590 @@
+//! One training step in plain loops and f64: what relgrad computes, without anything that makes it
+//! fast. Below it, tests hold every way in which the library takes a step against it.
+//!
+//! Equation numbers are those of GFJSH20 (see the crate's documentation). What differs from the
+//! paper: W has a row for each output, so `W z` here is `W^T z` there. The last layer is affine
+//! unless `final_activation` is set. Of the bias rules only `Projected` is the paper's. Natural
+//! steps, the trust region and the guard are relgrad's own. The order of two things is a choice:
+//! running moments take in a batch before its step divides by them, and momentum averages
+//! directions after the trust region has scaled them.
+
+use crate::common::*;
+use relgrad::*;
+
+/// A vector, a matrix row by row, or a batch with a row for each sample.
+type Numbers = Vec<f64>;
+
+/// A network and the state of its optimiser.
+struct Network {
+    config: Config,
+    /// Where each layer's W and b lie in `params`.
+    layout: Layout,
+    params: Numbers,
+    /// Momentum's and Adam's averages of directions and of their squares.
+    averages: [Numbers; 2],
+    /// Natural: each layer's averages of `delta_i^2` and of `c_j^2`.
+    fisher: Vec<[Numbers; 2]>,
+    steps: i32,
+}
+
+/// What a batch leaves behind in layer k.
+struct Pass {
+    /// The input `z_{k-1}`, and `y_k = W_k z_{k-1} + b_k`.
+    z: Numbers,
+    y: Numbers,
+    /// The right factor of relative gradients: y where W and b move together, else `W z`.
+    c: Numbers,
+    /// `d log p / d y_k`, without the determinants' part.
+    delta: Numbers,
+}
+
+/// A batch seen through the network.
+struct Seen {
+    passes: Vec<Pass>,
+    latents: Numbers,
+    /// For each sample: `sum_i log p_i(z_L)`, and `sum_k sum_i log s'(y_k)`.
+    base_density: Numbers,
+    log_slopes: Numbers,
+}
+
+impl Network {
+    fn new(config: Config, params: &[f64]) -> Self {
+        let (params, zeros) = (params.to_vec(), vec![0.0; params.len()]);
+        let fisher = vec![[vec![0.0; config.dim], vec![0.0; config.dim]]; config.layers];
+        let (layout, averages) = (Layout::new(&config), [zeros.clone(), zeros]);
+        Network { config, layout, params, averages, fisher, steps: 0 }
+    }
+
+    fn w(&self, k: usize) -> &[f64] {
+        &self.params[self.layout.weight(k)]
+    }
+
+    /// Empty without biases.
+    fn b(&self, k: usize) -> &[f64] {
+        &self.params[self.layout.bias(k)]
+    }
+
+    fn activation(&self, k: usize) -> Activation {
+        let is_affine = k + 1 == self.config.layers && !self.config.final_activation;
+        if is_affine { Activation::Identity } else { self.config.activation }
+    }
+
+    /// `sum_k log|det W_k|` (eq. 9), and the input transform's share.
+    fn log_det(&self) -> f64 {
+        let layers = (0..self.config.layers).map(|k| determinant(self.w(k), self.config.dim).1);
+        let scale = self.params[self.layout.scale()].iter().map(|s| s.abs().ln());
+        layers.chain(scale).sum()
+    }
+
+    /// Forward and backward.
+    fn see(&self, x: &[f64]) -> Seen {
+        let Config { dim: d, layers, base, bias, .. } = self.config;
+        let (mut passes, mut log_slopes) = (vec![], vec![0.0; x.len() / d]);
+        let (shift, scale) = (&self.params[self.layout.shift()], &self.params[self.layout.scale()]);
+        let mut z = with(&with(x, shift, |x, shift| x - shift), scale, |x, scale| x * scale);
+        // y_k = W_k z_{k-1} + b_k, z_k = s(y_k) (eq. 16).
+        for k in 0..layers {
+            let u = matmul(&z, &transpose(self.w(k), d), d);
+            let y = sum(&u, self.b(k));
+            let [s, slope, _] = values(self.activation(k), &y);
+            slope.iter().enumerate().for_each(|(i, slope)| log_slopes[i / d] += slope.ln());
+            let c = if matches!(bias, Bias::Affine | Bias::Projected) { y.clone() } else { u };
+            passes.push(Pass { z: std::mem::replace(&mut z, s), y, c, delta: vec![] });
+        }
+        let (log_p, score): (Numbers, Numbers) = z.iter().map(|z| density(base, *z)).unzip();
+        let base_density = log_p.chunks(d).map(|log_p| log_p.iter().sum()).collect();
+        // delta_k = s'(y_k) * (W_{k+1}^T delta_{k+1}) + s''(y_k) / s'(y_k) (eq. 19). The last layer has
+        // the score in the place of W^T delta.
+        let mut above = score;
+        for k in (0..layers).rev() {
+            let [_, slope, bend] = values(self.activation(k), &passes[k].y);
+            let ratio = with(&bend, &slope, |bend, slope| bend / slope);
+            let delta = sum(&with(&slope, &above, |slope, above| slope * above), &ratio);
+            above = matmul(&delta, self.w(k), d);
+            passes[k].delta = delta;
+        }
+        Seen { passes, latents: z, base_density, log_slopes }
+    }
+
+    /// One step up the mean log-likelihood. The samples' weights sum to 1.
+    fn step(&mut self, x: &[f64], weights: &[f64], rate: f64) -> Report {
+        let (seen, log_det) = (self.see(x), self.log_det());
+        let base_density = dot(&seen.base_density, weights);
+        let log_slopes = dot(&seen.log_slopes, weights);
+        let (mut squares, mut trust_scale, mut halvings) = ([0.0; 2], 1.0f64, 0);
+        for (k, pass) in seen.passes.iter().enumerate() {
+            // Both vanish at a maximum.
+            squares[0] += square(&relative(pass, weights));
+            squares[1] += square(&mean_row(&pass.delta, weights));
+            let (direction, scale) = self.direction(k, pass, weights);
+            trust_scale = trust_scale.min(scale);
+            let mut rate = rate;
+            while self.is_guarded() && self.crosses(k, &direction, rate) {
+                rate /= 2.0;
+                halvings += 1;
+            }
+            self.ascend(k, &direction, rate);
+        }
+        self.steps += 1;
+        let norm = |square: f64| self.config.report_norms.then_some(square.sqrt());
+        Report {
+            mean_log_likelihood: base_density + log_slopes + log_det,
+            base_density,
+            log_slopes,
+            log_det,
+            log_det_age: 0,
+            relative_gradient_norm: norm(squares[0]),
+            mean_delta_norm: norm(squares[1]),
+            trust_scale,
+            halvings,
+        }
+    }
+
+    /// Layer k's `dW` and `db`, times the trust region's scale, and that scale.
+    fn direction(&mut self, k: usize, pass: &Pass, weights: &[f64]) -> (Numbers, f64) {
+        let (d, bias, delta) = (self.config.dim, self.config.bias, &pass.delta);
+        let (w, b) = (self.w(k).to_vec(), self.b(k).to_vec());
+        let mut m = mean_row(delta, weights);
+        let (dw, db, scale) = match self.config.gradient {
+            // G = mean(delta z^T) + W^-T (eqs. 6, 10).
+            Gradient::Ordinary => {
+                let g = sum(&mean_product(delta, &pass.z, weights), &transpose(&inverse(&w, d), d));
+                (g, m, 1.0)
+            }
+            // W W^T G = mean(V z^T) + W with V = W W^T delta.
+            Gradient::Transposed => {
+                let v = matmul(&matmul(delta, &w, d), &transpose(&w, d), d);
+                let db = if bias == Bias::Separate { m } else { mean_row(&v, weights) };
+                (sum(&mean_product(&v, &pass.z, weights), &w), db, 1.0)
+            }
+            // G W^T W = E W with E = mean(delta c^T) + I (eqs. 13-15).
+            Gradient::Relative => {
+                let (mut e, mut limit) = (relative(pass, weights), f64::INFINITY);
+                if let Optimizer::Natural { clip, .. } = self.config.optimizer {
+                    let h = self.damped_moment(k, 0, delta, weights);
+                    let q = self.damped_moment(k, 1, &pass.c, weights);
+                    e = with(&e, &matmul(&h, &q, 1), |e, hq| e / hq);
+                    m = with(&m, &h, |m, h| m / h);
+                    limit = clip * (d as f64).sqrt();
+                }
+                let norm = square(&e) + if bias == Bias::None { 0.0 } else { square(&m) };
+                let db = match bias {
+                    Bias::None | Bias::Separate => m,
+                    Bias::Affine => sum(&m, &matmul(&e, &b, d)),
+                    // Without b itself (eq. 33).
+                    Bias::Projected => with(&sum(&m, &matmul(&e, &b, d)), &b, |db, b| db - b),
+                };
+                (matmul(&e, &w, d), db, (limit / norm.sqrt()).min(1.0))
+            }
+        };
+        // As long as W and b: without biases db is left out.
+        let both = dw.iter().chain(&db[..b.len()]);
+        (both.map(|d| d * scale).collect(), scale)
+    }
+
+    /// The running mean of `x_i^2`, which takes in this x, plus `damping` times its mean over i.
+    fn damped_moment(&mut self, k: usize, side: usize, x: &[f64], weights: &[f64]) -> Numbers {
+        let Optimizer::Natural { decay, damping, .. } = self.config.optimizer else { panic!() };
+        let decay = if self.steps == 0 { 0.0 } else { decay };
+        let now = mean_row(&with(x, x, |x, y| x * y), weights);
+        let moment = &mut self.fisher[k][side];
+        *moment = with(moment, &now, |old, now| decay * old + (1.0 - decay) * now);
+        with(moment, &[damping * mean(moment)], |moment, damp| moment + damp)
+    }
+
+    /// Whether a layer's step is halved until det W keeps its sign: only where the library knows
+    /// that sign, since it carries the determinant along.
+    fn is_guarded(&self) -> bool {
+        let Config { gradient, optimizer, log_det, crossing, .. } = self.config;
+        let is_plain = match optimizer {
+            Optimizer::Sgd { momentum } | Optimizer::Natural { momentum, .. } => momentum == 0.0,
+            Optimizer::Adam { .. } => false,
+        };
+        let asked = (log_det, crossing) == (LogDet::Exact, Crossing::Guard);
+        is_plain && asked && gradient == Gradient::Relative
+    }
+
+    fn crosses(&self, k: usize, direction: &[f64], rate: f64) -> bool {
+        let (d, w) = (self.config.dim, self.w(k));
+        let moved = with(w, &direction[..d * d], |w, dw| w + rate * dw);
+        determinant(&moved, d).0 != determinant(w, d).0
+    }
+
+    /// Moves layer k along its direction, as the optimiser has it.
+    fn ascend(&mut self, k: usize, direction: &[f64], rate: f64) {
+        let unbiased = |average: f64, beta: f64| average / (1.0 - beta.powi(self.steps + 1));
+        for (i, d) in (self.layout.weight(k).start..).zip(direction) {
+            let [m, v] = self.averages.each_mut().map(|average| &mut average[i]);
+            let along = match self.config.optimizer {
+                Optimizer::Sgd { momentum } | Optimizer::Natural { momentum, .. } => {
+                    *m = momentum * *m + (1.0 - momentum) * d;
+                    *m
+                }
+                Optimizer::Adam { beta1, beta2, epsilon } => {
+                    *m = beta1 * *m + (1.0 - beta1) * d;
+                    *v = beta2 * *v + (1.0 - beta2) * d * d;
+                    unbiased(*m, beta1) / (unbiased(*v, beta2).sqrt() + epsilon)
+                }
+            };
+            self.params[i] += rate * along;
+        }
+    }
+}
+
+/// `E = mean(delta c^T) + I`
+fn relative(pass: &Pass, weights: &[f64]) -> Numbers {
+    let mut e = mean_product(&pass.delta, &pass.c, weights);
+    let diagonal = e.len().isqrt() + 1;
+    e.iter_mut().step_by(diagonal).for_each(|e| *e += 1.0);
+    e
+}
+
+/// `s, s', s''` of every y.
+fn values(activation: Activation, y: &[f64]) -> [Numbers; 3] {
+    let values = |y: f64| match activation {
+        // Eq. 34.
+        Activation::SmoothLeakyRelu { a } => {
+            let t = (-y.abs()).exp();
+            let p = if y < 0.0 { t } else { 1.0 } / (1.0 + t);
+            let s = a * y + (1.0 - a) * (y.max(0.0) + t.ln_1p());
+            [s, a + (1.0 - a) * p, (1.0 - a) * t / (1.0 + t).powi(2)]
+        }
+        // Eq. 35.
+        Activation::LeakyTanh { a, b } => {
+            let t = (a * y).tanh();
+            let slope = a * (1.0 - t * t);
+            [t + b * y, slope + b, -2.0 * a * t * slope]
+        }
+        Activation::Identity => [y, 1.0, 0.0],
+    };
+    [0, 1, 2].map(|i| y.iter().map(|y| values(*y)[i]).collect())
+}
+
+/// `log p(z)` and its derivative, the score.
+fn density(base: Base, z: f64) -> (f64, f64) {
+    use std::f64::consts::{FRAC_PI_2, TAU};
+    match base {
+        Base::Normal => (-0.5 * (z * z + TAU.ln()), -z),
+        Base::Sech => (-(2.0 * (FRAC_PI_2 * z).cosh()).ln(), -FRAC_PI_2 * (FRAC_PI_2 * z).tanh()),
+        Base::Logistic => (-2.0 * (2.0 * (z / 2.0).cosh()).ln(), -(z / 2.0).tanh()),
+        Base::Custom => unimplemented!("a caller's own"),
+    }
+}
+
+/// `f(x_i, y_i)`. A shorter y is taken again and again, such as b for each sample; an empty one
+/// leaves x as it is.
+fn with(x: &[f64], y: &[f64], f: impl Fn(f64, f64) -> f64) -> Numbers {
+    if y.is_empty() {
+        return x.to_vec();
+    }
+    x.iter().zip(y.iter().cycle()).map(|(x, y)| f(*x, *y)).collect()
+}
+
+fn sum(x: &[f64], y: &[f64]) -> Numbers {
+    with(x, y, |x, y| x + y)
+}
+
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+fn square(x: &[f64]) -> f64 {
+    dot(x, x)
+}
+
+/// `sum_b w_b x_b`
+fn mean_row(x: &[f64], weights: &[f64]) -> Numbers {
+    matmul(weights, x, weights.len())
+}
+
+/// `sum_b w_b x_b y_b^T`
+fn mean_product(x: &[f64], y: &[f64], weights: &[f64]) -> Numbers {
+    let columns = transpose(x, x.len() / weights.len());
+    matmul(&with(&columns, weights, |x, weight| x * weight), y, weights.len())
+}
+
+// What follows holds the library against this.
+
+/// Vectors (a layer's W, its b, a batch's latents) may differ by this share of their largest
+/// magnitude, likelihoods and all else that is reported by this share of their own, or by this
+/// where they are below 1.
+const TOLERANCE: f64 = 1e-12;
+
+const OPTIMIZERS: [Optimizer; 5] = [
+    Optimizer::SGD,
+    Optimizer::Sgd { momentum: 0.7 },
+    Optimizer::ADAM,
+    NATURAL,
+    Optimizer::Natural { decay: 0.9, damping: 0.2, clip: 1.0, momentum: 0.7 },
+];
+const NATURAL: Optimizer =
+    Optimizer::Natural { decay: 0.9, damping: 0.2, clip: 1.0, momentum: 0.0 };
+const BIASES: [Bias; 4] = [Bias::None, Bias::Separate, Bias::Affine, Bias::Projected];
+const GRADIENTS: [Gradient; 3] = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
+const ACTIVATIONS: [Activation; 3] = [
+    Activation::SmoothLeakyRelu { a: 0.3 },
+    Activation::LeakyTanh { a: 1.0, b: 0.1 },
+    Activation::Identity,
+];
+const BASES: [Base; 3] = [Base::Normal, Base::Sech, Base::Logistic];
+
+/// One run of a few steps.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    config: Config,
+    rows: usize,
+    weighted: bool,
+    rate: f64,
+}
+
+impl Run {
+    /// Holds library and reference against each other: latents, likelihoods and gradients before and
+    /// after each of some steps, their reports, and the parameters they leave. Returns the
+    /// reports.
+    fn check(&self, steps: usize, random: &mut Lcg) -> Vec<Report> {
+        let Run { config, rows, weighted, rate } = *self;
+        let params = random_params(&config, random);
+        let mut reference = Network::new(config, &params);
+        let mut owned = Owned::<f64>::with_params(config, &params);
+        let mut reports = vec![];
+        loop {
+            let x: Numbers = random.normals(rows * config.dim);
+            let mut weight = || if weighted { 1.5 + random.next() } else { 1.0 };
+            let weights: Numbers = (0..rows).map(|_| weight()).collect();
+            let total: f64 = weights.iter().sum();
+            let shares: Numbers = weights.iter().map(|weight| weight / total).collect();
+            let batch = Batch::new(&x, rows);
+            let batch = if weighted { batch.with_weights(&weights) } else { batch };
+
+            let (mut s, params, scratch) = owned.session();
+            // Determinants that the step does not keep are out of date.
+            if s.log_det().unwrap().1 > 0 {
+                s.refresh(params, scratch).unwrap();
+            }
+            let seen = reference.see(&x);
+            let (mut z, mut log_p) = (vec![0.0; x.len()], vec![0.0; rows]);
+            s.forward(params, &batch, &mut z).unwrap();
+            self.assert_vector("latents", &z, &seen.latents);
+            s.log_likelihood(params, &batch, &mut log_p).unwrap();
+            // log p(x) (eqs. 3, 7, 9).
+            let terms = with(&seen.base_density, &seen.log_slopes, |p, slopes| p + slopes);
+            let log_det = reference.log_det();
+            for (got, terms) in log_p.iter().zip(terms) {
+                self.assert_number("log-likelihood", *got, terms + log_det);
+            }
+            // The gradient itself, whatever the optimiser makes of it.
+            let mut plain = Network::new(Config { optimizer: Optimizer::SGD, ..config }, params);
+            let mut gradient = vec![0.0; s.layout().network_len()];
+            s.gradient(params, &batch, &mut gradient).unwrap();
+            for (k, pass) in seen.passes.iter().enumerate() {
+                let range = s.layout().weight(k).start..s.layout().bias(k).end;
+                self.assert_layer(
+                    "gradient",
+                    &gradient[range],
+                    &plain.direction(k, pass, &shares).0,
+                );
+            }
+            if reports.len() == steps {
+                return reports;
+            }
+
+            let got = s.step(params, &batch, rate).unwrap();
+            self.assert_report(&got, &reference.step(&x, &shares, rate));
+            for k in 0..config.layers {
+                let range = s.layout().weight(k).start..s.layout().bias(k).end;
+                self.assert_layer("parameters", &params[range.clone()], &reference.params[range]);
+            }
+            reports.push(got);
+        }
+    }
+
+    #[track_caller]
+    fn assert_report(&self, got: &Report, want: &Report) {
+        let terms = |r: &Report| [r.mean_log_likelihood, r.base_density, r.log_slopes, r.log_det];
+        let norms = |r: &Report| [r.relative_gradient_norm, r.mean_delta_norm];
+        for (got, want) in terms(got).into_iter().zip(terms(want)) {
+            self.assert_number("term", got, want);
+        }
+        for (got, want) in norms(got).into_iter().zip(norms(want)) {
+            assert_eq!(got.is_some(), want.is_some(), "{self:?}");
+            self.assert_number("norm", got.unwrap_or(0.0), want.unwrap_or(0.0));
+        }
+        self.assert_number("trust scale", got.trust_scale, want.trust_scale);
+        assert_eq!(got.halvings, want.halvings, "{self:?}");
+        assert_eq!(got.log_det_age, 0);
+    }
+
+    /// W and b apart.
+    #[track_caller]
+    fn assert_layer(&self, what: &str, got: &[f64], want: &[f64]) {
+        let at = self.config.dim.pow(2);
+        self.assert_vector(what, &got[..at], &want[..at]);
+        self.assert_vector(what, &got[at..], &want[at..]);
+    }
+
+    #[track_caller]
+    fn assert_vector(&self, what: &str, got: &[f64], want: &[f64]) {
+        let error = distance(got, want);
+        assert!(error <= TOLERANCE, "{what} off by {error:e}: {self:?}");
+    }
+
+    #[track_caller]
+    fn assert_number(&self, what: &str, got: f64, want: f64) {
+        let error = (got - want).abs() / want.abs().max(1.0);
+        assert!(error <= TOLERANCE, "{what} {got} for {want}, {error:e}: {self:?}");
+    }
+}
+
+/// Every optimiser with every gradient and bias rule that goes with it.
+fn rules() -> Vec<(Optimizer, Gradient, Bias)> {
+    let gradients = |o| GRADIENTS.map(|gradient| (o, gradient));
+    let all = OPTIMIZERS.into_iter().flat_map(gradients);
+    let all = all.flat_map(|(o, gradient)| BIASES.map(|bias| (o, gradient, bias)));
+    let fits = |(optimizer, gradient, bias): &(_, _, _)| {
+        let config = Config::new(1, 1);
+        let (optimizer, gradient, bias) = (*optimizer, *gradient, *bias);
+        Config { optimizer, gradient, bias, ..config }.check().is_ok()
+    };
+    all.filter(fits).collect()
+}
+
+/// All settings with each other, at one small size: few rows and many, with room for no more of
+/// them and for more.
+#[test]
+fn every_combination_of_settings() {
+    let mut random = Lcg(1);
+    let mut runs = 0;
+    for (optimizer, gradient, bias) in rules() {
+        for activation in ACTIVATIONS {
+            for base in BASES {
+                for switches in 0..16 {
+                    let on = |bit: u32| switches >> bit & 1 == 1;
+                    let rows = [2, 9][usize::from(on(3))];
+                    let config = Config {
+                        max_batch: rows + [0, 9][runs / 4 % 2],
+                        activation,
+                        final_activation: on(0),
+                        base,
+                        bias,
+                        input_transform: on(1),
+                        gradient,
+                        optimizer,
+                        report_norms: on(2),
+                        ..Config::new(3, 1 + runs % 4)
+                    };
+                    Run { config, rows, weighted: runs % 3 == 0, rate: 0.02 }.check(3, &mut random);
+                    runs += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(runs, 42 * 144);
+}
+
+fn one_of<X: Copy>(all: &[X], random: &mut Lcg) -> X {
+    all[random.below(all.len())]
+}
+
+/// Few rows and many of few features and many, alone in their session or with room for more: the
+/// way of a step depends on these, the optimiser and the gradient. All else is drawn.
+#[test]
+fn every_size() {
+    let mut random = Lcg(2);
+    let mut turn = 0;
+    for dim in [2, 3, 16, 17, 40, 64, 100, 161, 200] {
+        let large = dim >= 100;
+        let mut all = vec![1, 7, dim / 2, dim, 2 * dim + 1];
+        if !large {
+            all.extend([2, 10, 3 * dim / 2]);
+        }
+        all.sort();
+        all.dedup();
+        for rows in all {
+            if large && emulated() {
+                continue;
+            }
+            // All of these, or some in turn where each takes long.
+            let (count, others) = match large {
+                false => (5, 3),
+                true if rows < dim => (2, 1),
+                true => (1, 0),
+            };
+            let relative = (0..count).map(|i| (Gradient::Relative, OPTIMIZERS[(turn + i) % 5]));
+            let others = (0..others)
+                .map(|i| (GRADIENTS[1 + (turn + i) % 2], OPTIMIZERS[(turn / 2 + i) % 3]));
+            for (gradient, optimizer) in relative.chain(others) {
+                let natural = matches!(optimizer, Optimizer::Natural { .. });
+                let config = Config {
+                    max_batch: one_of(&[rows, rows.max(2 * dim + 1)], &mut random),
+                    activation: one_of(&ACTIVATIONS, &mut random),
+                    final_activation: one_of(&[false, true], &mut random),
+                    base: one_of(&BASES, &mut random),
+                    bias: one_of(if natural { &BIASES[..3] } else { &BIASES }, &mut random),
+                    input_transform: one_of(&[false, true], &mut random),
+                    gradient,
+                    optimizer,
+                    log_det: one_of(&[LogDet::Exact, LogDet::Lazy], &mut random),
+                    report_norms: one_of(&[false, true], &mut random),
+                    ..Config::new(dim, 1 + random.below(if large { 2 } else { 4 }))
+                };
+                let weighted = one_of(&[false, true], &mut random);
+                let rate = if natural { 0.02 } else { 0.1 / dim as f64 };
+                Run { config, rows, weighted, rate }.check(if large { 2 } else { 3 }, &mut random);
+            }
+            turn += count.min(2);
+        }
+    }
+}
+
+/// `(D, rows, max_batch)` by which steps are taken row by row, summed, and in lanes.
+const WAYS: [(usize, usize, usize); 10] = [
+    (2, 1, 1),
+    (3, 8, 8),
+    (5, 2, 30),
+    (5, 5, 5),
+    (16, 16, 16),
+    (20, 16, 16),
+    (40, 3, 3),
+    (40, 3, 60),
+    (40, 60, 60),
+    (161, 150, 150),
+];
+
+/// Steps far too long.
+#[test]
+fn steps_that_are_halved() {
+    let natural = Optimizer::Natural { decay: 0.9, damping: 0.01, clip: 1e3, momentum: 0.0 };
+    let mut random = Lcg(3);
+    for (dim, rows, max_batch) in WAYS {
+        for (optimizer, rate) in [(Optimizer::SGD, 0.9), (natural, 10.0)] {
+            let mut halved = 0;
+            let tries = if dim < 20 { 12 } else { 4 };
+            for bias in BIASES.into_iter().take(3).cycle().take(tries) {
+                let guarded = Config { max_batch, bias, optimizer, ..Config::new(dim, 2) };
+                let allowed = Config { crossing: Crossing::Allow, ..guarded };
+                for config in [guarded, allowed] {
+                    let reports = Run { config, rows, weighted: true, rate }.check(1, &mut random);
+                    halved += usize::from(reports[0].halvings > 0);
+                }
+            }
+            assert!(halved > 0, "{dim} features, {rows} rows, {optimizer:?}");
+        }
+    }
+}
+
+/// A trust region far too small.
+#[test]
+fn steps_that_are_scaled() {
+    let mut random = Lcg(4);
+    for (dim, rows, max_batch) in WAYS {
+        for momentum in [0.0, 0.7] {
+            for bias in &BIASES[..3] {
+                let optimizer =
+                    Optimizer::Natural { decay: 0.9, damping: 0.2, clip: 0.05, momentum };
+                let config = Config { max_batch, bias: *bias, optimizer, ..Config::new(dim, 2) };
+                let reports = Run { config, rows, weighted: true, rate: 0.5 }.check(3, &mut random);
+                assert!(reports.iter().all(|r| r.trust_scale < 0.9), "{reports:?} {config:?}");
+            }
+        }
+    }
+}
