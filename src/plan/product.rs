@@ -209,9 +209,8 @@ pub(crate) fn is_inline(rows: usize, terms: usize) -> bool {
     rows <= FEW && terms <= FEW
 }
 
-/// Products of rows with rows.
 pub(crate) mod dots {
-    //! `X Y^T`: both operands are read along their rows.
+    //! Products of rows with rows, `X Y^T`: both operands are read along their rows.
     //!
     //! | kernel | for |
     //! |---|---|

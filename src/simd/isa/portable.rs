@@ -10,8 +10,12 @@ pub(crate) struct Portable<T: Real>(T::Array);
 #[path = "cortex_m.rs"]
 mod cortex_m;
 
+// On x86-64 this is the way of processors without AVX2, whose FMA is a call for each lane: what is
+// long is a function of its own there, or it would be most of what is compiled.
+
 /// `a b + c` with one rounding; where the hardware has no such instruction, in software.
-#[inline(always)]
+#[cfg_attr(target_arch = "x86_64", inline(never))]
+#[cfg_attr(not(target_arch = "x86_64"), inline(always))]
 fn fma_f32(a: &mut [f32; 16], b: &[f32; 16], c: &[f32; 16]) {
     #[cfg(all(feature = "vfma", target_arch = "arm"))]
     return cortex_m::fma16(a, b, c);
@@ -33,7 +37,8 @@ fn fma_one_f32(a: f32, b: f32, c: f32) -> f32 {
     return libm::fmaf(a, b, c);
 }
 
-#[inline(always)]
+#[cfg_attr(target_arch = "x86_64", inline(never))]
+#[cfg_attr(not(target_arch = "x86_64"), inline(always))]
 fn fma_f64(a: &mut [f64; 8], b: &[f64; 8], c: &[f64; 8]) {
     for i in 0..8 {
         a[i] = fma_one_f64(a[i], b[i], c[i]);
@@ -92,7 +97,8 @@ macro_rules! portable {
                 $fma(&mut self.0, &b.0, &c.0);
                 self
             }
-            #[inline(always)]
+            #[cfg_attr(target_arch = "x86_64", inline(never))]
+            #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
             fn sqrt(mut self) -> Self {
                 for i in 0..$n {
                     self.0[i] = $sqrt(self.0[i]);
@@ -127,7 +133,8 @@ macro_rules! portable {
                 }
                 y
             }
-            #[inline(always)]
+            #[cfg_attr(target_arch = "x86_64", inline(never))]
+            #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
             fn round(mut self) -> Self {
                 for i in 0..$n {
                     self.0[i] = $rint(self.0[i]);
@@ -142,7 +149,8 @@ macro_rules! portable {
                 }
                 self
             }
-            #[inline(always)]
+            #[cfg_attr(target_arch = "x86_64", inline(never))]
+            #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
             fn split(mut self) -> (Self, Self) {
                 let mut exponent = [0.0; $n];
                 for i in 0..$n {
@@ -175,7 +183,8 @@ macro_rules! portable {
                 // SAFETY: valid for all lanes by contract.
                 unsafe { p.cast::<[$t; $n]>().write_unaligned(self.0) }
             }
-            #[inline(always)]
+            #[cfg_attr(target_arch = "x86_64", inline(never))]
+            #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
             unsafe fn load_partial(p: *const $t, n: usize) -> Self {
                 let mut a = [0.0; $n];
                 // Unrolled: a call of memcpy would take longer.
@@ -187,7 +196,8 @@ macro_rules! portable {
                 }
                 Portable(a)
             }
-            #[inline(always)]
+            #[cfg_attr(target_arch = "x86_64", inline(never))]
+            #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
             unsafe fn store_partial(self, p: *mut $t, n: usize) {
                 for i in 0..$n {
                     if i < n {

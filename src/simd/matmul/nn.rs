@@ -380,9 +380,9 @@ impl<T: Real, K: Epilogue<T>, const M: usize, const N: usize> Kernel<T> for Tile
                 // SAFETY: the part lies within the sink and the operands.
                 unsafe {
                     if n < T::LANES {
-                        grid.tile::<S, M, N>(&rows, (c, n), ahead, &mut max);
+                        grid.tile::<S, M, N, true>(&rows, (c, n), ahead, &mut max);
                     } else {
-                        grid.tile::<S, M, N>(&rows, (c, T::LANES), ahead, &mut max);
+                        grid.tile::<S, M, N, false>(&rows, (c, T::LANES), ahead, &mut max);
                     }
                 }
             }
@@ -392,27 +392,42 @@ impl<T: Real, K: Epilogue<T>, const M: usize, const N: usize> Kernel<T> for Tile
 }
 
 impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
-    /// M rows by N blocks of the sink from column `c` on; the last block counts `n` lanes.
+    /// M rows by N blocks of the sink from column `c` on; the last block counts `n` lanes, fewer
+    /// than it has if `PARTIAL`: a constant, so that no branch on it is left in the loop.
     #[inline(always)]
-    pub unsafe fn tile<S: Vector<T>, const M: usize, const N: usize>(
+    pub unsafe fn tile<S: Vector<T>, const M: usize, const N: usize, const PARTIAL: bool>(
         &self,
         rows: &TileRows<T, M>,
         (c, n): (usize, usize),
         ahead: bool,
         max: &mut S,
     ) {
-        let lanes = |j: usize| if j + 1 == N { n } else { T::LANES };
         let further = product::strips_ahead(self.terms, K::LONG_AHEAD);
+        // The last column of blocks has loops of its own, so that all loops are short enough to be
+        // unrolled before the compiler decides what stays in registers.
+        let (whole, last) = (T::LANES, if PARTIAL { n } else { T::LANES });
+        let column = |j: usize| c + j * T::LANES;
         let mut acc = [[S::zero(); N]; M];
         // SAFETY: by contract.
         unsafe {
+            if PARTIAL {
+                core::hint::assert_unchecked(n > 0 && n < T::LANES);
+            }
+            let first = self.k == 0;
             for i in 0..M {
                 let own = S::splat(self.sink.own(rows.number(i)));
-                for j in 0..N {
-                    let (c, first) = (c + j * T::LANES, self.k == 0);
-                    acc[i][j] = self.sink.start(rows.number(i), c, lanes(j), first, own);
-                    if self.fetch {
-                        let c = c + further * N * T::LANES;
+                for j in 0..N - 1 {
+                    acc[i][j] = self.sink.start(rows.number(i), column(j), whole, first, own);
+                }
+            }
+            for i in 0..M {
+                let own = S::splat(self.sink.own(rows.number(i)));
+                acc[i][N - 1] = self.sink.start(rows.number(i), column(N - 1), last, first, own);
+            }
+            if self.fetch {
+                for i in 0..M {
+                    for j in 0..N {
+                        let c = column(j + further * N);
                         self.sink.fetch::<S>(rows.number(i), c, M <= SWIFT);
                     }
                 }
@@ -421,7 +436,8 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
             for k in 0..self.terms {
                 let mut xv = [S::zero(); N];
                 for j in 0..N {
-                    xv[j] = S::load_n(at.wrapping_add(j * T::LANES), lanes(j));
+                    let p = at.wrapping_add(j * T::LANES);
+                    xv[j] = if PARTIAL && j + 1 == N { S::load_partial(p, n) } else { S::load(p) };
                     if ahead {
                         // Where rows begin within a line, the last of a block is the new one.
                         S::prefetch(at.wrapping_add((N + j + 1) * T::LANES - 1), M < SWIFT);
@@ -445,10 +461,11 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
             }
             for i in 0..M {
                 let own = S::splat(self.sink.own(rows.number(i)));
-                for j in 0..N {
-                    let c = c + j * T::LANES;
-                    self.sink.finish(rows.number(i), c, lanes(j), done[i][j], own, max);
+                for j in 0..N - 1 {
+                    self.sink.finish(rows.number(i), column(j), whole, done[i][j], own, max);
                 }
+                let c = column(N - 1);
+                self.sink.finish(rows.number(i), c, last, done[i][N - 1], own, max);
             }
         }
     }

@@ -90,7 +90,7 @@ impl<T: Real, K: Epilogue<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> 
             for r in from..to {
                 let rows = grid.rows::<M>(r, T::LANES);
                 if r == from && c > 0 {
-                    grid.tile::<S, M, 1>(&rows, (0, c), false, &mut max);
+                    grid.tile::<S, M, 1, true>(&rows, (0, c), false, &mut max);
                 }
                 // Strips of as many vectors as there are registers for, of equal width or one
                 // less. A closure would not be compiled for these vectors.
@@ -102,7 +102,7 @@ impl<T: Real, K: Epilogue<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> 
                         ($($n:literal)*) => {
                             match width {
                                 $($n => if const { $n <= S::TILE.1 } {
-                                    grid.tile::<S, M, $n>(&rows, at, false, &mut max)
+                                    grid.tile::<S, M, $n, false>(&rows, at, false, &mut max)
                                 },)*
                                 _ => {}
                             }
@@ -116,7 +116,7 @@ impl<T: Real, K: Epilogue<T>, const M: usize> Kernel<T> for Groups<'_, T, K, M> 
                 if here == 0 {
                     c = 0;
                 } else if r + 1 == to {
-                    grid.tile::<S, M, 1>(&rows, (c, here), false, &mut max);
+                    grid.tile::<S, M, 1, true>(&rows, (c, here), false, &mut max);
                 } else {
                     grid.across::<S, M>(&rows, (c, here), (lanes, around), &mut max);
                     c = T::LANES - here;
