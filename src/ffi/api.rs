@@ -174,7 +174,7 @@ pub unsafe fn set_parallel<T: Scalar>(
                 let v = Value::Int(threads as u64);
                 return Err(Error::new(Status::Threads, "threads", v, "must be 1 to 64"));
             }
-            c.parallel = function.map(|function| CallersThreads { function, user, threads });
+            c.parallel = function.map(|function| CallersThreads::new(function, user, threads));
             Ok(())
         })
     }
