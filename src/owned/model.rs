@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
 use crate::memory::{Aligned, AlignedBytes};
-use crate::random::Random;
 use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
 use crate::session::start::Start;
@@ -316,15 +315,14 @@ impl<T: Scalar> Model<T> {
     pub fn sample(&mut self, rows: usize, seed: u64) -> Result<Vec<T>> {
         self.factorize()?;
         let d = self.config.dim;
-        let mut random = Random::new(seed, crate::session::sample::STREAM);
         let mut x = vec![T::ZERO; rows * d];
         let chunk = d * self.config.max_batch;
         let factorization = self.factorization.take();
         let with = inverse_of(&factorization);
+        let firsts = (0..).step_by(self.config.max_batch);
         let (mut session, params) = self.view();
-        for x in x.chunks_mut(chunk) {
-            let n = x.len() / d;
-            T::draw(&mut session, params, &with, &mut random, (x, n))?;
+        for (first, x) in firsts.zip(x.chunks_mut(chunk)) {
+            session.sample(params, &with, seed, first, x.len() / d, x)?;
         }
         self.factorization = factorization;
         Ok(x)
