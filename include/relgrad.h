@@ -943,7 +943,8 @@ int32_t relgrad_level(relgrad_context *context, uint32_t *level);
 /**
  * Lets the calls on this context run their work by `parallel_for`, as if on `threads` (1 to 64)
  * threads; NULL for the calling thread alone, as at first. Results are the same bits with any
- * number of threads.
+ * number of threads. A child forked since has no other threads, nor have processors without atomic
+ * read-modify-write (Cortex-M0): all work is then done on the calling one.
  */
 int32_t relgrad_set_parallel(relgrad_context *context,
                              relgrad_parallel_for parallel_for,
@@ -1094,8 +1095,9 @@ int32_t relgrad_inverse(relgrad_context *context,
                         relgrad_inversion *report);
 
 /**
- * `rows` samples of the model; the same seed gives the same samples everywhere. Factorization
- * and `report` as for relgrad_inverse.
+ * `rows` samples of the model into `x`: numbers `first_row` (from 0) to `first_row + rows` of the
+ * sequence that belongs to `seed`, which is the same everywhere. Factorization and `report` as for
+ * relgrad_inverse.
  */
 int32_t relgrad_sample(relgrad_context *context,
                        const float *params,
@@ -1103,6 +1105,7 @@ int32_t relgrad_sample(relgrad_context *context,
                        const void *factorization,
                        size_t factorization_bytes,
                        uint64_t seed,
+                       uint64_t first_row,
                        size_t rows,
                        float *x,
                        size_t x_len,
@@ -1336,6 +1339,7 @@ int32_t relgrad_sample_f64(relgrad_context_f64 *context,
                            const void *factorization,
                            size_t factorization_bytes,
                            uint64_t seed,
+                           uint64_t first_row,
                            size_t rows,
                            double *x,
                            size_t x_len,

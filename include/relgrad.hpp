@@ -15,6 +15,7 @@
 
 #include "relgrad.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -456,14 +457,24 @@ public:
                                          z.size(), z.size() / dim_, x.data(), x.size(), &report);
         return give(status, std::move(report));
     }
-    /* As many samples as fit into x. */
+    /* As many samples as fit into x, from number `first_row` on of those that belong to `seed`. */
     result<relgrad_inversion> sample(view<const unsigned char> factorization, std::uint64_t seed,
-                                     view<T> x) {
-        relgrad_inversion report{};
-        const auto status = api::sample(context_, params_.data(), params_.size(),
-                                        factorization.data(), factorization.size(), seed,
-                                        x.size() / dim_, x.data(), x.size(), &report);
-        return give(status, std::move(report));
+                                     view<T> x, std::uint64_t first_row = 0) {
+        relgrad_inversion worst{};
+        std::int32_t status = RELGRAD_OK;
+        std::size_t done = 0, rows = x.size() / dim_;
+        do {
+            const std::size_t left = rows - done, part = left < max_batch_ ? left : max_batch_;
+            relgrad_inversion report{};
+            status = api::sample(context_, params_.data(), params_.size(), factorization.data(),
+                                 factorization.size(), seed, first_row + done, part,
+                                 x.data() + done * dim_, part * dim_, &report);
+            worst.iterations = std::max(worst.iterations, report.iterations);
+            worst.newton_residual = std::max(worst.newton_residual, report.newton_residual);
+            worst.residual = std::max(worst.residual, report.residual);
+            done += part;
+        } while (status == RELGRAD_OK && done < rows);
+        return give(status, std::move(worst));
     }
 
 private:
@@ -481,6 +492,7 @@ private:
         }
         out.params_ = m.params;
         out.dim_ = c.dim;
+        out.max_batch_ = c.max_batch;
         return Errors::give(status, std::move(out), [&c] {
             char text[256] = "";
             relgrad_config_check(&c, text, sizeof text);
@@ -513,7 +525,7 @@ private:
 
     typename api::context *context_ = nullptr;
     view<T> params_;
-    std::size_t dim_ = 1;
+    std::size_t dim_ = 1, max_batch_ = 1;
 };
 
 /* -- models: with memory of their own ------------------------------------------------------ */
@@ -585,6 +597,7 @@ public:
             out.context_ = opened->context_;
             out.params_ = opened->params_;
             out.dim_ = c.dim;
+            out.max_batch_ = c.max_batch;
         }
         return Errors::give(status, std::move(out), [&c] {
             char text[256] = "";
@@ -603,8 +616,8 @@ public:
     result<relgrad_inversion> inverse(view<const T> z, view<T> x) {
         return base::inverse(factorization_, z, x);
     }
-    result<relgrad_inversion> sample(std::uint64_t seed, view<T> x) {
-        return base::sample(factorization_, seed, x);
+    result<relgrad_inversion> sample(std::uint64_t seed, view<T> x, std::uint64_t first_row = 0) {
+        return base::sample(factorization_, seed, x, first_row);
     }
     /* The optimizer state, to be kept with the parameters. */
     bytes state() const noexcept { return state_; }

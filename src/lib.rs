@@ -46,7 +46,6 @@
 //! | `cli` | the program `relgrad` |
 //! | `capi` | the C ABI |
 //! | `bare-metal` | `capi` with a panic handler, for static libraries without std |
-//! | `vfma` | on 32-bit Arm with `vfma.f32` (Cortex-M4F and later): use it; the same bits |
 //! | `fast-no-fma` | two roundings where hardware has no FMA; not the same bits then |
 //!
 //! # Finding a formula
@@ -100,7 +99,7 @@ pub use memory::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use memory::{Aligned, AlignedBytes};
 #[cfg(feature = "alloc")]
-pub use owned::{Model, Position, Snapshot, Stepped, Trainer};
+pub use owned::{Model, Position, Snapshot, Stepped, Team, Trainer};
 pub use scalar::Scalar;
 pub use session::{Inverse, Inversion, Refresh, Session, Start, blob};
 pub use simd::{Level, Real};

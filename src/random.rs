@@ -1,4 +1,5 @@
-//! Random numbers whose bits are fixed: xoshiro256++, one uniform for one variate.
+//! Random numbers whose bits are fixed: xoshiro256++ and quantile functions: one uniform for one
+//! variate, two for a hyperbolic secant.
 
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -58,6 +59,20 @@ impl Random {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }
+    }
+}
+
+/// Any number of streams that belong to one seed, each found without going through the others.
+pub(crate) struct Streams(u64);
+
+impl Streams {
+    pub fn new(seed: u64, stream: u32) -> Self {
+        Streams(Random::new(seed, stream).0.next_u64())
+    }
+
+    /// Number `n`.
+    pub fn get(&self, n: u64) -> Random {
+        Random(Xoshiro256PlusPlus::seed_from_u64(self.0 ^ n))
     }
 }
 
@@ -192,6 +207,26 @@ mod tests {
         let variance = core::f64::consts::PI.powi(2) / 3.0;
         let (second, fourth) = moments(|| r.logistic());
         assert!((second - variance).abs() < 0.07 && (fourth / variance.powi(2) - 4.2).abs() < 0.4);
+    }
+
+    /// The first numbers of neighbouring streams, as independent as those of one.
+    #[test]
+    fn many_streams_are_as_good_as_one() {
+        let streams = Streams::new(3, 1);
+        let mut n = 0;
+        let mut next = || {
+            n += 1;
+            streams.get(n).normal()
+        };
+        let mut last = next();
+        let mut product = 0.0;
+        let (second, fourth) = moments(|| {
+            let x = next();
+            product += x * core::mem::replace(&mut last, x) / 200_000.0;
+            x
+        });
+        assert!((second - 1.0).abs() < 0.016 && (fourth - 3.0).abs() < 0.11);
+        assert!(product.abs() < 0.012, "{product}");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The numbers that everything is generic over, and the calls of a session in either of them:
 //! compiled once, here, so that no crate which uses relgrad compiles the kernels again.
 
-use crate::random::Random;
 use crate::session::{
     Inverse, Inversion, Refresh, Session, Start, evaluate, inverse, sample, start,
 };
@@ -99,13 +98,13 @@ calls! {
         z: (&[Self], usize),
         x: &mut [Self],
     ) -> Result<Inversion> = inverse::inverse;
-    fn draw(
+    fn sample(
         session: &mut Session<Self>,
         params: &[Self],
         with: &Inverse,
-        random: &mut Random,
+        which: (u64, u64),
         x: (&mut [Self], usize),
-    ) -> Result<Inversion> = sample::draw;
+    ) -> Result<Inversion> = sample::sample;
     fn refresh(
         session: &mut Session<Self>,
         params: &[Self],

@@ -75,7 +75,7 @@ int main(void) {
 
     float sample[2];
     ok(relgrad_factorize(model, params, size.params_len, factors, size.factorization_bytes));
-    ok(relgrad_sample(model, params, size.params_len, factors, size.factorization_bytes, 7, 1,
+    ok(relgrad_sample(model, params, size.params_len, factors, size.factorization_bytes, 7, 0, 1,
                       sample, 2, NULL));
     printf("a sample %8.4f %8.4f\n", sample[0], sample[1]);
 

@@ -102,7 +102,7 @@ def _load():
         "step": (p, p, n, p, c_double, p), "gradient": (p, p, n, p, p, n, p),
         "forward": (p, p, n, p, p, n), "log_likelihood": (p, p, n, p, p, n),
         "factorize": (p, p, n, p, n), "inverse": (p, p, n, p, n, p, n, n, p, n, p),
-        "sample": (p, p, n, p, n, c_uint64, n, p, n, p),
+        "sample": (p, p, n, p, n, c_uint64, c_uint64, n, p, n, p),
     }
     for name, types in arguments.items():
         for suffix in ("", "_f64"):
@@ -272,10 +272,16 @@ class Model:
             self._params("inverse", *factorization, *_array(part), len(part), *_array(out), None)
         return x
 
-    def sample(self, rows, seed=0):
-        """At most max_batch samples; the same seed gives the same everywhere."""
+    def sample(self, rows, seed=0, first_row=0):
+        """Samples number first_row to first_row + rows of those that belong to the seed, which are
+        the same everywhere."""
         x = np.empty((rows, self.config.dim), self.dtype)
-        self._params("sample", *self._factorized(), seed, rows, *_array(x), None)
+        factorization = self._factorized()
+        most = self.config.max_batch
+        for at in range(0, rows, most):
+            part = x[at:at + most]
+            self._params("sample", *factorization, seed, first_row + at, len(part), *_array(part),
+                         None)
         return x
 
     @property

@@ -99,3 +99,10 @@ for isa in imac imafc; do
         -kernel "$work/riscv.elf" < /dev/null > "$work/riscv.out" || fail "the run on riscv32$isa"
     same "and on riscv32$isa" "$work/host.out" "$work/riscv.out"
 done
+
+# Cortex-M0 has no atomic read-modify-write: it compiles.
+CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+    "$here/build" "$work/m0.a" thumbv6m-none-eabi > "$work/log" 2>&1 ||
+    { cat "$work/log"; fail "no library for Cortex-M0"; }
+arm-none-eabi-nm -g --defined-only "$work/m0.a" | awk 'NF == 3 {print $3}' | sort > "$work/m0"
+same "the same functions for Cortex-M0" "$work/hosted" "$work/m0"

@@ -3,6 +3,7 @@
 // is made. With -fno-exceptions only the codes.
 #include <relgrad.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -83,6 +84,14 @@ static void codes() {
         CHECK(std::abs(double(back[i]) - double(x[i])) < 1e-4);
     }
     CHECK(model.sample(1, back));
+    // More than max_batch are the same and more.
+    std::array<T, 22> many{};
+    const relgrad::view<T> drawn(many);
+    CHECK(model.sample(1, many));
+    CHECK(std::equal(back.begin(), back.end(), many.begin()));
+    CHECK(model.sample(1, back, 7));
+    CHECK(std::equal(many.begin() + 14, many.end(), back.begin()));
+    CHECK(model.sample(1, drawn.subspan(0, 0)).status() == RELGRAD_ERR_BATCH);
     // Factors of both halves are the step of the whole.
     std::array<T, 4 * 2 * 2 * 3> factors{};
     relgrad_totals totals{};

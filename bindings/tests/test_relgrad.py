@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import unittest
+import warnings
 
 import numpy as np
 import relgrad
@@ -101,6 +102,35 @@ class Tests(unittest.TestCase):
             self.assertEqual(model.log_det[1], 0)
         np.testing.assert_array_equal(models[0].params, models[1].params)
         np.testing.assert_array_equal(models[0].sample(3), models[1].sample(3))
+        many = models[0].sample(100, seed=3)
+        np.testing.assert_array_equal(many[:7], models[0].sample(7, seed=3))
+        np.testing.assert_array_equal(many[45:], models[0].sample(55, seed=3, first_row=45))
+        self.assertEqual(len(np.unique(np.concatenate([many, models[0].sample(100, seed=4)]), axis=0)),
+                         200)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_forked_children_work_alone(self):
+        x = np.random.default_rng(1).normal(size=(40, 160)).astype(np.float32)
+        model, other = [relgrad.Model(160, 2, max_batch=40) for _ in range(2)]
+        model.set_parallel(2)
+        for one in (model, other):
+            one.start(seed=1)
+            one.step(x, 0.1)
+        other.step(x, 0.1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+            child = os.fork()
+        if child == 0:
+            fine = False
+            try:
+                signal.alarm(60)
+                model.step(x, 0.1)
+                fine = np.array_equal(model.params, other.params)
+            finally:
+                os._exit(0 if fine else 1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        model.step(x, 0.1)
+        np.testing.assert_array_equal(model.params, other.params)
 
     def test_same_bits_on_threads(self):
         class Pool(concurrent.futures.ThreadPoolExecutor):

@@ -182,7 +182,7 @@ static void try_one(relgrad_config config) {
                      back, rows * d, inversion));
     CHECK(inversion->residual < 1e6 * EPSILON, "residual %g, %s", inversion->residual,
           describe(&config));
-    QUIET(R(sample)(c, params, n, factorization, sizes.factorization_bytes, 1, rows, back,
+    QUIET(R(sample)(c, params, n, factorization, sizes.factorization_bytes, 1, 0, rows, back,
                     rows * d, inversion));
     if (config.track_inverse) {
         QUIET(R(inverse)(c, params, n, NULL, 0, z, rows * d, rows, back, rows * d, inversion));

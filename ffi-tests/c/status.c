@@ -470,7 +470,7 @@ static void callbacks(void) {
                     sizes.factorization_bytes));
     REFUSED(RELGRAD_ERR_COMBINATION, "base",
             R(sample)(context, now->params, sizes.params_len, now->factorization,
-                      sizes.factorization_bytes, 1, BATCH, now->out, DIM * BATCH,
+                      sizes.factorization_bytes, 1, 0, BATCH, now->out, DIM * BATCH,
                       &now->inversion));
 }
 

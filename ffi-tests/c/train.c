@@ -159,11 +159,17 @@ static void run(const char *name, uint32_t optimizer, double rate, const number 
     for (int i = 0; i < DIM * BATCH; i++) {
         CHECK(fabs((double)back[i] - (double)x[i]) < 1e4 * EPSILON, "x[%d] %g", i, (double)back[i]);
     }
-    OK(R(sample)(context, params, n, factorization, sizes.factorization_bytes, 7, BATCH, samples,
+    OK(R(sample)(context, params, n, factorization, sizes.factorization_bytes, 7, 0, BATCH, samples,
                  DIM * BATCH, &inversion));
     for (int i = 0; i < DIM * BATCH; i++) {
         CHECK(fabs((double)samples[i]) < 1e3, "sample %g", (double)samples[i]);
     }
+    /* The later half by itself. */
+    enum { HALF = BATCH / 2 };
+    OK(R(sample)(context, params, n, factorization, sizes.factorization_bytes, 7, HALF,
+                 BATCH - HALF, back, DIM * BATCH, NULL));
+    CHECK(memcmp(back, samples + DIM * HALF, (BATCH - HALF) * DIM * sizeof *back) == 0,
+          "other samples");
 
     /* The copy goes on as the original did, bit for bit, in other memory. */
     void *other = memory(sizes.workspace_bytes);

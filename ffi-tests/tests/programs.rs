@@ -71,7 +71,8 @@ fn compiler(language: Language) -> Command {
         .get_compiler()
         .to_command();
     // Paths are relative, so that failures read `c/train.c:12`.
-    command.current_dir(HERE).args(["-I", "../include", "-ffp-contract=off"]).args(WARNINGS);
+    command.current_dir(HERE).args(["-I", env!("RELGRAD_INCLUDE"), "-ffp-contract=off"]);
+    command.args(WARNINGS);
     command.args(if cpp { ["-std=c++17", "-x", "c++"] } else { ["-std=c11", "-x", "c"] });
     command
 }
@@ -197,6 +198,11 @@ fn train() {
 #[test]
 fn threads() {
     everywhere("threads.c");
+}
+
+#[test]
+fn fork() {
+    everywhere("fork.c");
 }
 
 #[test]

@@ -174,7 +174,7 @@ pub unsafe fn set_parallel<T: Scalar>(
                 let v = Value::Int(threads as u64);
                 return Err(Error::new(Status::Threads, "threads", v, "must be 1 to 64"));
             }
-            c.parallel = function.map(|function| CallersThreads { function, user, threads });
+            c.parallel = function.map(|function| CallersThreads::new(function, user, threads));
             Ok(())
         })
     }
@@ -513,6 +513,7 @@ pub unsafe fn sample<T: Scalar>(
     params: (*const T, usize),
     memory: (*const c_void, usize),
     seed: u64,
+    first_row: u64,
     rows: usize,
     x: (*mut T, usize),
     report: *mut relgrad_inversion,
@@ -521,7 +522,7 @@ pub unsafe fn sample<T: Scalar>(
     // SAFETY: as the module says.
     unsafe {
         inverting(ctx, params, memory, x, report, no_latents, |s, p, with, x| {
-            s.sample(p, with, seed, rows, x)
+            s.sample(p, with, seed, first_row, rows, x)
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::guard::{self, Region};
 use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config, relgrad_task};
@@ -14,6 +14,7 @@ use crate::scalar::Scalar;
 use crate::session::Session;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::batch::Batch;
+use crate::threads::counters::AtomicU32;
 use crate::threads::parallel::ParallelFor;
 
 /// Bytes of the workspace that the context takes; the same on every target.
@@ -181,9 +182,36 @@ impl<T: Scalar> Context<T> {
 /// Threads of the caller's, behind `relgrad_parallel_for`.
 #[derive(Clone, Copy)]
 pub(super) struct CallersThreads {
-    pub function: unsafe extern "C" fn(*mut c_void, relgrad_task, *mut c_void, usize),
-    pub user: *mut c_void,
-    pub threads: usize,
+    function: unsafe extern "C" fn(*mut c_void, relgrad_task, *mut c_void, usize),
+    user: *mut c_void,
+    threads: usize,
+    /// Where the threads are.
+    #[cfg(feature = "std")]
+    process: crate::threads::fork::Process,
+}
+
+impl CallersThreads {
+    pub fn new(
+        function: unsafe extern "C" fn(*mut c_void, relgrad_task, *mut c_void, usize),
+        user: *mut c_void,
+        threads: usize,
+    ) -> Self {
+        CallersThreads {
+            function,
+            user,
+            threads,
+            #[cfg(feature = "std")]
+            process: crate::threads::fork::Process::remember(),
+        }
+    }
+
+    /// Whether this is a child that was forked since: it has none of its parent's threads.
+    fn is_left_alone(&self) -> bool {
+        #[cfg(feature = "std")]
+        return !self.process.is_current();
+        #[cfg(not(feature = "std"))]
+        false
+    }
 }
 
 // SAFETY: the context's contract: the function and its pointer may be used from whichever thread
@@ -230,7 +258,7 @@ unsafe extern "C" fn run_task(tasks: *mut c_void, index: usize) {
 // SAFETY: `Tasks` runs a task once, whatever the caller's function does.
 unsafe impl ParallelFor for CallersThreads {
     fn threads(&self) -> usize {
-        self.threads
+        if self.is_left_alone() { 1 } else { self.threads }
     }
 
     fn run(&self, count: usize, work: &(dyn Fn(usize) + Sync)) {

@@ -139,7 +139,8 @@ pub unsafe extern "C" fn relgrad_level(context: *mut relgrad_context, level: *mu
 
 /// Lets the calls on this context run their work by `parallel_for`, as if on `threads` (1 to 64)
 /// threads; NULL for the calling thread alone, as at first. Results are the same bits with any
-/// number of threads.
+/// number of threads. A child forked since has no other threads, nor have processors without atomic
+/// read-modify-write (Cortex-M0): all work is then done on the calling one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_set_parallel(
     context: *mut relgrad_context,
@@ -357,8 +358,9 @@ pub unsafe extern "C" fn relgrad_inverse(
     }
 }
 
-/// `rows` samples of the model; the same seed gives the same samples everywhere. Factorization
-/// and `report` as for relgrad_inverse.
+/// `rows` samples of the model into `x`: numbers `first_row` (from 0) to `first_row + rows` of the
+/// sequence that belongs to `seed`, which is the same everywhere. Factorization and `report` as for
+/// relgrad_inverse.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_sample(
     context: *mut relgrad_context,
@@ -367,6 +369,7 @@ pub unsafe extern "C" fn relgrad_sample(
     factorization: *const c_void,
     factorization_bytes: usize,
     seed: u64,
+    first_row: u64,
     rows: usize,
     x: *mut f32,
     x_len: usize,
@@ -374,5 +377,8 @@ pub unsafe extern "C" fn relgrad_sample(
 ) -> i32 {
     let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
     // SAFETY: the caller's promise.
-    unsafe { api::sample::<f32>(context.cast(), params, memory, seed, rows, (x, x_len), report) }
+    unsafe {
+        let x = (x, x_len);
+        api::sample::<f32>(context.cast(), params, memory, seed, first_row, rows, x, report)
+    }
 }

@@ -354,6 +354,7 @@ pub unsafe extern "C" fn relgrad_sample_f64(
     factorization: *const c_void,
     factorization_bytes: usize,
     seed: u64,
+    first_row: u64,
     rows: usize,
     x: *mut f64,
     x_len: usize,
@@ -361,5 +362,8 @@ pub unsafe extern "C" fn relgrad_sample_f64(
 ) -> i32 {
     let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
     // SAFETY: the caller's promise.
-    unsafe { api::sample::<f64>(context.cast(), params, memory, seed, rows, (x, x_len), report) }
+    unsafe {
+        let x = (x, x_len);
+        api::sample::<f64>(context.cast(), params, memory, seed, first_row, rows, x, report)
+    }
 }

@@ -388,14 +388,15 @@ pub struct relgrad_context(());
 pub struct relgrad_context_f64(());
 
 impl relgrad_config {
-    /// The C view of a configuration.
-    pub(super) fn of(c: &Config) -> Self {
-        let mut out = relgrad_config {
+    /// `Config::new`, and defaults of what it does not choose.
+    pub(super) fn defaults(dim: u32, layers: u32) -> Self {
+        let c = Config::new(1, 1);
+        relgrad_config {
             struct_size: size_of::<relgrad_config>() as u32,
-            dim: c.dim as u32,
-            layers: c.layers as u32,
+            dim,
+            layers,
             max_batch: c.max_batch as u32,
-            activation: RELGRAD_ACTIVATION_IDENTITY,
+            activation: RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU,
             final_activation: c.final_activation.into(),
             base: c.base as u32,
             bias: c.bias as u32,
@@ -417,12 +418,7 @@ impl relgrad_config {
             damping: 0.1,
             clip: 1.0,
             reserved: [0; 8],
-        };
-        if let Activation::SmoothLeakyRelu { a } = c.activation {
-            out.activation = RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU;
-            out.activation_a = a;
         }
-        out
     }
 
     /// The checked configuration.

@@ -122,7 +122,7 @@ impl<T: Scalar> Checkpoint<T> {
         };
         let snapshot = |params, state, position| {
             let position = unpack(&words(position)?).ok_or_else(|| {
-                FileError::field(path, position, "too short", "must be 4 numbers")
+                FileError::field(path, position, "too short", "must be 4 or 5 numbers")
             })?;
             let state = tensor(state, Dtype::U8)?;
             Ok::<_, FileError>(Snapshot { params: floats(params)?, state, position })
@@ -171,15 +171,17 @@ fn payload(path: &Path) -> FileResult<Vec<u8>> {
     Ok(payload)
 }
 
-fn pack(position: &Position) -> [u64; 4] {
-    let Position { pass, row, sum, rate_factor } = *position;
-    [pass, row, sum.to_bits(), rate_factor.to_bits()]
+fn pack(position: &Position) -> [u64; 5] {
+    let Position { pass, row, sum, rate_factor, first_step } = *position;
+    [pass, row, sum.to_bits(), rate_factor.to_bits(), first_step]
 }
 
 fn unpack(words: &[u64]) -> Option<Position> {
     let [pass, row, sum, rate_factor] = *words.first_chunk()?;
     let (sum, rate_factor) = (f64::from_bits(sum), f64::from_bits(rate_factor));
-    Some(Position { pass, row, sum, rate_factor })
+    // Older checkpoints are of runs that began with their model.
+    let first_step = words.get(4).copied().unwrap_or(0);
+    Some(Position { pass, row, sum, rate_factor, first_step })
 }
 
 #[cfg(test)]
@@ -190,7 +192,7 @@ mod tests {
         let snapshot = |x: f64, pass| Snapshot {
             params: [x, 0.1, -3.0].map(T::from_f64).to_vec(),
             state: [1, 2, 3, 255].to_vec(),
-            position: Position { pass, row: 7, sum: -0.1, rate_factor: 0.5 },
+            position: Position { pass, row: 7, sum: -0.1, rate_factor: 0.5, first_step: 70 },
         };
         Checkpoint {
             now: snapshot(1.5, 3),
@@ -200,6 +202,13 @@ mod tests {
             values: [f64::NEG_INFINITY, 0.1].to_vec(),
             settings: "lr = \"0.1\"\n".to_owned(),
         }
+    }
+
+    #[test]
+    fn positions_of_older_checkpoints_are_read() {
+        let position = Position { first_step: 0, ..checkpoint::<f64>().now.position };
+        assert_eq!(unpack(&pack(&position)[..4]), Some(position));
+        assert_eq!(unpack(&pack(&position)[..3]), None);
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Threshold {
         ordinary.sort_by(f64::total_cmp);
         // Among n + 1 exchangeable rows each rank is equally likely, so that a new row is below
         // the k-th of n with probability k / (n + 1).
-        let k = (false_alarm * (ordinary.len() + 1) as f64).floor() as usize;
+        // A product that is a whole number but for rounding, as 0.29 times 100, counts as one.
+        let k = (false_alarm * (ordinary.len() + 1) as f64 * (1.0 + 1e-12)).floor() as usize;
         let Some(&value) = k.checked_sub(1).and_then(|i| ordinary.get(i)) else {
             let value = Value::Int(ordinary.len() as u64);
             let allowed = "so small a rate of false alarms needs at least 1 / rate - 1 rows";
@@ -66,6 +67,10 @@ mod tests {
         let few = Threshold::calibrate([1.0; 8].to_vec(), 0.1).unwrap_err();
         assert_eq!((few.status, few.value), (Status::Batch, Value::Int(8)));
         assert!(Threshold::calibrate([1.0; 9].to_vec(), 0.1).is_ok());
+        // Whole numbers that rounding puts below: 0.29 * 100, 1/49 * 49.
+        let t = Threshold::calibrate((0..99).map(f64::from).collect(), 0.29).unwrap();
+        assert_eq!(t.value(), 28.0);
+        assert!(Threshold::calibrate([1.0; 48].to_vec(), 1.0 / 49.0).is_ok());
         for rate in [0.0, 1.0, f64::NAN] {
             assert!(Threshold::calibrate([1.0; 8].to_vec(), rate).is_err());
         }

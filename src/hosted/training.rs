@@ -191,12 +191,14 @@ impl<T: Scalar> Training<T> {
     /// The best model on validation; without validation data, the last.
     ///
     /// # Errors
-    /// Those of [`Model::from_params`].
+    /// Those of [`Model::set_params`].
     pub fn into_best(self) -> crate::Result<Model<T>> {
-        if self.best().is_none() {
-            return Ok(self.trainer.model);
+        let is_last = self.best().is_none();
+        let mut model = self.trainer.model;
+        if !is_last {
+            model.set_params(&self.best)?;
         }
-        Model::from_params(*self.trainer.model.config(), self.best)
+        Ok(model)
     }
 
     /// Trains until the plan is fulfilled or `observe` breaks off. Each call sees the run from

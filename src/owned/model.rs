@@ -1,5 +1,6 @@
 //! Models that own their memory, for Rust programs.
 
+#[cfg(target_has_atomic = "ptr")]
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,8 +8,8 @@ use alloc::vec::Vec;
 use crate::config::Config;
 use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
+use crate::memory::workspace::HEADER_STEP;
 use crate::memory::{Aligned, AlignedBytes};
-use crate::random::Random;
 use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
 use crate::session::start::Start;
@@ -17,6 +18,13 @@ use crate::status::{Error, Result, Status, Value};
 use crate::step::Report;
 use crate::step::batch::Batch;
 use crate::threads::parallel::ParallelFor;
+
+/// Threads that models share: a [`Pool`](crate::Pool), or what else is a [`ParallelFor`].
+#[cfg(target_has_atomic = "ptr")]
+pub type Team = Arc<dyn ParallelFor + Send + Sync>;
+/// Threads that models share: what is a [`ParallelFor`].
+#[cfg(not(target_has_atomic = "ptr"))]
+pub type Team = &'static (dyn ParallelFor + Send + Sync);
 
 /// A model with its parameters, optimiser state and workspace.
 ///
@@ -53,7 +61,7 @@ pub struct Model<T> {
     workspace: AlignedBytes,
     /// LU factors for the inverse, while the parameters have not changed.
     factorization: Option<AlignedBytes>,
-    team: Option<Arc<dyn ParallelFor + Send + Sync>>,
+    team: Option<Team>,
 }
 
 impl<T: Scalar> Model<T> {
@@ -63,8 +71,7 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Config::check`].
     pub fn new(config: Config, seed: u64) -> Result<Self> {
         let mut model = Self::blank(config)?;
-        let (mut session, params) = model.session();
-        session.start_orthogonal(params, seed)?;
+        model.start_orthogonal(seed)?;
         Ok(model)
     }
 
@@ -74,14 +81,7 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Session::start_from_data`].
     pub fn from_data(config: Config, data: &[T], start: Start, seed: u64) -> Result<Self> {
         let mut model = Self::blank(Config { input_transform: true, ..config })?;
-        let rows = model.rows(data)?;
-        let mut scratch = AlignedBytes::new(model.sizes.start_bytes);
-        let (mut session, params) = model.session();
-        let data = Batch::new(data, rows);
-        session.start_from_data(params, &data, start, seed, 1e-6, &mut scratch)?;
-        drop(scratch);
-        // In working precision the weights are not exactly those of the factorisation.
-        model.refresh()?;
+        model.start_from_data(data, start, seed)?;
         Ok(model)
     }
 
@@ -90,11 +90,8 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// Those of [`Session::refresh`].
     pub fn from_params(config: Config, params: impl AsRef<[T]>) -> Result<Self> {
-        let (mut model, params) = (Self::blank(config)?, params.as_ref());
-        let n = model.sizes.params_len;
-        crate::status::check_len("params", params.len(), n)?;
-        model.params.copy_from_slice(&params[..n]);
-        model.refresh()?;
+        let mut model = Self::blank(config)?;
+        model.set_params(params.as_ref())?;
         Ok(model)
     }
 
@@ -131,7 +128,21 @@ impl<T: Scalar> Model<T> {
         Ok(())
     }
 
-    fn blank(config: Config) -> Result<Self> {
+    /// Memory for a model that has no parameters yet: a start, [`set_params`](Model::set_params) or
+    /// [`restore`](Model::restore) brings them, until when calls are refused or make nothing of
+    /// zeros. So a start can have threads:
+    ///
+    /// ```
+    /// # use relgrad::{Config, Model, Pool};
+    /// let pool = std::sync::Arc::new(Pool::new(2)?);
+    /// let mut model = Model::<f32>::blank(Config::new(100, 2))?.with_parallel(pool);
+    /// model.start_orthogonal(1)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Config::check`].
+    pub fn blank(config: Config) -> Result<Self> {
         let sizes = Sizes::of::<T>(&config)?;
         let mut model = Model {
             config,
@@ -144,6 +155,58 @@ impl<T: Scalar> Model<T> {
         };
         Session::<T>::new(&config, &mut model.state, &mut model.workspace)?;
         Ok(model)
+    }
+
+    /// On the threads of `team`; see [`Model::set_parallel`].
+    pub fn with_parallel(mut self, team: Team) -> Self {
+        self.set_parallel(Some(team));
+        self
+    }
+
+    /// [`Model::new`] in this model's memory: the optimiser begins anew too.
+    ///
+    /// # Errors
+    /// None with a model's own memory; those of [`Session::start_orthogonal`].
+    pub fn start_orthogonal(&mut self, seed: u64) -> Result<()> {
+        let (mut session, params) = self.session();
+        session.start_orthogonal(params, seed)?;
+        forget(&mut session);
+        Ok(())
+    }
+
+    /// [`Model::from_data`] in this model's memory, whose configuration must have
+    /// `input_transform`: the optimiser begins anew too. Nothing changes on failure.
+    ///
+    /// # Errors
+    /// Those of [`Session::start_from_data`].
+    pub fn start_from_data(&mut self, data: &[T], start: Start, seed: u64) -> Result<()> {
+        let rows = self.rows(data)?;
+        let mut scratch = AlignedBytes::new(self.sizes.start_bytes);
+        let (mut session, params) = self.session();
+        let data = Batch::new(data, rows);
+        session.start_from_data(params, &data, start, seed, 1e-6, &mut scratch)?;
+        forget(&mut session);
+        drop(scratch);
+        // In working precision the weights are not exactly those of the factorisation.
+        self.refresh()?;
+        Ok(())
+    }
+
+    /// [`Model::from_params`] in this model's memory: the optimiser begins anew. Nothing changes
+    /// on failure.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_params(&mut self, params: &[T]) -> Result<()> {
+        crate::status::check_len("params", params.len(), self.sizes.params_len)?;
+        let params = &params[..self.sizes.params_len];
+        let mut scratch = AlignedBytes::new(self.sizes.refresh_bytes);
+        let (mut session, own) = self.view();
+        session.refresh(params, &mut scratch)?;
+        forget(&mut session);
+        own.copy_from_slice(params);
+        self.factorization = None;
+        Ok(())
     }
 
     /// The session in this model's memory, with its parameters: everything that a
@@ -162,10 +225,22 @@ impl<T: Scalar> Model<T> {
         (session, &mut self.params)
     }
 
-    /// Lets steps and evaluations run on the threads of `team`, [`Pool`](crate::Pool) for one;
-    /// results stay the same bits.
-    pub fn set_parallel(&mut self, team: Option<Arc<dyn ParallelFor + Send + Sync>>) {
+    /// Lets all calls run on the threads of `team`, [`Pool`](crate::Pool) for one; results stay the
+    /// same bits. A start that shall have them too comes after this: [`Model::blank`].
+    pub fn set_parallel(&mut self, team: Option<Team>) {
         self.team = team;
+    }
+
+    /// The threads in use.
+    pub fn parallel(&self) -> Option<Team> {
+        self.team.clone()
+    }
+
+    /// How the kernels run for this model.
+    #[cfg(feature = "files")]
+    pub(crate) fn exec(&self) -> crate::threads::parallel::Exec<'_> {
+        let team = self.team.as_deref().map(|team| team as &dyn ParallelFor);
+        crate::threads::parallel::Exec { level: self.config.level.resolve(), team }
     }
 
     /// The configuration.
@@ -190,7 +265,7 @@ impl<T: Scalar> Model<T> {
 
     /// Steps taken so far.
     pub fn steps(&mut self) -> u64 {
-        self.session().0.steps()
+        self.view().0.steps()
     }
 
     /// One step on the rows of `batch`, at most `max_batch`.
@@ -209,20 +284,20 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Session::refresh`].
     pub fn refresh(&mut self) -> Result<Refresh> {
         let mut scratch = AlignedBytes::new(self.sizes.refresh_bytes);
-        let (mut session, params) = self.session();
+        let (mut session, params) = self.view();
         session.refresh(params, &mut scratch)
     }
 
     /// `sum_k log|det W_k| + sum log|scale|`, exact: refreshed first if steps have passed.
     ///
     /// # Errors
-    /// A weight that has become singular.
+    /// A weight that has become singular; [`Status::LogDetUnknown`] without parameters.
     pub fn log_det(&mut self) -> Result<f64> {
-        match self.session().0.log_det() {
-            Ok((log_det, 0)) => Ok(log_det),
+        match self.view().0.log_det()? {
+            (log_det, 0) => Ok(log_det),
             _ => {
                 self.refresh()?;
-                Ok(self.session().0.log_det()?.0)
+                Ok(self.view().0.log_det()?.0)
             }
         }
     }
@@ -235,7 +310,7 @@ impl<T: Scalar> Model<T> {
         self.rows(x)?;
         let mut z = vec![T::ZERO; x.len()];
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let (mut session, params) = self.session();
+        let (mut session, params) = self.view();
         for (x, z) in x.chunks(chunk).zip(z.chunks_mut(chunk)) {
             session.forward(params, &Batch::new(x, x.len() / d), z)?;
         }
@@ -251,7 +326,7 @@ impl<T: Scalar> Model<T> {
         self.log_det()?;
         let mut out = vec![0.0; rows];
         let (d, max_batch) = (self.config.dim, self.config.max_batch);
-        let (mut session, params) = self.session();
+        let (mut session, params) = self.view();
         for (x, out) in x.chunks(d * max_batch).zip(out.chunks_mut(max_batch)) {
             session.log_likelihood(params, &Batch::new(x, x.len() / d), out)?;
         }
@@ -278,7 +353,7 @@ impl<T: Scalar> Model<T> {
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
         let layers = self.config.layers - usize::from(!self.config.final_activation);
         let mut counts = vec![0; layers * d];
-        let (mut session, params) = self.session();
+        let (mut session, params) = self.view();
         for x in x.chunks(chunk) {
             session.count_positive(params, &Batch::new(x, x.len() / d), &mut counts)?;
         }
@@ -294,18 +369,14 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Session::inverse`].
     pub fn inverse(&mut self, z: &[T]) -> Result<(Vec<T>, Inversion)> {
         self.rows(z)?;
-        self.factorize()?;
         let mut x = vec![T::ZERO; z.len()];
         let mut all = Inversion::default();
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let factorization = self.factorization.take();
-        let with = inverse_of(&factorization);
-        let (mut session, params) = self.view();
+        let (mut session, params, with) = self.inverting()?;
         for (z, x) in z.chunks(chunk).zip(x.chunks_mut(chunk)) {
             let one = session.inverse(params, &with, z, z.len() / d, x)?;
             all = all.worst(one);
         }
-        self.factorization = factorization;
         Ok((x, all))
     }
 
@@ -314,20 +385,23 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// Those of [`Session::sample`].
     pub fn sample(&mut self, rows: usize, seed: u64) -> Result<Vec<T>> {
-        self.factorize()?;
-        let d = self.config.dim;
-        let mut random = Random::new(seed, crate::session::sample::STREAM);
+        let (d, max_batch) = (self.config.dim, self.config.max_batch);
         let mut x = vec![T::ZERO; rows * d];
-        let chunk = d * self.config.max_batch;
-        let factorization = self.factorization.take();
-        let with = inverse_of(&factorization);
-        let (mut session, params) = self.view();
-        for x in x.chunks_mut(chunk) {
-            let n = x.len() / d;
-            T::draw(&mut session, params, &with, &mut random, (x, n))?;
+        let (mut session, params, with) = self.inverting()?;
+        for (first, x) in (0..).step_by(max_batch).zip(x.chunks_mut(d * max_batch)) {
+            session.sample(params, &with, seed, first, x.len() / d, x)?;
         }
-        self.factorization = factorization;
         Ok(x)
+    }
+
+    /// The session and what it inverts the parameters with.
+    fn inverting(&mut self) -> Result<(Session<'_, T>, &[T], Inverse<'_>)> {
+        self.factorize()?;
+        let with = self.factorization.as_deref().map_or(Inverse::Tracked, Inverse::Factorization);
+        let mut session =
+            Session::view(&self.config, &self.sizes, &mut self.state, &mut self.workspace);
+        session.set_parallel(self.team.as_deref().map(|team| team as &dyn ParallelFor));
+        Ok((session, &self.params, with))
     }
 
     /// Factors the weights unless it was done since they last changed, or inverses are tracked.
@@ -354,6 +428,16 @@ impl<T: Scalar> Model<T> {
     }
 }
 
-fn inverse_of(factorization: &Option<AlignedBytes>) -> Inverse<'_> {
-    factorization.as_ref().map_or(Inverse::Tracked, |f| Inverse::Factorization(f))
+/// The optimiser as it is at first.
+fn forget<T: Scalar>(session: &mut Session<T>) {
+    let state = &mut session.state;
+    state.header[HEADER_STEP] = 0;
+    state.momentum_max.fill(0.0);
+    for averages in [&mut state.first_moment, &mut state.second_moment, &mut state.h, &mut state.q]
+    {
+        averages.fill(T::ZERO);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,11 +54,14 @@ pub struct Position {
     pub sum: f64,
     /// What the schedule's rate is multiplied by; 1 unless a run had to be slowed down.
     pub rate_factor: f64,
+    /// Steps that the model had taken before the run: the schedule counts from there.
+    pub first_step: u64,
 }
 
 impl Position {
-    /// The beginning of a run.
-    pub const START: Position = Position { pass: 0, row: 0, sum: 0.0, rate_factor: 1.0 };
+    /// The beginning of a run of a model that has taken no steps.
+    pub const START: Position =
+        Position { pass: 0, row: 0, sum: 0.0, rate_factor: 1.0, first_step: 0 };
 }
 
 /// A run at one moment; [`Trainer::restore`] goes back to it.
@@ -87,15 +90,17 @@ pub struct Stepped {
 const SHUFFLE_STREAM: u32 = 2;
 
 impl<T: Scalar> Trainer<T> {
-    /// Trains `model`, batches of `max_batch` rows drawn in an order that `seed` fixes.
+    /// Trains `model`, batches of `max_batch` rows drawn in an order that `seed` fixes. The
+    /// schedule begins here, however often `model` was trained before; [`Trainer::restore`] goes
+    /// on with a run that was cut off.
     ///
     /// # Errors
     /// Those of [`Schedule::check`].
-    pub fn new(model: Model<T>, schedule: Schedule, seed: u64) -> Result<Self> {
+    pub fn new(mut model: Model<T>, schedule: Schedule, seed: u64) -> Result<Self> {
         schedule.check()?;
         let batch = vec![T::ZERO; model.config().dim * model.config().max_batch];
-        let (position, order) = (Position::START, Vec::new());
-        let order_of = u64::MAX;
+        let position = Position { first_step: model.steps(), ..Position::START };
+        let (order, order_of) = (Vec::new(), u64::MAX);
         Ok(Trainer { model, shuffle: true, schedule, seed, position, order, order_of, batch })
     }
 
@@ -162,7 +167,8 @@ impl<T: Scalar> Trainer<T> {
         let batch = &mut self.batch[..chosen.len() * d];
         fetch(pass, chosen, batch)?;
         let (mut session, params) = self.model.session();
-        let rate = self.schedule.at(session.steps()) * self.position.rate_factor;
+        let step = session.steps().saturating_sub(self.position.first_step);
+        let rate = self.schedule.at(step) * self.position.rate_factor;
         let report = session.step(params, &Batch::new(batch, chosen.len()), rate)?;
         self.position.sum += report.mean_log_likelihood * chosen.len() as f64;
         self.position.row += chosen.len() as u64;
@@ -248,6 +254,41 @@ mod tests {
             let other = Config { max_batch: 7, ..Config::new(3, 3) };
             let mut other = Trainer::new(Model::new(other, 1).unwrap(), schedule, 5).unwrap();
             assert_eq!(other.restore(&whole.snapshot()).unwrap_err().status, Status::Length);
+        }
+    }
+
+    /// The second of two runs has the schedule of the first, and keeps it when it is taken up again.
+    #[test]
+    fn each_run_has_a_schedule_of_its_own() {
+        let data: Vec<f64> = (0..80).map(|i| (f64::from(i) * 0.618).fract()).collect();
+        let config = Config { max_batch: 8, ..Config::new(2, 1) };
+        let decay = Decay::Cosine { total: 10 };
+        let schedule = Schedule { rate: 0.1, warmup: 2, decay };
+        let mut model = Model::new(config, 1).unwrap();
+        for run in 0..3 {
+            let mut trainer = Trainer::new(model, schedule, run).unwrap();
+            assert_eq!(trainer.position().first_step, 5 * run);
+            let mut cut = trainer.snapshot();
+            let before = cut.params.clone();
+            let mut rates = Vec::new();
+            for step in 0..5 {
+                // A trainer of the same model at any other moment takes the run up.
+                if step == 3 {
+                    trainer = Trainer::new(trainer.model, schedule, run).unwrap();
+                    trainer.restore(&cut).unwrap();
+                }
+                let fetch = |_: u64, chosen: &[usize], batch: &mut [f64]| {
+                    for (to, row) in batch.chunks_exact_mut(2).zip(chosen) {
+                        to.copy_from_slice(&data[row * 2..][..2]);
+                    }
+                    Ok::<(), Error>(())
+                };
+                rates.push(trainer.step(40, fetch).unwrap().rate);
+                cut = trainer.snapshot();
+            }
+            assert_eq!(rates, (0..5).map(|step| schedule.at(step)).collect::<Vec<_>>());
+            assert_ne!(cut.params, before);
+            model = trainer.model;
         }
     }
 

@@ -98,8 +98,8 @@ const NARROW: usize = 16;
 const FEW_LANES: usize = 8;
 
 /// The most features of the route through lanes. Tests are built a second time with
-/// `relgrad_no_lanes`, so that the other routes are taken at every size.
-const LANES_DIM: usize = if option_env!("RELGRAD_NO_SMALL").is_some() { 0 } else { 160 };
+/// `--cfg relgrad_no_lanes`, so that the other routes are taken at every size.
+const LANES_DIM: usize = if cfg!(relgrad_no_lanes) { 0 } else { 160 };
 
 /// The fewest rows, in eighths of D, for a step through lanes above [`NARROW`] features.
 const LANES_EIGHTHS: usize = 7;

@@ -1,9 +1,8 @@
 //! What a session does: the documentation of every call. Each is compiled in the library, for either
 //! number type, and found through [`Scalar`](crate::Scalar).
 
-use crate::random::Random;
 use crate::scalar::Scalar;
-use crate::session::{Inverse, Inversion, Refresh, Session, Start, sample};
+use crate::session::{Inverse, Inversion, Refresh, Session, Start};
 use crate::status::{Result, check_len};
 use crate::step::{Batch, Report, Totals};
 
@@ -184,21 +183,24 @@ impl<T: Scalar> Session<'_, T> {
         T::inverse(self, params, with, (z, rows), x)
     }
 
-    /// `rows` samples of the model into `x`: latents from the base density, then
-    /// [`Session::inverse`]. The same seed gives the same samples on every machine.
+    /// Samples of the model into `x`: latents from the base density, then [`Session::inverse`].
+    /// A seed stands for one sequence of samples, the same on every machine, of which these are
+    /// numbers `first_row` to `first_row + rows`: as many as are wanted come in batches one after
+    /// another, and any of them without those before.
     ///
     /// # Errors
-    /// As for [`Session::inverse`]; [`Base::Custom`] (draw latents yourself and invert them).
+    /// As for [`Session::inverse`]; [`Base::Custom`](crate::Base::Custom) (draw latents yourself
+    /// and invert them).
     pub fn sample(
         &mut self,
         params: &[T],
         with: &Inverse,
         seed: u64,
+        first_row: u64,
         rows: usize,
         x: &mut [T],
     ) -> Result<Inversion> {
-        let mut random = Random::new(seed, sample::STREAM);
-        T::draw(self, params, with, &mut random, (x, rows))
+        T::sample(self, params, with, (seed, first_row), (x, rows))
     }
 
     /// Reads parameters that were loaded or changed from outside, and makes the

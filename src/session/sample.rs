@@ -1,19 +1,19 @@
 //! Drawing from the model.
 
 use crate::config::Base;
-use crate::random::Random;
+use crate::random::{Random, Streams};
 use crate::session::Session;
 use crate::session::inverse::{self, Inverse, Inversion};
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, check_len};
 use crate::step::batch::check_rows;
 
-/// The next `n` samples of a stream into `x`.
-pub(crate) fn draw<T: Real>(
+/// See [`Session::sample`].
+pub(crate) fn sample<T: Real>(
     session: &mut Session<T>,
     params: &[T],
     with: &Inverse,
-    random: &mut Random,
+    (seed, first_row): (u64, u64),
     (x, n): (&mut [T], usize),
 ) -> Result<Inversion> {
     check_rows(&session.config, n)?;
@@ -30,7 +30,11 @@ pub(crate) fn draw<T: Real>(
     };
     // Latents wait in `p`, which inverting does not use.
     let latents = core::mem::take(&mut session.work.pass.p);
-    latents[..len].iter_mut().for_each(|z| *z = T::from_f64(draw(random)));
+    let streams = Streams::new(seed, STREAM);
+    for (row, number) in latents[..len].chunks_exact_mut(session.config.dim).zip(0..) {
+        let mut random = streams.get(first_row.wrapping_add(number));
+        row.iter_mut().for_each(|z| *z = T::from_f64(draw(&mut random)));
+    }
     let outcome = inverse::inverse(session, params, with, (&latents[..len], n), x);
     // Zeros between the rows again.
     latents[..len].fill(T::ZERO);
@@ -39,4 +43,4 @@ pub(crate) fn draw<T: Real>(
 }
 
 /// The random stream of samples; starts use 0.
-pub(crate) const STREAM: u32 = 1;
+const STREAM: u32 = 1;

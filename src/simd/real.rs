@@ -99,14 +99,14 @@ macro_rules! real {
                 match level {
                     // SAFETY: callers pass only levels from `resolve` or `available`, which name
                     // what the processor has.
-                    #[cfg(target_arch = "x86_64")]
+                    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
                     Level::Avx512 => unsafe {
                         crate::simd::isa::avx512::run::<$t, crate::simd::isa::avx512::$block, K>(
                             kernel,
                         )
                     },
                     // SAFETY: as above.
-                    #[cfg(target_arch = "x86_64")]
+                    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
                     Level::Avx2 => unsafe {
                         crate::simd::isa::avx2::run::<$t, crate::simd::isa::avx2::$block, K>(kernel)
                     },

@@ -2,6 +2,9 @@
 
 #[cfg(feature = "std")]
 mod choice;
+pub(crate) mod counters;
+#[cfg(feature = "std")]
+pub(crate) mod fork;
 pub(crate) mod parallel;
 pub(crate) mod parts;
 #[cfg(feature = "std")]

@@ -1,12 +1,14 @@
 //! The seam to threads: the core starts none, it hands independent tasks to the caller's.
 
 use crate::plan::threads;
+use crate::threads::counters::SHARED;
 
 /// Something that runs tasks at once: a pool of threads, OpenMP, the tasks of an RTOS.
 ///
 /// Steps, evaluations, starts and factorisations hand it parts of their work, a few microseconds
 /// to milliseconds each, many times a step; how the work is split, and by how many, never changes
-/// a bit of the result.
+/// a bit of the result. On processors without atomic read-modify-write, as Cortex-M0, all work stays
+/// on the calling thread.
 ///
 /// # Safety
 /// [`run`](ParallelFor::run) calls `task` as it says: tasks write to memory of their own, so that
@@ -43,9 +45,14 @@ impl<'a> Exec<'a> {
         Exec { level, team: None }
     }
 
+    /// The team, if it is of more than one.
+    fn several(&self) -> Option<&'a dyn ParallelFor> {
+        self.team.filter(|team| SHARED && team.threads() > 1)
+    }
+
     /// How many threads there are.
     pub fn threads(&self) -> usize {
-        self.team.map_or(1, |team| team.threads())
+        self.several().map_or(1, |team| team.threads())
     }
 
     /// The size of the parts of `n` if each thread is to have one, a multiple of `grain`. `work`
@@ -68,13 +75,13 @@ impl<'a> Exec<'a> {
     /// The team if a call on `rows` samples and weights of so many blocks may hand over parts, but
     /// is not so long that handing over is nothing beside it.
     pub fn team_to_choose(&self, rows: usize, blocks: usize) -> Option<&'a dyn ParallelFor> {
-        self.team.filter(|team| team.threads() > 1 && threads::may_choose(rows, blocks))
+        self.several().filter(|_| threads::may_choose(rows, blocks))
     }
 
     /// Calls `task(i)` once for each `i` in `0..count`, on the team's threads if there are some.
     pub fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
-        match self.team {
-            Some(team) if count > 1 && team.threads() > 1 => team.run(count, &task),
+        match self.several() {
+            Some(team) if count > 1 => team.run(count, &task),
             _ => (0..count).for_each(task),
         }
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use crate::threads::choice::Choices;
+use crate::threads::fork::Process;
 use crate::threads::parallel::ParallelFor;
 
 /// Threads for [`Session::set_parallel`](crate::Session::set_parallel) and
@@ -26,6 +27,9 @@ use crate::threads::parallel::ParallelFor;
 /// that call on it again. So programs that step models on threads of their own are not flooded
 /// with more. It times the steps and evaluations it works for, and leaves those of less than two
 /// milliseconds to one thread where that is faster; a few try both, in the end one in a hundred.
+///
+/// A forked child has none of its parent's threads: there a pool made before the fork does all work
+/// on the thread that calls. A pool made in the child has threads again.
 ///
 /// ```
 /// use relgrad::{ParallelFor, Pool};
@@ -43,6 +47,8 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
     handles: Vec<Thread>,
     choices: Mutex<Choices>,
+    /// Where the workers are.
+    process: Process,
 }
 
 /// How long a worker without work spins, and how long it gives way to others before it sleeps.
@@ -196,8 +202,9 @@ impl Pool {
             asleep: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         });
         let choices = Mutex::new(Choices::new());
-        let mut pool = Pool { shared, workers: Vec::new(), handles: Vec::new(), choices };
-        for me in 0..workers {
+        let (workers, handles) = (Vec::new(), Vec::new());
+        let mut pool = Pool { shared, workers, handles, choices, process: Process::remember() };
+        for me in 0..threads.max(1) - 1 {
             let shared = pool.shared.clone();
             let name = std::format!("relgrad {}", me + 1);
             let worker = thread::Builder::new().name(name).spawn(move || shared.serve(me))?;
@@ -228,12 +235,12 @@ impl Pool {
 // SAFETY: threads take the numbers of tasks from counters, each of which gives a number once.
 unsafe impl ParallelFor for Pool {
     fn threads(&self) -> usize {
-        self.workers.len() + 1
+        if self.process.is_current() { self.workers.len() + 1 } else { 1 }
     }
 
     fn run(&self, count: usize, task: Task) {
         let shared = &*self.shared;
-        let alone = self.workers.is_empty() || count < 2;
+        let alone = count < 2 || self.threads() == 1;
         if alone || shared.busy.swap(true, Ordering::Acquire) {
             (0..count).for_each(task);
             return;
@@ -280,6 +287,11 @@ unsafe impl ParallelFor for Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            // There is nobody to wait for.
+            self.workers.drain(..).for_each(core::mem::forget);
+            return;
+        }
         self.shared.stop.store(true, Ordering::SeqCst);
         self.announce();
         for worker in self.workers.drain(..) {
@@ -292,6 +304,56 @@ impl Drop for Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Exit status of a child that does `work` and is given 20 seconds.
+    #[cfg(target_os = "linux")]
+    fn in_a_child(work: impl FnOnce() -> bool) -> i32 {
+        unsafe extern "C" {
+            fn fork() -> i32;
+            fn alarm(seconds: u32) -> u32;
+            fn _exit(status: i32) -> !;
+            fn waitpid(child: i32, status: *mut i32, options: i32) -> i32;
+        }
+        // SAFETY: the C library's functions as POSIX has them; the child ends here.
+        unsafe {
+            let child = fork();
+            if child == 0 {
+                alarm(20);
+                _exit(catch_unwind(AssertUnwindSafe(work)).map_or(3, |fine| i32::from(!fine)));
+            }
+            let mut status = -1;
+            assert!(child > 0 && waitpid(child, &mut status, 0) == child);
+            status
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_forked_child_works_alone() {
+        let pool = Pool::new(3).unwrap();
+        let sum = |pool: &Pool| {
+            let sum = AtomicUsize::new(0);
+            pool.run(100, &|i| {
+                sum.fetch_add(i, Ordering::Relaxed);
+            });
+            sum.into_inner()
+        };
+        assert_eq!(sum(&pool), 4950);
+        // Asleep or not, busy or not: the child has no workers.
+        for busy in [false, true] {
+            pool.shared.busy.store(busy, Ordering::Relaxed);
+            let status = in_a_child(|| {
+                let alone = pool.threads() == 1 && sum(&pool) == 4950;
+                // SAFETY: the child's copy is not used again.
+                drop(unsafe { core::ptr::read(&pool) });
+                let own = Pool::new(2).unwrap();
+                alone && own.threads() == 2 && sum(&own) == 4950
+            });
+            assert_eq!(status, 0);
+            pool.shared.busy.store(false, Ordering::Relaxed);
+        }
+        assert_eq!((pool.threads(), sum(&pool)), (3, 4950));
+    }
 
     #[test]
     fn every_index_once_with_any_number_of_threads() {

@@ -310,11 +310,11 @@ fn ways_back() {
     }
     let short = (Status::Length, "x");
     refused(owned, short, |s, p, _, out| s.inverse(p, with, &[0.0; 6], 2, &mut out.x[..5]));
-    refused(owned, short, |s, p, _, out| s.sample(p, with, 1, 2, &mut out.x[..5]));
+    refused(owned, short, |s, p, _, out| s.sample(p, with, 1, 0, 2, &mut out.x[..5]));
     let tracked = &Inverse::Tracked;
     let untracked = (Status::Combination, "inverse");
     refused(owned, untracked, |s, p, _, out| s.inverse(p, tracked, &[0.0; 6], 2, &mut out.x));
-    refused(owned, untracked, |s, p, _, out| s.sample(p, tracked, 1, 2, &mut out.x));
+    refused(owned, untracked, |s, p, _, out| s.sample(p, tracked, 1, 0, 2, &mut out.x));
     let mut garbage = memory.clone();
     garbage.fill(0xff);
     let garbage = &Inverse::Factorization(&garbage);
@@ -331,7 +331,7 @@ fn ways_back() {
     let with = &Inverse::Factorization(&[]);
     let custom = &mut Owned::<f32>::orthogonal(Config { base: Base::Custom, ..own }, 1);
     let own_latents = (Status::Combination, "base");
-    refused(custom, own_latents, |s, p, _, out| s.sample(p, with, 1, 2, &mut out.x));
+    refused(custom, own_latents, |s, p, _, out| s.sample(p, with, 1, 0, 2, &mut out.x));
 }
 
 #[test]

@@ -111,10 +111,14 @@ fn preimages_that_do_not_fit_overflow() {
 }
 
 fn sample<T: Scalar>(owned: &mut Owned<T>, seed: u64, rows: usize) -> Vec<T> {
+    sample_from(owned, seed, 0, rows)
+}
+
+fn sample_from<T: Scalar>(owned: &mut Owned<T>, seed: u64, first: u64, rows: usize) -> Vec<T> {
     let factors = factorization(owned);
     let mut x = vec![T::ZERO; rows * owned.config.dim];
     let (mut s, params, _) = owned.session();
-    s.sample(params, &Inverse::Factorization(&factors), seed, rows, &mut x).unwrap();
+    s.sample(params, &Inverse::Factorization(&factors), seed, first, rows, &mut x).unwrap();
     x
 }
 
@@ -181,6 +185,18 @@ fn a_seed_fixes_the_samples() {
     let mut model = Model::<f32>::from_params(config, cast(&params)).unwrap();
     let many = model.sample(30, 5).unwrap();
     assert_eq!(bits(&many[..21]), bits(&x));
+    // Any of them by themselves.
+    for (first, rows) in [(0, 1), (1, 7), (20, 3), (29, 1)] {
+        let some = sample_from(&mut owned, 5, first as u64, rows);
+        assert_eq!(bits(&some), bits(&many[3 * first..][..3 * rows]));
+    }
+    // Those of other seeds are others, however far one goes.
+    let far = sample_from(&mut owned, 5, u64::MAX, 2);
+    assert!(far[3..] == many[..3] && far[..3] != many[..3]);
+    for seed in 0..5 {
+        let other = model.sample(30, seed).unwrap();
+        assert!(other.chunks(3).all(|a| many.chunks(3).all(|b| a != b)));
+    }
     for rows in [1, 6, 8, 14, 29] {
         assert_eq!(bits(&model.sample(rows, 5).unwrap()), bits(&many[..3 * rows]));
     }

@@ -128,7 +128,7 @@ fn every_call<T: Scalar>(config: Config, fill: u8) -> Vec<u64> {
     s.factorize(p, factorization).unwrap();
     let with = Inverse::Factorization(factorization);
     s.inverse(p, &with, z.get(), b, back.get()).unwrap();
-    s.sample(p, &with, 1, b, back.get()).unwrap();
+    s.sample(p, &with, 1, 0, b, back.get()).unwrap();
     if config.track_inverse {
         s.inverse(p, &Inverse::Tracked, z.get(), b, back.get()).unwrap();
     }

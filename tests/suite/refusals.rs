@@ -177,7 +177,7 @@ fn absurd_row_counts() {
             s.inverse(p, &Inverse::Tracked, &x, rows, &mut out.x)
         });
         refused(owned, row_count, |s, p, _, out| {
-            s.sample(p, &Inverse::Tracked, 1, rows, &mut out.x)
+            s.sample(p, &Inverse::Tracked, 1, 0, rows, &mut out.x)
         });
     }
 }

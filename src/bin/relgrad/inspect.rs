@@ -44,7 +44,7 @@ struct Optimality {
 }
 
 impl model::Use for &Inspect {
-    fn with<T: Scalar + 'static>(self, _: ModelFile, mut opened: Opened<T>) -> Result<(), Failure> {
+    fn with<T: Scalar + 'static>(self, _: ModelFile, opened: Opened<T>) -> Result<(), Failure> {
         let layers = opened.model.conditioning()?;
         let optimality = match &self.data {
             None => None,
@@ -110,13 +110,15 @@ fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimal
         report_norms: true,
         ..*model.config()
     };
-    let mut model = Model::from_params(config, model.params())?;
+    let mut looking = Model::blank(config)?;
+    looking.set_parallel(model.parallel());
+    looking.set_params(model.params())?;
     // A step of rate 0 only looks.
-    let report = model.step(data.values(), 0.0)?;
+    let report = looking.step(data.values(), 0.0)?;
     Ok(Optimality {
         rows: data.rows(),
         relative_gradient: report.relative_gradient_norm.unwrap_or(f64::NAN),
         mean_delta: report.mean_delta_norm.unwrap_or(f64::NAN),
-        straddling: model.straddling_share(data.values())?,
+        straddling: looking.straddling_share(data.values())?,
     })
 }

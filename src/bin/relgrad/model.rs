@@ -34,8 +34,8 @@ impl<T: Scalar + 'static> Opened<T> {
 
     pub fn of(file: &ModelFile) -> Result<Self, Failure> {
         let config = relgrad::Config { max_batch: BATCH, ..file.config() };
-        let mut model = Model::from_params(config, file.parameters.to_vec())?;
-        model.set_parallel(Some(threads(None)?));
+        let mut model = Model::blank(config)?.with_parallel(threads(None)?);
+        model.set_params(&file.parameters.to_vec())?;
         Ok(Opened { model, preprocess: file.preprocess()? })
     }
 }

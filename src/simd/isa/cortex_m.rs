@@ -4,7 +4,7 @@
 /// `a = a b + c`, each lane rounded once.
 #[inline(always)]
 pub(in crate::simd) fn fma16(a: &mut [f32; 16], b: &[f32; 16], c: &[f32; 16]) {
-    // SAFETY: sixteen numbers behind each pointer; feature `vfma` vouches for the instruction.
+    // SAFETY: sixteen numbers behind each pointer; build.rs vouches for the instruction.
     unsafe { vfma16(a.as_mut_ptr(), b.as_ptr(), c.as_ptr()) }
 }
 

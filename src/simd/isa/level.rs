@@ -79,7 +79,7 @@ fn best() -> Level {
 }
 
 /// CPUID says what the processor has, XCR0 which registers the system saves; both must agree.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 fn detect() -> Level {
     use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
     const FMA: u32 = 1 << 12;
@@ -116,9 +116,10 @@ fn detect() -> Level {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 fn detect() -> Level {
-    // Part of 64-bit Arm, but for kernels that keep off the floating-point registers.
+    // SSE2 and NEON are part of 64-bit processors; targets without them are for kernels that keep
+    // off the vector registers.
     let neon = cfg!(all(target_arch = "aarch64", target_feature = "neon"));
     if neon { Level::Neon } else { Level::Scalar }
 }

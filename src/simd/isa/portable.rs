@@ -6,7 +6,7 @@ use crate::simd::{Arithmetic, Kernel, Real, Vector};
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<T: Real>(T::Array);
 
-#[cfg(all(feature = "vfma", target_arch = "arm"))]
+#[cfg(relgrad_vfma)]
 #[path = "cortex_m.rs"]
 mod cortex_m;
 
@@ -17,15 +17,15 @@ mod cortex_m;
 #[cfg_attr(target_arch = "x86_64", inline(never))]
 #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
 fn fma_f32(a: &mut [f32; 16], b: &[f32; 16], c: &[f32; 16]) {
-    #[cfg(all(feature = "vfma", target_arch = "arm"))]
+    #[cfg(relgrad_vfma)]
     return cortex_m::fma16(a, b, c);
-    #[cfg(not(all(feature = "vfma", target_arch = "arm")))]
+    #[cfg(not(relgrad_vfma))]
     for i in 0..16 {
         a[i] = fma_one_f32(a[i], b[i], c[i]);
     }
 }
 
-#[cfg(not(all(feature = "vfma", target_arch = "arm")))]
+#[cfg(not(relgrad_vfma))]
 #[inline(always)]
 fn fma_one_f32(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(feature = "fast-no-fma") {

@@ -3,7 +3,7 @@
 //! layers, so that deep narrow networks do not pay for each. Threads take samples of their own, or
 //! features where samples are summed.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::density::activation::Curve;
 use crate::plan::threads::{CURVE, LANES_BAND, LANES_GRAIN, LANES_TIGHT};
@@ -15,6 +15,7 @@ use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::matmul::nn::{Lhs, strips};
 use crate::simd::systems::transpose::band;
 use crate::simd::{Kernel, Real, Vector, math};
+use crate::threads::counters::AtomicUsize;
 use crate::threads::parallel::Exec;
 
 /// The layers of a network: `dim * dim` weights each and maybe `dim` biases, one after the other.

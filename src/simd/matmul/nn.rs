@@ -2,13 +2,14 @@
 //! one chain of fused multiply-adds over those rows, in order; it does not depend on the tile it
 //! falls into, on the rows around it, or on the level.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use crate::plan::product::{self, FAR, Order, STRIP, SWIFT};
 use crate::simd::layers::elementwise::largest;
 use crate::simd::matmul::epilogue::{Accumulate, Epilogue, Store};
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::{Kernel, Real, Vector};
+use crate::threads::counters::AtomicU32;
 use crate::threads::parallel::Exec;
 
 /// `out = C X`.

@@ -207,10 +207,10 @@ for (T, suffix) in ((Float32, ""), (Float64, "_f64"))
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, Ptr{$T}, Csize_t, Csize_t,
                    Ptr{$T}, Csize_t, Ptr{Cvoid}),
                   context, p, n, factors, bytes, z, z_len, rows, x, x_len, C_NULL)
-        c_sample(::Type{$T}, context, p, n, factors, bytes, seed, rows, x, x_len) =
+        c_sample(::Type{$T}, context, p, n, factors, bytes, seed, first_row, rows, x, x_len) =
             ccall(symbol($(name("sample"))), Cint,
-                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, UInt64, Csize_t, Ptr{$T},
-                   Csize_t, Ptr{Cvoid}),
-                  context, p, n, factors, bytes, seed, rows, x, x_len, C_NULL)
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, UInt64, UInt64, Csize_t,
+                   Ptr{$T}, Csize_t, Ptr{Cvoid}),
+                  context, p, n, factors, bytes, seed, first_row, rows, x, x_len, C_NULL)
     end
 end

@@ -295,18 +295,19 @@ function decode(m::Model{T}, z::Data{T}) where {T}
 end
 
 """
-    rand([rng], model, n; seed = rand(rng, UInt64))
+    rand([rng], model, n; seed = rand(rng, UInt64), from = 1)
 
-`n` samples, one a column. The same `seed` gives the same samples everywhere.
+`n` samples, one a column: from number `from` on of those that belong to `seed`, which are the same
+everywhere.
 """
 function Base.rand(rng::AbstractRNG, m::Model{T}, n::Integer;
-                   seed::Integer = rand(rng, UInt64)) where {T}
+                   seed::Integer = rand(rng, UInt64), from::Integer = 1) where {T}
     x, factors = Matrix{T}(undef, length(m), n), factorization(m)
-    for (i, columns) in enumerate(chunks(m, x))
+    for columns in chunks(m, x)
         at, len = length(m) * (first(columns) - 1) + 1, length(m) * length(columns)
         GC.@preserve m x check(m, c_sample(T, m.context, m.params, length(m.params), factors...,
-                                           (seed + i - 1) % UInt64, length(columns),
-                                           pointer(x, at), len))
+                                           seed % UInt64, from + first(columns) - 2,
+                                           length(columns), pointer(x, at), len))
     end
     return x
 end

@@ -25,6 +25,8 @@ end
     @test size(rand(model, 100)) == (2, 100)
     @test rand(model, 100; seed = 3) == rand(model, 100; seed = 3)
     @test rand(model, 100; seed = 3)[:, 1:40] == rand(model, 40; seed = 3)
+    @test rand(model, 100; seed = 3)[:, 35:99] == rand(model, 65; seed = 3, from = 35)
+    @test allunique(eachcol(hcat((rand(model, 100; seed) for seed in 1:4)...)))
     @test logpdf(model, x[:, 1]) == logpdf(model, x)[1]
 end
 

@@ -180,17 +180,17 @@ fn train(
     let config = Config {
         optimizer: candidate.optimizer,
         max_batch: BATCH,
+        input_transform: true,
         ..Config::new(entry.set.dim(), candidate.layers)
     };
     let total = Trainer::steps_of(parts.train.values(), &config, epochs).max(1);
-    let mut model = Model::from_data(config, parts.train.values(), candidate.start, args.seed)?;
-    model.set_parallel(Some(pool.clone()));
+    let mut model = Model::blank(config)?.with_parallel(pool.clone());
+    model.start_from_data(parts.train.values(), candidate.start, args.seed)?;
     let decay = Decay::Cosine { total };
     let schedule = Schedule { rate: candidate.rate, warmup: WARMUP.min(total / 10), decay };
     let trainer = Trainer::new(model, schedule, args.seed)?;
     let Fitted { mut model, best_epoch, validation } =
         fit(trainer, epochs, &parts.train, &parts.validation)?;
-    model.set_parallel(Some(pool.clone()));
     let (test, test_standard_error) = mean_and_error(&model.log_likelihood(parts.test.values())?);
     Ok(Row {
         set: name_of(&entry.set),

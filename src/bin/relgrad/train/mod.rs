@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use relgrad::hosted::{
     Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training, in_memory,
 };
-use relgrad::{Bias, Config, Decay, Model, Optimizer, Scalar, Schedule, Trainer};
+use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
 use serde_json::json;
 
 use self::args::{Init, OptimizerName, ScheduleName, Validation};
@@ -122,8 +122,12 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         checkpoint_steps: args.checkpoint_steps,
         settings,
     };
-    let mut model = if args.resume { blank(args, &sets)? } else { start(args, &sets)? };
-    model.set_parallel(Some(crate::model::threads(args.threads)?));
+    let team = crate::model::threads(args.threads)?;
+    let model = if args.resume {
+        blank(args, &sets)?.with_parallel(team)
+    } else {
+        start(args, &sets, team)?
+    };
     let config = *model.config();
     let mut trainer = Trainer::new(model, schedule, args.seed)?;
     trainer.shuffle = !args.no_shuffle;
@@ -259,24 +263,31 @@ fn architecture_of(args: &Train, path: &Path, file: &ModelFile) -> Result<Config
 }
 
 /// The model as training finds it.
-fn start<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
+fn start<T: Scalar>(args: &Train, sets: &Sets<T>, team: Arc<Pool>) -> Result<Model<T>, Failure> {
     let dim = sets.data.dim();
     let config = training_config(args, architecture(args, dim));
-    Ok(match &args.init {
+    let blank = |config| Ok::<_, Failure>(Model::blank(config)?.with_parallel(team));
+    let mut model;
+    match &args.init {
         Init::Data(start) => {
             // Refused before the data are read.
-            config.check()?;
+            model = blank(Config { input_transform: true, ..config })?;
             let look = in_memory(&*sets.data, LOOK / dim)?;
-            Model::from_data(config, look.values(), *start, args.seed)?
+            model.start_from_data(look.values(), *start, args.seed)?;
         }
-        Init::Orthogonal => Model::new(config, args.seed)?,
+        Init::Orthogonal => {
+            model = blank(config)?;
+            model.start_orthogonal(args.seed)?;
+        }
         Init::File(path) => {
             let file = ModelFile::read(path)?;
             check_dim(file.dim, dim, &args.data, "the model")?;
             let config = architecture_of(args, path, &file)?;
-            Model::from_params(training_config(args, config), file.parameters.to_vec())?
+            model = blank(training_config(args, config))?;
+            model.set_params(&file.parameters.to_vec())?;
         }
-    })
+    }
+    Ok(model)
 }
 
 /// A model of the same configuration whose parameters the checkpoint replaces.
@@ -286,7 +297,7 @@ fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
         Init::Data(_) => Config { input_transform: true, ..architecture(args, sets.data.dim()) },
         Init::Orthogonal => architecture(args, sets.data.dim()),
     };
-    Ok(Model::new(training_config(args, config), args.seed)?)
+    Ok(Model::blank(training_config(args, config))?)
 }
 
 fn describe<T>(args: &Train, config: &Config, sets: &Sets<T>, params: usize) {
