@@ -583,6 +583,11 @@ typedef struct {
    * Passed to base.
    */
   void *user;
+  /**
+   * The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
+   * for rows.
+   */
+  size_t whole;
 } relgrad_batch;
 
 /**
@@ -731,6 +736,11 @@ typedef struct {
    * Passed to base.
    */
   void *user;
+  /**
+   * The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
+   * for rows.
+   */
+  size_t whole;
 } relgrad_batch_f64;
 
 #ifdef __cplusplus

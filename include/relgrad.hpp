@@ -252,6 +252,12 @@ public:
         return *this;
     }
 
+    /* A part of a batch of `rows` rows, at most max_batch, for model::factors. */
+    batch &of_whole(std::size_t rows) noexcept {
+        raw_.whole = rows;
+        return *this;
+    }
+
     std::size_t rows() const noexcept { return raw_.rows; }
 
     /* As C wants it, for `dim` features; RELGRAD_ERR_LENGTH if the views are too short. */

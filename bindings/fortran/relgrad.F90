@@ -59,6 +59,7 @@ module relgrad_types
     type(c_ptr) :: weights = c_null_ptr
     type(c_funptr) :: base = c_null_funptr
     type(c_ptr) :: user = c_null_ptr
+    integer(c_size_t) :: whole = 0
   end type
 
   type, bind(c) :: relgrad_report

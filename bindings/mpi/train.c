@@ -133,7 +133,7 @@ int main(int argc, char **argv) {
     for (; step < steps; step++) {
         float x[BATCH * DIM];
         for (int i = 0; i < own; i++) sample(step, rank * own + i, x + i * DIM);
-        relgrad_batch batch = {.x = x, .rows = (size_t)own};
+        relgrad_batch batch = {.x = x, .rows = (size_t)own, .whole = BATCH};
         if (dies && step == dies_at) raise(SIGKILL);
 
         relgrad_totals part = {0, 0, 0}, totals = {0, 0, 0};

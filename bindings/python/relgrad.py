@@ -74,7 +74,7 @@ class RefreshReport(ctypes.Structure):
 
 class Batch(ctypes.Structure):
     _fields_ = [("x", c_void_p), ("rows", c_size_t), ("ld", c_size_t), ("weights", c_void_p),
-                ("base", c_void_p), ("user", c_void_p)]
+                ("base", c_void_p), ("user", c_void_p), ("whole", c_size_t)]
 
 
 _Task = ctypes.CFUNCTYPE(None, c_void_p, c_size_t)
@@ -322,7 +322,7 @@ class Model:
 
     def _batch(self, x, weights=None):
         x = self._rows(x)
-        batch = Batch(x.ctypes.data, len(x), 0, None, None, None)
+        batch = Batch(x.ctypes.data, len(x))
         batch.keep = [x]  # the arrays live as long as the structure that points to them
         if weights is not None:
             weights = np.ascontiguousarray(weights, self.dtype)

@@ -289,21 +289,22 @@ pub(super) struct RawBatch<T> {
     weights: *const T,
     base: Option<BaseFn<T>>,
     user: *mut c_void,
+    whole: usize,
 }
 
 impl CBatch for relgrad_batch {
     type Number = f32;
     fn raw(&self) -> RawBatch<f32> {
-        let relgrad_batch { x, rows, ld, weights, base, user } = *self;
-        RawBatch { x, rows, ld, weights, base, user }
+        let relgrad_batch { x, rows, ld, weights, base, user, whole } = *self;
+        RawBatch { x, rows, ld, weights, base, user, whole }
     }
 }
 
 impl CBatch for relgrad_batch_f64 {
     type Number = f64;
     fn raw(&self) -> RawBatch<f64> {
-        let relgrad_batch_f64 { x, rows, ld, weights, base, user } = *self;
-        RawBatch { x, rows, ld, weights, base, user }
+        let relgrad_batch_f64 { x, rows, ld, weights, base, user, whole } = *self;
+        RawBatch { x, rows, ld, weights, base, user, whole }
     }
 }
 
@@ -328,6 +329,7 @@ pub(super) struct Checked<'a, T> {
     ld: usize,
     weights: Option<&'a [T]>,
     base: Option<Callback<T>>,
+    whole: Option<usize>,
     pub regions: [Region; 2],
 }
 
@@ -359,6 +361,7 @@ impl<'a, T: Scalar> Checked<'a, T> {
             ld,
             weights: (!raw.weights.is_null()).then_some(weights),
             base: raw.base.map(|function| Callback { function, user: raw.user }),
+            whole: (raw.whole > 0).then_some(raw.whole),
             regions: [
                 Region::of("batch.x", x.as_ptr(), len)?,
                 Region::of("batch.weights", weights.as_ptr(), weight_count)?,
@@ -373,6 +376,9 @@ impl<'a, T: Scalar> Checked<'a, T> {
         }
         if let Some(base) = &self.base {
             batch = batch.with_base(base);
+        }
+        if let Some(rows) = self.whole {
+            batch = batch.of_whole(rows);
         }
         batch
     }

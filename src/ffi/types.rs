@@ -361,6 +361,9 @@ pub struct relgrad_batch {
     pub base: relgrad_base_fn,
     /// Passed to base.
     pub user: *mut c_void,
+    /// The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
+    /// for rows.
+    pub whole: usize,
 }
 
 /// As relgrad_batch, in double.
@@ -379,6 +382,9 @@ pub struct relgrad_batch_f64 {
     pub base: relgrad_base_fn_f64,
     /// Passed to base.
     pub user: *mut c_void,
+    /// The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
+    /// for rows.
+    pub whole: usize,
 }
 
 /// A model in float; lives at the start of its workspace.

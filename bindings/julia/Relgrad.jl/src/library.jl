@@ -68,6 +68,7 @@ struct Batch
     weights::Ptr{Cvoid}
     base::Ptr{Cvoid}
     user::Ptr{Cvoid}
+    whole::Csize_t
 end
 
 """

@@ -123,7 +123,7 @@ function with_batch(f, m::Model{T}, x::Data{T}, weights = nothing) where {T}
         ld = size(x, 2) < 2 ? 0 : stride(x, 2)
         own = density.f !== nothing
         batch = Batch(pointer(x), size(x, 2), ld, weights === nothing ? C_NULL : pointer(weights),
-                      own ? c_density(T) : C_NULL, own ? pointer_from_objref(density) : C_NULL)
+                      own ? c_density(T) : C_NULL, own ? pointer_from_objref(density) : C_NULL, 0)
         check(m, f(Ref(batch)))
     end
 end
