@@ -123,6 +123,11 @@ impl Head<'_> {
     /// Which columns are features, and which are kept beside them.
     pub fn pick(&self, format: &Format) -> FileResult<Picked> {
         let mut notes = Vec::new();
+        let width = self.width - usize::from(self.has_index);
+        if let Some(dim) = format.dim.filter(|dim| ![width, self.width].contains(dim)) {
+            let allowed = format!("must be {dim}, as the format says");
+            return Err(FileError::field(self.path, "features", width.to_string(), allowed));
+        }
         let drop = match format.lenient {
             true => format.drop.iter().filter_map(|text| self.find(text).ok()).collect(),
             false => self.find_all(&format.drop)?,
@@ -192,11 +197,8 @@ impl Head<'_> {
     ) -> FileResult<Option<Vec<usize>>> {
         let (Some(wanted), Some(own)) = (&trained.names, self.names) else { return Ok(None) };
         let found: Vec<Option<usize>> = wanted.iter().map(|name| find(own, name)).collect();
-        let is_missing = |(name, found): (&String, &Option<usize>)| match found {
-            Some(_) => None,
-            None => Some(name.clone()),
-        };
-        let missing: Vec<String> = wanted.iter().zip(&found).filter_map(is_missing).collect();
+        let missing = wanted.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<String> = missing.map(|(name, _)| name.clone()).collect();
         if !missing.is_empty() {
             let allowed = format!(
                 "the model takes {}; the file has {} (--columns says which to take instead, in \
@@ -204,7 +206,9 @@ impl Head<'_> {
                 some_of(wanted),
                 some_of(own)
             );
-            let value = format!("{} missing, or there twice", some_of(&missing));
+            let is_twice = missing.iter().all(|name| own.contains(name));
+            let how = if is_twice { "there twice" } else { "missing" };
+            let value = format!("{} {how}", some_of(&missing));
             return Err(FileError::field(self.path, "columns", value, allowed));
         }
         let found: Vec<usize> = found.into_iter().flatten().collect();
@@ -365,8 +369,9 @@ mod tests {
         assert_eq!(features(&[], 5, &by_name).unwrap(), (vec![1, 3], 0));
         assert_eq!(features(&[], 3, &by_name).unwrap(), (vec![0, 1, 2], 0));
         let error = pick(&["b", "c"], 2, &by_name).err().unwrap();
-        assert!(error.starts_with("x: columns: a missing"), "{error}");
-        assert!(pick(&["a", "b", "a"], 3, &by_name).is_err());
+        assert!(error.starts_with("x: columns: a missing; the model takes a, b;"), "{error}");
+        let error = pick(&["a", "b", "a"], 3, &by_name).err().unwrap();
+        assert!(error.starts_with("x: columns: a there twice; "), "{error}");
         let keep = Format { keep: texts(&["1"]), ..by_name.clone() };
         assert_eq!(features(&[], 3, &keep).unwrap(), (vec![1, 2], 0));
         let renamed = Format { columns: texts(&["q", "p"]), ..by_name };

@@ -353,13 +353,7 @@ fn whole<T: Real>(
 
 /// The columns of a table without names.
 fn pick(path: &Path, width: usize, format: &Format) -> FileResult<Picked> {
-    match format.dim {
-        Some(dim) if dim != width => {
-            let allowed = format!("must be {dim}, as the format says");
-            Err(FileError::field(path, "features", format!("{width}"), allowed))
-        }
-        _ => Head { path, names: None, width, has_index: false }.pick(format),
-    }
+    Head { path, names: None, width, has_index: false }.pick(format)
 }
 
 /// The columns that are kept beside the features, read by `read`.

@@ -24,9 +24,11 @@ pub(super) enum First {
 ///   point or an exponent; and `0,1,2,...` of at least three columns, which is how pandas calls
 ///   columns without names, unless the next row counts on.
 ///
+/// With `commas`, numbers may have a comma for a point.
+///
 /// What marks a missing value (`NA`, `?`, nothing) names no column, but the first may lack a name.
-pub(super) fn judge(first: &StringRecord, below: &[StringRecord]) -> First {
-    let is_number = |cell: &str| cell.parse::<f64>().is_ok();
+pub(super) fn judge(first: &StringRecord, below: &[StringRecord], commas: bool) -> First {
+    let is_number = |cell: &str| value(cell, commas).is_some();
     let words: Vec<usize> = (0..first.len()).filter(|&c| !is_number(&first[c])).collect();
     if words.len() == first.len() {
         return if first.iter().all(is_missing) { First::Data } else { First::Names };
@@ -60,14 +62,23 @@ pub(super) fn judge(first: &StringRecord, below: &[StringRecord]) -> First {
     }
 }
 
+/// The number that a cell holds, with a comma for a point if that is allowed.
+pub(super) fn value(cell: &str, commas: bool) -> Option<f64> {
+    match commas && cell.contains(',') && !cell.contains('.') {
+        // One with several commas stays what it is and is refused.
+        true => cell.replacen(',', ".", 1).parse().ok(),
+        false => cell.parse().ok(),
+    }
+}
+
 /// Whether the first column, which has no name, numbers the rows or labels them, as pandas and R
 /// write it: whole numbers or words.
-pub(super) fn has_index(names: &[&str], below: &[StringRecord]) -> bool {
+pub(super) fn has_index(names: &[&str], below: &[StringRecord], commas: bool) -> bool {
     let (Some((first, others)), false) = (names.split_first(), below.is_empty()) else {
         return false;
     };
     let is_label = |row: &StringRecord| {
-        row.get(0).is_some_and(|cell| is_plain(cell) || cell.parse::<f64>().is_err())
+        row.get(0).is_some_and(|cell| is_plain(cell) || value(cell, commas).is_none())
     };
     matches!(*first, "" | "Unnamed: 0")
         && !others.is_empty()
@@ -144,8 +155,26 @@ mod tests {
             ("1,99999999999999999999\n0.5,0.5", Data),
         ] {
             let rows = rows(text);
-            assert_eq!(judge(&rows[0], &rows[1..]), expected, "{text}");
+            assert_eq!(judge(&rows[0], &rows[1..], false), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn commas_for_points_make_no_names() {
+        let rows = |text: &str| -> Vec<StringRecord> {
+            text.split('\n').map(|row| row.split(';').collect::<Vec<_>>().into()).collect()
+        };
+        for (text, expected) in [
+            ("1,5;2,5\n3,5;4,5", First::Data),
+            ("x;y\n3,5;4,5", First::Names),
+            ("2019;2020\n3,5;4,5", First::NumberedNames),
+        ] {
+            let rows = rows(text);
+            assert_eq!(judge(&rows[0], &rows[1..], true), expected, "{text}");
+        }
+        assert_eq!(value("1,5", false), None);
+        assert_eq!(value("-1,5e3", true), Some(-1500.0));
+        assert_eq!(value("1.000,5", true).or(value("1,000,5", true)), None);
     }
 
     #[test]
@@ -163,7 +192,7 @@ mod tests {
         ] {
             let rows = rows(text);
             let names: Vec<&str> = rows[0].iter().collect();
-            assert_eq!(has_index(&names, &rows[1..]), expected, "{text}");
+            assert_eq!(has_index(&names, &rows[1..], false), expected, "{text}");
         }
     }
 }

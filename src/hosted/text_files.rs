@@ -14,7 +14,7 @@ use super::columns::{About, Head, Kept};
 use super::data::{Data, check_shape};
 use super::data_files::Format;
 use super::error::{FileError, FileResult};
-use super::header::{First, has_index, judge};
+use super::header::{First, has_index, judge, value};
 use super::replace_file::write_file;
 use super::text_records::{Records, Separator};
 use crate::Real;
@@ -87,19 +87,20 @@ pub(super) fn read_text<T: Real>(
 ) -> FileResult<(Data<T>, About)> {
     let mut records = Records::new(path, bytes, extension);
     let mut look = records.take(LOOK)?;
+    let commas = records.separator() == Separator::Byte(b';');
     let mut notes = Vec::new();
     let names = match (records.comment_names(&look), format.header) {
         (Some(names), None) => Some(names),
         (_, Some(false)) => None,
         (_, Some(true)) if !look.is_empty() => Some(look.remove(0)),
-        _ => take_names(&mut look, &mut notes),
+        _ => take_names(&mut look, commas, &mut notes),
     };
     let Some(width) = names.as_ref().or(look.first()).map(StringRecord::len) else {
         return Err(nothing(path));
     };
     let is_index = names.as_ref().is_some_and(|names| {
         let names: Vec<&str> = names.iter().collect();
-        has_index(&names, &look)
+        has_index(&names, &look, commas)
     });
     let names = names.map(|names| names.iter().map(ToOwned::to_owned).collect::<Vec<String>>());
     let head = Head { path, names: names.as_deref(), width, has_index: is_index };
@@ -112,7 +113,7 @@ pub(super) fn read_text<T: Real>(
         path,
         head: &head,
         features: &picked.features,
-        decimals: Decimals { allowed: records.separator() == Separator::Byte(b';'), seen: None },
+        decimals: Decimals { allowed: commas, seen: None },
         has_numbers: std::vec![false; width],
         values: Vec::new(),
     };
@@ -141,9 +142,13 @@ fn nothing(path: &Path) -> FileError {
 }
 
 /// Takes the names of the first row, if it is a header.
-fn take_names(look: &mut Vec<StringRecord>, notes: &mut Vec<String>) -> Option<StringRecord> {
+fn take_names(
+    look: &mut Vec<StringRecord>,
+    commas: bool,
+    notes: &mut Vec<String>,
+) -> Option<StringRecord> {
     let (first, below) = look.split_first()?;
-    let verdict = judge(first, below);
+    let verdict = judge(first, below, commas);
     let row = || {
         let mut cells: Vec<&str> = first.iter().take(4).collect();
         if first.len() > cells.len() {
@@ -178,20 +183,14 @@ impl Decimals {
             true => cell.chars().find(|c| matches!(c, '.' | ',')),
             false => None,
         };
-        let comma = mark == Some(',');
-        let parsed = match comma && !cell.contains('.') {
-            // One with several commas stays what it is and is refused.
-            true => cell.replacen(',', ".", 1).parse(),
-            false => cell.parse(),
-        };
-        let value = parsed.map_err(|_| match cell.is_empty() {
+        let value = value(cell, self.allowed).ok_or(match cell.is_empty() {
             true => "is empty, not a number",
             false => "is not a number",
         })?;
         match mark {
-            Some(mark) if *self.seen.get_or_insert(mark) != mark => Err(match comma {
-                true => "has a comma for a point, and numbers above it a point",
-                false => "has a point, and numbers above it a comma for one",
+            Some(mark) if *self.seen.get_or_insert(mark) != mark => Err(match mark {
+                ',' => "has a comma for a point, and numbers above it a point",
+                _ => "has a point, and numbers above it a comma for one",
             }),
             _ => Ok(value),
         }

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use csv::StringRecord;
 
 use super::error::{FileError, FileResult};
+use super::header::value;
 
 /// What is between the cells of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -177,7 +178,8 @@ impl<'a> Records<'a> {
             }
         };
         let first = rows.first()?;
-        let is_word = |name: &str| !name.is_empty() && name.parse::<f64>().is_err();
+        let commas = self.separator == Separator::Byte(b';');
+        let is_word = |name: &str| !name.is_empty() && value(name, commas).is_none();
         // Where the first row is a header itself, the comment is none.
         let has_header = first.iter().all(is_word);
         let is_header = names.len() >= 2 && names.len() == first.len() && names.iter().all(is_word);
