@@ -474,7 +474,8 @@ struct Entry {
 }
 
 fn archive<R: Read + Seek>(path: &Path, bytes: R) -> FileResult<zip::ZipArchive<R>> {
-    zip::ZipArchive::new(bytes).map_err(|e| FileError::format(path, "npz", e))
+    zip::ZipArchive::new(bytes)
+        .map_err(|e| FileError::format(path, "npz", format!("{e} (has it been cut short?)")))
 }
 
 /// The place of the array that `format` asks for.

@@ -184,7 +184,8 @@ fn columns_are_left_out_and_labels_kept() {
     assert!(text.contains("column: kind; must be one of id, x, y, my kind, or a number"), "{text}");
 
     let keep = ["--keep", "my kind,1"];
-    let score = ["score", "--model", &m, "--data", &data, "--calibrate", &data];
+    let score =
+        ["score", "--model", &m, "--data", &data, "--calibrate", &data, "--false-alarm", "0.1"];
     stdout(&relgrad(&[&score[..], &keep, &["--out", &out]].concat()));
     let text = t.text("out.csv");
     assert!(text.starts_with("row,log_likelihood,p_value,anomaly,my kind,id\n1,"), "{text}");
@@ -323,7 +324,8 @@ fn scores_are_what_their_name_says() {
     t.train(&xy, &[]);
     for name in ["s.txt", "s.csv", "s.npy"] {
         let out = t.path(name);
-        let score = ["score", "--model", &m, "--data", &xy, "--calibrate", &xy, "--out", &out];
+        let score = ["score", "--model", &m, "--data", &xy, "--calibrate", &xy];
+        let score = [&score[..], &["--false-alarm", "0.1", "--out", &out]].concat();
         stdout(&relgrad(&score));
     }
     assert!(t.text("s.txt").starts_with("row\tlog_likelihood\tp_value\tanomaly\n1\t"));
@@ -357,6 +359,7 @@ fn an_array_is_asked_of_files_that_have_it() {
     }
     let m = t.path("m");
     let score = ["score", "--model", &m, "--data", &two, "--array", "a", "--calibrate", &npy];
+    let score = [&score[..], &["--false-alarm", "0.1"]].concat();
     stdout(&relgrad(&score));
     let text = refusal(&["train", "--data", &npy, "--array", "a", "--out", &m]);
     assert!(text.contains("array: a; only .npz and HDF5"), "{text}");
