@@ -2,16 +2,15 @@
 
 use std::format;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-use npyz::WriterBuilder;
-
 use super::data::{Data, check_shape};
 use super::error::{FileError, FileResult};
+use super::npy::{self, Element, element};
 use super::replace_file::write_file;
 use super::rows::Rows;
 use crate::Real;
@@ -35,24 +34,24 @@ pub fn write_npy_rows<T: Real>(
     shape: [usize; 2],
     fill: impl FnOnce(&mut dyn FnMut(&[T]) -> FileResult<()>) -> FileResult<()>,
 ) -> FileResult<()> {
-    fn write<N: npyz::AutoSerialize, T: Real>(
-        path: &Path,
-        file: &mut impl Write,
-        shape: [usize; 2],
-        number: fn(f64) -> N,
-        fill: impl FnOnce(&mut dyn FnMut(&[T]) -> FileResult<()>) -> FileResult<()>,
-    ) -> FileResult<()> {
-        let io = |e| FileError::io(path, e);
-        let shape = shape.map(|n| n as u64);
-        let options = npyz::WriteOptions::<N>::new().default_dtype().shape(&shape);
-        let mut npy = options.writer(file).begin_nd().map_err(io)?;
-        fill(&mut |values| npy.extend(values.iter().map(|v| number(v.to_f64()))).map_err(io))?;
-        npy.finish().map_err(io)
-    }
     let path = path.as_ref();
-    write_file(path, |file| match T::BITS {
-        32 => write(path, file, shape, |v| v as f32, fill),
-        _ => write(path, file, shape, |v| v, fill),
+    write_file(path, |file| {
+        let io = |e| FileError::io(path, e);
+        file.write_all(&npy::header(T::BITS, shape)).map_err(io)?;
+        let mut left = shape[0].saturating_mul(shape[1]);
+        let miscounted = |how| io(io::Error::new(ErrorKind::InvalidInput, how));
+        fill(&mut |values| {
+            left = left.checked_sub(values.len()).ok_or_else(|| miscounted("too many values"))?;
+            for value in values {
+                let written = match T::BITS {
+                    32 => file.write_all(&(value.to_f64() as f32).to_le_bytes()),
+                    _ => file.write_all(&value.to_f64().to_le_bytes()),
+                };
+                written.map_err(io)?;
+            }
+            Ok(())
+        })?;
+        if left == 0 { Ok(()) } else { Err(miscounted("too few values")) }
     })
 }
 
@@ -66,40 +65,37 @@ pub(super) fn number<T: Real>(value: f64) -> core::result::Result<T, &'static st
     }
 }
 
-/// Elements of a binary format: their size and how one becomes a number.
-type Element = (usize, fn(&[u8]) -> f64);
-
-/// An [`Element`] of this type and byte order.
-macro_rules! element {
-    ($t:ty, $from:ident) => {
-        (size_of::<$t>(), |b| <$t>::$from(b.try_into().expect("chunks of this size")).into())
-    };
-}
-
-/// Where a table lies in a file.
-#[derive(Clone, Copy)]
+/// Where a table lies in a file, and which of its columns are read.
+#[derive(Clone)]
 pub(super) struct Table {
     /// Bytes before its first number.
     start: u64,
     rows: usize,
-    dim: usize,
+    /// Columns in the file.
+    width: usize,
     element: Element,
-    /// Whether numbers come column by column, as numpy calls Fortran order.
-    by_columns: bool,
+    /// The axes after the first if that one varies fastest, as in Fortran.
+    fortran: Option<Vec<usize>>,
+    /// The columns that are read, from 0; `None` for all.
+    chosen: Option<Vec<usize>>,
 }
 
 /// As much of a file's beginning as headers take.
-pub(super) const HEAD: usize = MAX_NPY_HEADER + 12;
+pub(super) const HEAD: usize = npy::MAX_HEADER + 12;
 
 impl Table {
-    /// Rows along the first axis of `shape`, all other axes flattened.
+    /// Rows along the first axis of `shape`, all other axes flattened; one axis is a column.
     fn new(path: &Path, start: u64, shape: &[u64], element: Element) -> FileResult<Self> {
-        let dim = shape[1..].iter().try_fold(1u64, |dim, &n| dim.checked_mul(n));
+        let width = shape.iter().skip(1).try_fold(1u64, |width, &n| width.checked_mul(n));
         let fits = |n: u64| usize::try_from(n).ok().filter(|n| *n > 0);
-        match (fits(shape[0]), dim.and_then(fits)) {
-            (Some(rows), Some(dim)) => Ok(Table { start, rows, dim, element, by_columns: false }),
+        let rows = shape.first().copied().and_then(fits);
+        match (rows, width.and_then(fits)) {
+            (Some(rows), Some(width)) => {
+                Ok(Table { start, rows, width, element, fortran: None, chosen: None })
+            }
             _ => {
-                let allowed = "every axis must be at least 1 and the whole fit into memory";
+                let allowed = "must be (rows, dim), every axis at least 1, and the whole must fit \
+                               into memory";
                 Err(FileError::field(path, "shape", format!("{shape:?}"), allowed))
             }
         }
@@ -107,28 +103,10 @@ impl Table {
 
     /// The table of an npy file that begins with `head`.
     pub fn npy(path: &Path, head: &[u8]) -> FileResult<Self> {
-        check_npy_header(path, head)?;
-        let mut rest = head;
-        let header = npyz::NpyHeader::from_reader(&mut rest)
-            .map_err(|e| FileError::format(path, "npy", e.to_string()))?;
-        let element: Element = match header.dtype().descr().as_str() {
-            "'<f4'" => element!(f32, from_le_bytes),
-            "'>f4'" => element!(f32, from_be_bytes),
-            "'<f8'" => element!(f64, from_le_bytes),
-            "'>f8'" => element!(f64, from_be_bytes),
-            "'|u1'" => element!(u8, from_le_bytes),
-            other => {
-                let allowed = "must be <f4, >f4, <f8, >f8 or |u1";
-                return Err(FileError::field(path, "descr", other, allowed));
-            }
-        };
-        if header.shape().len() != 2 {
-            let found = format!("{:?}", header.shape());
-            return Err(FileError::field(path, "shape", found, "must be (rows, dim)"));
-        }
-        let start = (head.len() - rest.len()) as u64;
-        let by_columns = header.order() != npyz::Order::C;
-        Ok(Table { by_columns, ..Self::new(path, start, header.shape(), element)? })
+        let header = npy::parse(path, head)?;
+        let table = Self::new(path, header.start, &header.shape, header.element)?;
+        let axes = header.shape[1..].iter().map(|n| *n as usize).collect();
+        Ok(Table { fortran: header.is_fortran.then_some(axes), ..table })
     }
 
     /// The table of an IDX file that begins with `head`.
@@ -151,8 +129,8 @@ impl Table {
                 return Err(FileError::field(path, "IDX type", format!("{other:02x}"), allowed));
             }
         };
-        if axes < 2 {
-            return Err(FileError::field(path, "IDX axes", axes.to_string(), "must be at least 2"));
+        if axes == 0 {
+            return Err(FileError::field(path, "IDX axes", axes.to_string(), "must be at least 1"));
         }
         let start = 4 + 4 * usize::from(axes);
         let (sizes, _) = head.get(4..start).ok_or_else(|| short(start))?.as_chunks::<4>();
@@ -168,7 +146,7 @@ impl Table {
             let allowed = "must be given, at least 1: raw files do not say how long a row is";
             return Err(FileError::field(path, "dim", "unknown", allowed));
         };
-        let row = dim as u64 * size as u64;
+        let row = (dim as u64).saturating_mul(size as u64);
         if bytes == 0 || !bytes.is_multiple_of(row) {
             let value = format!("{bytes} bytes");
             let allowed = format!("must be whole rows of {dim} numbers of {size} bytes");
@@ -179,7 +157,7 @@ impl Table {
 
     /// Refuses files that do not end where the table does.
     pub fn check_length(&self, path: &Path, bytes: u64) -> FileResult<()> {
-        let numbers = (self.rows as u64).checked_mul(self.dim as u64);
+        let numbers = (self.rows as u64).checked_mul(self.width as u64);
         let numbers = numbers.and_then(|n| n.checked_mul(self.element.0 as u64));
         let expected = numbers.and_then(|n| n.checked_add(self.start));
         if expected == Some(bytes) {
@@ -188,31 +166,56 @@ impl Table {
         Err(FileError::Size { path: path.into(), bytes, expected })
     }
 
-    /// Whether a row's numbers stand together, so that it can be read alone.
+    /// Columns in the file.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The table with these columns alone, from 0, in this order.
+    pub fn choose(self, columns: Vec<usize>) -> Self {
+        let is_all = columns.iter().copied().eq(0..self.width);
+        Table { chosen: (!is_all).then_some(columns), ..self }
+    }
+
+    /// Columns that are read.
+    fn dim(&self) -> usize {
+        self.chosen.as_ref().map_or(self.width, Vec::len)
+    }
+
+    /// Whether the numbers of a row are neighbours, so that it can be read alone.
     pub fn has_rows(&self) -> bool {
-        !self.by_columns
+        self.fortran.is_none()
     }
 
     /// All of the table in the bytes of a file.
     pub fn read<T: Real>(&self, path: &Path, bytes: &[u8]) -> FileResult<Data<T>> {
         self.check_length(path, bytes.len() as u64)?;
-        let mut values = vec![T::from_f64(0.0); self.rows * self.dim];
+        let (dim, size) = (self.dim(), self.element.0);
+        let mut values = vec![T::from_f64(0.0); self.rows * dim];
         let bytes = &bytes[self.start as usize..];
-        if !self.by_columns {
-            self.decode(path, 0, bytes, &mut values)?;
-            return Ok(Data { dim: self.dim, values });
-        }
-        let mut row = vec![0; self.dim * self.element.0];
-        for (i, values) in values.chunks_exact_mut(self.dim).enumerate() {
-            for (j, cell) in row.chunks_exact_mut(self.element.0).enumerate() {
-                cell.copy_from_slice(&bytes[(j * self.rows + i) * self.element.0..][..cell.len()]);
+        let rows = values.chunks_exact_mut(dim).enumerate();
+        match &self.fortran {
+            None => {
+                for ((i, values), bytes) in rows.zip(bytes.chunks_exact(self.width * size)) {
+                    self.decode(path, i, bytes, values)?;
+                }
             }
-            self.decode(path, i, &row, values)?;
+            Some(axes) => {
+                let places: Vec<usize> =
+                    (0..self.width).map(|column| fortran_place(column, axes)).collect();
+                let mut row = vec![0; self.width * size];
+                for (i, values) in rows {
+                    for (cell, place) in row.chunks_exact_mut(size).zip(&places) {
+                        cell.copy_from_slice(&bytes[(place * self.rows + i) * size..][..size]);
+                    }
+                    self.decode(path, i, &row, values)?;
+                }
+            }
         }
-        Ok(Data { dim: self.dim, values })
+        Ok(Data { dim, values })
     }
 
-    /// Numbers of the rows from `row` on.
+    /// The numbers of row `row`, which `bytes` hold.
     fn decode<T: Real>(
         &self,
         path: &Path,
@@ -221,18 +224,40 @@ impl Table {
         out: &mut [T],
     ) -> FileResult<()> {
         let (size, read) = self.element;
-        for (i, (out, cell)) in out.iter_mut().zip(bytes.chunks_exact(size)).enumerate() {
-            let value = read(cell);
-            *out = number(value).map_err(|problem| FileError::Cell {
+        let cell = |column: usize, bytes: &[u8]| {
+            let value = read(bytes);
+            number(value).map_err(|problem| FileError::Cell {
                 path: path.into(),
-                row: (row + i / self.dim) as u64 + 1,
-                column: i % self.dim + 1,
+                row: row as u64 + 1,
+                column: column + 1,
                 value: value.to_string(),
                 problem,
-            })?;
+            })
+        };
+        match &self.chosen {
+            None => {
+                for (i, (out, bytes)) in out.iter_mut().zip(bytes.chunks_exact(size)).enumerate() {
+                    *out = cell(i, bytes)?;
+                }
+            }
+            Some(columns) => {
+                for (out, &column) in out.iter_mut().zip(columns) {
+                    *out = cell(column, &bytes[column * size..][..size])?;
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// Where a column, counted with the last of `axes` fastest, is if the first one is fastest.
+fn fortran_place(mut column: usize, axes: &[usize]) -> usize {
+    let mut place = 0;
+    for &axis in axes.iter().rev() {
+        place = place * axis + column % axis;
+        column /= axis;
+    }
+    place
 }
 
 /// A table that stays in its file; rows are read as they are asked for, at their place. That
@@ -254,7 +279,7 @@ impl FileRows {
 
 impl<T: Real> Rows<T> for FileRows {
     fn dim(&self) -> usize {
-        self.table.dim
+        self.table.dim()
     }
 
     fn rows(&self) -> usize {
@@ -262,9 +287,9 @@ impl<T: Real> Rows<T> for FileRows {
     }
 
     fn fetch(&self, _: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
-        let size = self.table.dim * self.table.element.0;
+        let size = self.table.width * self.table.element.0;
         let mut bytes = vec![0; size];
-        for (row, out) in rows.iter().zip(out.chunks_exact_mut(self.table.dim)) {
+        for (row, out) in rows.iter().zip(out.chunks_exact_mut(self.table.dim())) {
             let at = self.table.start + *row as u64 * size as u64;
             read_at(&self.file, &mut bytes, at).map_err(|e| FileError::io(&self.path, e))?;
             self.table.decode(&self.path, *row, &bytes, out)?;
@@ -283,36 +308,4 @@ fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
     use std::io::{Read, Seek, SeekFrom};
     file.seek(SeekFrom::Start(at))?;
     file.read_exact(bytes)
-}
-
-/// What numpy writes takes 118 bytes; long headers could nest deeper than the stack.
-pub(super) const MAX_NPY_HEADER: usize = 1024;
-
-/// Refuses headers that npyz would trust too far: it reserves the stated length and multiplies
-/// the shape unchecked.
-fn check_npy_header(path: &Path, bytes: &[u8]) -> FileResult<()> {
-    let (start, length) = match *bytes {
-        [_, _, _, _, _, _, 1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
-        [_, _, _, _, _, _, _, _, a, b, c, d, ..] => {
-            (12, u32::from_le_bytes([a, b, c, d]).try_into().unwrap_or(usize::MAX))
-        }
-        _ => (bytes.len(), 1),
-    };
-    let text = bytes[start..].get(..length.min(MAX_NPY_HEADER)).unwrap_or_default();
-    if text.len() != length {
-        let value = format!("{length} bytes");
-        let allowed = format!("must be at most {MAX_NPY_HEADER} and inside the file");
-        return Err(FileError::field(path, "header", value, allowed));
-    }
-    let digits = text.split(|c| !c.is_ascii_digit()).filter(|run| run.iter().any(|c| *c != b'0'));
-    let product = digits
-        .map(|run| str::from_utf8(run).ok()?.parse::<u64>().ok())
-        .try_fold(1u64, |product, n| product.checked_mul(n?));
-    match product {
-        Some(_) => Ok(()),
-        None => {
-            let value = String::from_utf8_lossy(text).trim().to_string();
-            Err(FileError::field(path, "header", value, "the whole must fit into memory"))
-        }
-    }
 }

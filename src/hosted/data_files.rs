@@ -1,16 +1,20 @@
 //! Data sets in files: what is in them, and how it is read.
 
+use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::format;
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::string::String;
 use std::vec::Vec;
 
 use super::binary_files::{FileRows, HEAD, Table};
+use super::columns::{About, Columns, Head, Kept, Picked};
 use super::data::Data;
 use super::error::{FileError, FileResult};
+use super::foreign::refuse_foreign;
+use super::npy;
 use super::rows::{Rows, in_memory};
 use super::text_files::read_text;
 use crate::Real;
@@ -18,104 +22,63 @@ use crate::Real;
 /// What a data file does not say itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Format {
-    /// Features: needed for raw files, and checked where files say it themselves.
+    /// Columns: needed for raw files, and checked where files say it themselves.
     pub dim: Option<usize>,
     /// The array of an npz or HDF5 file, if it holds several; refused for other files.
     pub array: Option<String>,
+    /// Whether the first row of a text file names the columns; `None` lets its content decide.
+    /// Refused for other files.
+    pub header: Option<bool>,
+    /// `array`, `header` and `drop` are followed where they apply, and else ignored: for the
+    /// second file of a command, which may be of another format.
+    pub lenient: bool,
     /// Leave the rows in the file, where the format allows it.
     pub stream: bool,
+    /// The columns that are features, by name or by number from 1, in this order; all if empty.
+    pub columns: Vec<String>,
+    /// Columns that are no features.
+    pub drop: Vec<String>,
+    /// Columns to have beside the features, as text: [`Rows::about`] gives them.
+    pub keep: Vec<String>,
+    /// The features of the model that the data are for. They are found by name if both have
+    /// names, in any order and among others; else by place, in a file of as many columns as the
+    /// model has features, or of as many as its training data had.
+    pub trained: Option<Columns>,
 }
 
 /// Files longer than this are left where they are, if their format allows it.
 const STREAM: u64 = 4 << 30;
 
-/// Opens a data file: text if it is named `.csv` or `.tsv`, raw numbers if `.f32` or `.f64`
-/// (little-endian), else npy, npz or IDX, told by the first bytes. A further `.gz` says that it
-/// is compressed.
+/// Opens a data file. Its first bytes say what it is, whatever its name, but for raw numbers,
+/// which are named `.f32` or `.f64` (little-endian). gzip is unpacked. `-` is standard input; it,
+/// pipes and FIFOs are read to their end first.
 ///
-/// - npy: two axes, `f4` or `f8` of either byte order, or `u1`.
+/// - npy: booleans, integers and floating-point numbers of 1 to 8 bytes, of either byte order. The
+///   first axis counts rows, the others are flattened; a single axis is one column.
 /// - npz: its only array, or the one that `format` names or that follows the file's name after a
-///   colon, as in `file.npz:train`.
+///   colon, as in `file.npz:train`. Axes as in npy.
 /// - HDF5, with the feature `hdf5`: an array is chosen as in npz, `file.hdf5:group/train`; numbers
-///   of any type, the first axis counts rows, the others are flattened.
-/// - csv, tsv: a first row without any number is a header; blank lines are skipped.
-/// - IDX (the format of MNIST): the first axis counts rows, the others are flattened.
+///   of any type, axes as in npy.
+/// - IDX (the format of MNIST): axes as in npy.
+/// - Text, in UTF-8: commas, tabs, semicolons or blanks separate columns, whichever is equally
+///   often in each of the first lines. With semicolons, numbers may have a comma for a point. A
+///   first row without any number is a header; docs/data.md says when whole numbers are one.
+///   Blank lines are skipped, and lines that begin with `#` above the table.
 ///
 /// # Errors
-/// Anything but a rectangular table of finite numbers that fit `T`; rows and columns are counted
-/// from 1. Rows left in the file are looked at when they are fetched.
+/// Anything but a rectangular table of finite numbers that fit `T`, in the columns that are
+/// read; rows and columns are counted from 1. Rows left in the file are looked at when they are
+/// fetched.
 pub fn open<T: Real + 'static>(
     path: impl AsRef<Path>,
     format: &Format,
 ) -> FileResult<Box<dyn Rows<T>>> {
     let (path, format) = &address(path.as_ref(), format);
-    let rows = open_at(path, format)?;
-    match format.dim {
-        Some(dim) if dim != rows.dim() => {
-            let allowed = format!("must be {dim}, as the format says");
-            Err(FileError::field(path, "features", format!("{}", rows.dim()), allowed))
-        }
-        _ => Ok(rows),
-    }
-}
-
-fn open_at<T: Real + 'static>(path: &Path, format: &Format) -> FileResult<Box<dyn Rows<T>>> {
-    let mut file = File::open(path).map_err(|e| FileError::io(path, e))?;
-    let length = file.metadata().map_err(|e| FileError::io(path, e))?.len();
-    let is_large = format.stream || length > STREAM;
-    if is_hdf5(path, &mut file)? {
-        return hdf5_rows(path, format, is_large);
-    }
-    if is_large && let Some(rows) = stream(path, file, length, format)? {
-        return Ok(Box::new(rows));
-    }
-    Ok(Box::new(read(path, format)?))
-}
-
-/// The file of `FILE:ARRAY`, and what is asked of it.
-fn address(path: &Path, format: &Format) -> (PathBuf, Format) {
-    let split = path.to_str().filter(|_| !path.exists()).and_then(|text| text.rsplit_once(':'));
-    match split {
-        Some((file, array)) if Path::new(file).is_file() => {
-            (file.into(), Format { array: Some(array.into()), ..format.clone() })
-        }
-        _ => (path.into(), format.clone()),
-    }
-}
-
-fn all_of<T: Real>(rows: &dyn Rows<T>) -> FileResult<Data<T>> {
-    in_memory(rows, rows.rows())
-}
-
-/// Whether a file begins as HDF5 does.
-fn is_hdf5(path: &Path, file: &mut File) -> FileResult<bool> {
-    let mut head = Vec::new();
-    let mut read = || {
-        Read::by_ref(file).take(8).read_to_end(&mut head)?;
-        file.rewind()
-    };
-    read().map_err(|e| FileError::io(path, e))?;
-    Ok(head == b"\x89HDF\r\n\x1a\n")
-}
-
-#[cfg(feature = "hdf5")]
-fn hdf5_rows<T: Real + 'static>(
-    path: &Path,
-    format: &Format,
-    is_large: bool,
-) -> FileResult<Box<dyn Rows<T>>> {
-    let rows = super::hdf5_files::HdfRows::open(path, format.array.as_deref())?;
-    Ok(match is_large && rows.has_rows() {
-        true => Box::new(rows),
-        false => Box::new(all_of(&rows)?),
+    let (rows, about) = load(path, format)?;
+    Ok(match rows {
+        Loaded::Memory(rows) => Box::new(Described { rows, about }),
+        Loaded::File(rows) => Box::new(Described { rows, about }),
     })
-}
-
-#[cfg(not(feature = "hdf5"))]
-fn hdf5_rows<T: Real>(path: &Path, _: &Format, _: bool) -> FileResult<Box<dyn Rows<T>>> {
-    let allowed = "this build cannot read it; build with the feature hdf5 \
-                   (cargo install --path . --features cli,hdf5)";
-    Err(FileError::field(path, "format", "HDF5", allowed))
 }
 
 impl<T: Real + 'static> Data<T> {
@@ -125,12 +88,144 @@ impl<T: Real + 'static> Data<T> {
     /// As there.
     pub fn read(path: impl AsRef<Path>) -> FileResult<Data<T>> {
         let (path, format) = &address(path.as_ref(), &Format::default());
-        let mut file = File::open(path).map_err(|e| FileError::io(path, e))?;
-        if is_hdf5(path, &mut file)? {
-            return all_of(&*hdf5_rows(path, format, true)?);
+        match load(path, format)?.0 {
+            Loaded::Memory(data) => Ok(data),
+            Loaded::File(rows) => all_of(&*rows),
         }
-        read(path, format)
     }
+}
+
+/// Rows, and what their file says of them.
+struct Described<R> {
+    rows: R,
+    about: About,
+}
+
+impl<T, R: Rows<T>> Rows<T> for Described<R> {
+    fn dim(&self) -> usize {
+        self.rows.dim()
+    }
+
+    fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        self.rows.fetch(pass, rows, out)
+    }
+
+    fn about(&self) -> Option<&About> {
+        Some(&self.about)
+    }
+}
+
+enum Loaded<T> {
+    Memory(Data<T>),
+    File(Box<dyn Rows<T>>),
+}
+
+/// The file of `FILE:ARRAY`, and what is asked of it.
+fn address(path: &Path, format: &Format) -> (PathBuf, Format) {
+    match split_address(path) {
+        (file, Some(array)) => {
+            let array = Some(array.to_owned());
+            (file.into(), Format { array, lenient: false, ..format.clone() })
+        }
+        _ => (path.into(), format.clone()),
+    }
+}
+
+/// The file and the array of `FILE:ARRAY`; a file that is there under the whole name comes first.
+pub fn split_address(path: &Path) -> (&Path, Option<&str>) {
+    let split = path.to_str().filter(|_| !path.exists()).and_then(|text| text.rsplit_once(':'));
+    match split {
+        Some((file, array)) if Path::new(file).is_file() => (Path::new(file), Some(array)),
+        _ => (path, None),
+    }
+}
+
+fn all_of<T: Real>(rows: &dyn Rows<T>) -> FileResult<Data<T>> {
+    in_memory(rows, rows.rows())
+}
+
+fn load<T: Real + 'static>(path: &Path, format: &Format) -> FileResult<(Loaded<T>, About)> {
+    let io = |e| FileError::io(path, e);
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().lock().read_to_end(&mut bytes).map_err(io)?;
+        return read(path, bytes, format);
+    }
+    let mut file = File::open(path).map_err(io)?;
+    let about = file.metadata().map_err(io)?;
+    if about.is_dir() {
+        return Err(FileError::field(path, "content", "a folder", "must be a file"));
+    }
+    let name = path.to_string_lossy();
+    if about.is_file() && !is_raw(&name) {
+        Read::by_ref(&mut file).take(HDF5.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+        if bytes == HDF5 {
+            return hdf5_rows(path, Source::File, format);
+        }
+        file.rewind().map_err(io)?;
+        bytes.clear();
+    }
+    let is_large = format.stream || about.len() > STREAM;
+    if about.is_file()
+        && is_large
+        && let Some(streamed) = stream(path, &file, about.len(), format)?
+    {
+        return Ok(streamed);
+    }
+    bytes.reserve_exact(usize::try_from(about.len()).unwrap_or(0).saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(io)?;
+    read(path, bytes, format)
+}
+
+/// How HDF5 files begin.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Where an HDF5 file is.
+enum Source {
+    File,
+    Memory(Vec<u8>),
+}
+
+#[cfg(feature = "hdf5")]
+fn hdf5_rows<T: Real + 'static>(
+    path: &Path,
+    source: Source,
+    format: &Format,
+) -> FileResult<(Loaded<T>, About)> {
+    use super::hdf5_files::HdfRows;
+    let is_large = match &source {
+        Source::File => {
+            let length = fs::metadata(path).map_err(|e| FileError::io(path, e))?.len();
+            format.stream || length > STREAM
+        }
+        Source::Memory(_) => false,
+    };
+    refuse_header(path, format)?;
+    let bytes = match source {
+        Source::File => None,
+        Source::Memory(bytes) => Some(bytes),
+    };
+    let rows = HdfRows::open(path, bytes, format)?;
+    let picked = pick(path, rows.width(), format)?;
+    let kept = kept(&picked, |columns| all_of(&rows.clone().choose(columns)))?;
+    let rows = rows.choose(picked.features.clone());
+    let about = About { columns: picked.columns, kept, notes: picked.notes };
+    let loaded = match is_large && rows.has_rows() {
+        true => Loaded::File(Box::new(rows)),
+        false => Loaded::Memory(all_of(&rows)?),
+    };
+    Ok((loaded, about))
+}
+
+#[cfg(not(feature = "hdf5"))]
+fn hdf5_rows<T: Real>(path: &Path, _: Source, _: &Format) -> FileResult<(Loaded<T>, About)> {
+    let allowed = "this build cannot read it; build with the feature hdf5 \
+                   (cargo install --path . --features cli,hdf5)";
+    Err(FileError::field(path, "format", "HDF5", allowed))
 }
 
 /// What a name says of a file.
@@ -138,133 +233,236 @@ fn extension(name: &str) -> String {
     Path::new(name).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
 }
 
-fn read<T: Real>(path: &Path, format: &Format) -> FileResult<Data<T>> {
-    let bytes = fs::read(path).map_err(|e| FileError::io(path, e))?;
+/// Whether the name says raw numbers; nothing else is told by its name alone.
+fn is_raw(name: &str) -> bool {
+    ["f32", "f64"].contains(&extension(name).as_str())
+}
+
+/// Whether a file of this name that begins with `head` is packed, or should be.
+fn is_packed(name: &str, head: &[u8]) -> bool {
+    extension(name) == "gz" || (head.starts_with(&[0x1f, 0x8b]) && !is_raw(name))
+}
+
+/// Reads the bytes of a file.
+fn read<T: Real + 'static>(
+    path: &Path,
+    bytes: Vec<u8>,
+    format: &Format,
+) -> FileResult<(Loaded<T>, About)> {
     let name = path.to_string_lossy();
-    match extension(&name).as_str() {
-        "gz" => {
-            let mut unpacked = Vec::new();
-            let mut gzip = flate2::read::MultiGzDecoder::new(&bytes[..]);
-            let outcome = gzip.read_to_end(&mut unpacked);
-            outcome.map_err(|e| FileError::format(path, "gzip", e))?;
-            decode(path, &name[..name.len() - 3], &unpacked, format)
-        }
-        _ => decode(path, &name, &bytes, format),
+    if !is_packed(&name, &bytes) {
+        return decode(path, &name, bytes, format);
     }
+    let mut unpacked = Vec::new();
+    let mut gzip = flate2::read::MultiGzDecoder::new(&bytes[..]);
+    gzip.read_to_end(&mut unpacked).map_err(|e| FileError::format(path, "gzip", e))?;
+    drop(bytes);
+    let is_named = extension(&name) == "gz";
+    decode(path, if is_named { &name[..name.len() - 3] } else { &name }, unpacked, format)
 }
 
-/// Reads the bytes of a file of this name; errors are about `path`.
-fn decode<T: Real>(path: &Path, name: &str, bytes: &[u8], format: &Format) -> FileResult<Data<T>> {
-    let separator = match extension(name).as_str() {
-        "csv" => Some(b','),
-        "tsv" => Some(b'\t'),
-        _ => None,
-    };
-    if let Some(separator) = separator {
-        refuse_array(path, format)?;
-        return read_text(path, bytes, separator);
-    }
-    let head = &bytes[..bytes.len().min(HEAD)];
-    match table(path, name, head, bytes.len() as u64, format)? {
-        Some(table) => table.read(path, bytes),
-        None => {
-            let (name, packed) = entry(path, Cursor::new(bytes), format)?;
-            let mut archive = archive(path, Cursor::new(bytes))?;
-            let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
-            let mut file = archive.by_index(packed.index).map_err(fault)?;
-            let mut unpacked = Vec::new();
-            file.read_to_end(&mut unpacked).map_err(|e| FileError::format(path, "npz", e))?;
-            let place = path.join(&name);
-            let head = &unpacked[..unpacked.len().min(HEAD)];
-            Table::npy(&place, head)?.read(&place, &unpacked)
-        }
-    }
-}
-
-/// The table that a file begins with; `None` if it is an archive.
-fn table(
+/// Reads the unpacked bytes of a file of this name; errors are about `path`.
+fn decode<T: Real + 'static>(
     path: &Path,
     name: &str,
-    head: &[u8],
-    length: u64,
+    bytes: Vec<u8>,
     format: &Format,
-) -> FileResult<Option<Table>> {
-    let is_archive = matches!(head, [b'P', b'K', 3 | 5, ..]);
-    let name = extension(name);
-    if !is_archive || matches!(name.as_str(), "f32" | "f64") {
-        refuse_array(path, format)?;
+) -> FileResult<(Loaded<T>, About)> {
+    let in_memory = |(data, about)| (Loaded::Memory(data), about);
+    let length = bytes.len() as u64;
+    match kind(path, name, &bytes, length, format)? {
+        Kind::Hdf5 => hdf5_rows(path, Source::Memory(bytes), format),
+        Kind::Text => {
+            refuse_array(path, format)?;
+            read_text(path, &bytes, &extension(name), format).map(in_memory)
+        }
+        Kind::Table(table) => whole(path, table, &bytes, format).map(in_memory),
+        Kind::Archive => {
+            let (place, entry) = entry(path, Cursor::new(&bytes[..]), format)?;
+            let mut archive = archive(path, Cursor::new(&bytes[..]))?;
+            let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
+            let mut file = archive.by_index(entry.index).map_err(fault)?;
+            let mut array = Vec::new();
+            let io = |e| FileError::format(path, "npz", e);
+            // The array's own header says how much memory it takes.
+            Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut array).map_err(io)?;
+            let table = Table::npy(&place, &array)?;
+            table.check_length(&place, entry.size)?;
+            file.read_to_end(&mut array).map_err(io)?;
+            whole(&place, table, &array, format).map(in_memory)
+        }
     }
+}
+
+/// What a file holds.
+enum Kind {
+    Table(Table),
+    /// npz.
+    Archive,
+    Hdf5,
+    Text,
+}
+
+/// What a file of `length` bytes holds that begins with `head`.
+fn kind(path: &Path, name: &str, head: &[u8], length: u64, format: &Format) -> FileResult<Kind> {
+    let name = extension(name);
+    let plain = |table| {
+        refuse_array(path, format)?;
+        refuse_header(path, format)?;
+        Ok(Kind::Table(table))
+    };
     match (name.as_str(), head) {
-        ("f32", _) => Table::raw(path, length, 4, format.dim).map(Some),
-        ("f64", _) => Table::raw(path, length, 8, format.dim).map(Some),
-        (_, [0x93, b'N', b'U', b'M', b'P', b'Y', ..]) => Table::npy(path, head).map(Some),
-        _ if is_archive => Ok(None),
-        (_, [0, 0, _, _, ..]) => Table::idx(path, head).map(Some),
-        _ => {
+        ("f32", _) => return plain(Table::raw(path, length, 4, format.dim)?),
+        ("f64", _) => return plain(Table::raw(path, length, 8, format.dim)?),
+        (_, [b'P', b'K', 3 | 5, ..]) => {
+            refuse_header(path, format)?;
+            return Ok(Kind::Archive);
+        }
+        _ if head.starts_with(HDF5) => return Ok(Kind::Hdf5),
+        _ if head.starts_with(npy::MAGIC) => return plain(Table::npy(path, head)?),
+        (_, [0, 0, _, _, ..]) => return plain(Table::idx(path, head)?),
+        _ => refuse_foreign(path, head)?,
+    }
+    let is_control = |c: &u8| *c < b' ' && !matches!(c, b'\t' | b'\n' | b'\r' | 0x0c);
+    let is_binary = head.iter().take(1 << 13).any(is_control);
+    match is_binary || ["npy", "npz", "h5", "hdf5"].contains(&name.as_str()) {
+        false => Ok(Kind::Text),
+        true => {
             let found = format!("{:02x?}", &head[..head.len().min(6)]);
-            let allowed = "must be those of npy (93 4e 55 4d 50 59), npz (50 4b) or IDX (00 00), \
-                           or the name must end with .csv, .tsv, .f32 or .f64";
+            let allowed = "must be those of npy (93 4e 55 4d 50 59), npz (50 4b), HDF5 (89 48 44 \
+                           46), IDX (00 00), gzip (1f 8b) or text; raw numbers are named .f32 or \
+                           .f64";
             Err(FileError::field(path, "first bytes", found, allowed))
         }
     }
 }
 
+/// All of a table in the bytes of a file, but for the columns that are left out.
+fn whole<T: Real>(
+    path: &Path,
+    table: Table,
+    bytes: &[u8],
+    format: &Format,
+) -> FileResult<(Data<T>, About)> {
+    table.check_length(path, bytes.len() as u64)?;
+    let picked = pick(path, table.width(), format)?;
+    let kept = kept(&picked, |columns| table.clone().choose(columns).read(path, bytes))?;
+    let data = table.choose(picked.features).read(path, bytes)?;
+    Ok((data, About { columns: picked.columns, kept, notes: picked.notes }))
+}
+
+/// The columns of a table without names.
+fn pick(path: &Path, width: usize, format: &Format) -> FileResult<Picked> {
+    Head { path, names: None, width, has_index: false }.pick(format)
+}
+
+/// The columns that are kept beside the features, read by `read`.
+fn kept(
+    picked: &Picked,
+    read: impl FnOnce(Vec<usize>) -> FileResult<Data<f64>>,
+) -> FileResult<Vec<Kept>> {
+    if picked.keep.is_empty() {
+        return Ok(Vec::new());
+    }
+    let data = read(picked.keep.clone())?;
+    let column = |(i, column): (usize, &usize)| Kept {
+        name: format!("column {}", column + 1),
+        cells: (0..data.rows()).map(|row| format!("{}", data.row(row)[i])).collect(),
+    };
+    Ok(picked.keep.iter().enumerate().map(column).collect())
+}
+
 /// Arrays have names in archives and HDF5 only.
 fn refuse_array(path: &Path, format: &Format) -> FileResult<()> {
     match &format.array {
-        None => Ok(()),
-        Some(array) => {
+        Some(array) if !format.lenient => {
             let allowed = "only .npz and HDF5 files hold arrays by name";
             Err(FileError::field(path, "array", array, allowed))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Only text has headers that may be mistaken.
+fn refuse_header(path: &Path, format: &Format) -> FileResult<()> {
+    match format.header {
+        Some(is) if !format.lenient => {
+            let found = if is { "asked for" } else { "ruled out" };
+            Err(FileError::field(path, "header", found, "only text files have one"))
+        }
+        _ => Ok(()),
     }
 }
 
 /// The rows of a file left in it; `None` if they are text or compressed.
-fn stream(
+fn stream<T: Real + 'static>(
     path: &Path,
-    mut file: File,
+    mut file: &File,
     length: u64,
     format: &Format,
-) -> FileResult<Option<FileRows>> {
-    let name = path.to_string_lossy();
-    if ["csv", "tsv", "gz"].contains(&extension(&name).as_str()) {
-        return Ok(None);
-    }
+) -> FileResult<Option<(Loaded<T>, About)>> {
     let io = |e| FileError::io(path, e);
     let mut head = Vec::new();
-    Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
-    if let Some(table) = table(path, &name, &head, length, format)? {
-        table.check_length(path, length)?;
-        return Ok(table.has_rows().then(|| FileRows::new(path, file, table, 0)));
-    }
-    let (name, entry) = entry(path, &file, format)?;
-    if !entry.stored {
+    file.take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
+    file.rewind().map_err(io)?;
+    let name = path.to_string_lossy();
+    if is_packed(&name, &head) {
         return Ok(None);
     }
-    let place = path.join(&name);
-    let mut archive = archive(path, &file)?;
-    let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
-    let mut inside = archive.by_index(entry.index).map_err(fault)?;
-    let start = inside.data_start().unwrap_or_default();
-    head.clear();
-    Read::by_ref(&mut inside).take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
-    drop(inside);
-    drop(archive);
-    let table = Table::npy(&place, &head)?;
-    table.check_length(&place, entry.size)?;
-    Ok(table.has_rows().then(|| FileRows::new(&place, file, table, start)))
+    let (place, table, start) = match kind(path, &name, &head, length, format)? {
+        Kind::Table(table) => {
+            table.check_length(path, length)?;
+            (path.to_owned(), table, 0)
+        }
+        Kind::Archive => {
+            let (place, entry) = entry(path, file, format)?;
+            if !entry.stored {
+                file.rewind().map_err(io)?;
+                return Ok(None);
+            }
+            let mut archive = archive(path, file)?;
+            let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
+            let mut inside = archive.by_index(entry.index).map_err(fault)?;
+            let start = inside.data_start().unwrap_or_default();
+            head.clear();
+            Read::by_ref(&mut inside).take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
+            let table = Table::npy(&place, &head)?;
+            table.check_length(&place, entry.size)?;
+            (place, table, start)
+        }
+        Kind::Hdf5 | Kind::Text => return Ok(None),
+    };
+    if !table.has_rows() {
+        file.rewind().map_err(io)?;
+        return Ok(None);
+    }
+    let picked = pick(&place, table.width(), format)?;
+    let rows = |columns| {
+        let file = File::open(path).map_err(io)?;
+        Ok::<_, FileError>(FileRows::new(&place, file, table.clone().choose(columns), start))
+    };
+    let kept = kept(&picked, |columns| all_of(&rows(columns)?))?;
+    let rows = rows(picked.features)?;
+    let about = About { columns: picked.columns, kept, notes: picked.notes };
+    Ok(Some((Loaded::File(Box::new(rows)), about)))
 }
 
 /// The array that was asked for, or the only one.
-pub(super) fn choose<'a>(path: &Path, asked: Option<&str>, all: &[&'a str]) -> FileResult<&'a str> {
-    let chosen = match (asked, all) {
-        (None, &[only]) => Some(only),
-        (asked, all) => all.iter().copied().find(|name| Some(*name) == asked),
+pub(super) fn choose<'a>(path: &Path, format: &Format, all: &[&'a str]) -> FileResult<&'a str> {
+    let asked = format.array.as_deref().map(|name| name.trim_matches('/'));
+    let found = all.iter().copied().find(|name| Some(*name) == asked);
+    let chosen = match (found, asked, all) {
+        (None, None, &[only]) => Some(only),
+        (None, Some(_), &[only]) if format.lenient => Some(only),
+        _ => found,
     };
     chosen.ok_or_else(|| {
-        let allowed = format!("must be one of {}", all.join(", "));
-        FileError::field(path, "array", asked.unwrap_or("not given"), allowed)
+        let allowed = match all {
+            [] => "the file must hold at least one".to_owned(),
+            all => format!("must be one of {}", all.join(", ")),
+        };
+        let asked = asked.unwrap_or(if all.is_empty() { "none" } else { "not given" });
+        FileError::field(path, "array", asked, allowed)
     })
 }
 
@@ -276,22 +474,26 @@ struct Entry {
 }
 
 fn archive<R: Read + Seek>(path: &Path, bytes: R) -> FileResult<zip::ZipArchive<R>> {
-    zip::ZipArchive::new(bytes).map_err(|e| FileError::format(path, "npz", e))
+    zip::ZipArchive::new(bytes)
+        .map_err(|e| FileError::format(path, "npz", format!("{e} (has it been cut short?)")))
 }
 
-/// The name and place of the array that `format` asks for.
-fn entry(path: &Path, bytes: impl Read + Seek, format: &Format) -> FileResult<(String, Entry)> {
+/// The place of the array that `format` asks for.
+fn entry(path: &Path, bytes: impl Read + Seek, format: &Format) -> FileResult<(PathBuf, Entry)> {
     let mut archive = archive(path, bytes)?;
     let names: Vec<String> = archive.file_names().flatten().map(String::from).collect();
     let arrays: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".npy")).collect();
-    let name = format!("{}.npy", choose(path, format.array.as_deref(), &arrays)?);
+    if arrays.is_empty() && names.iter().any(|n| n == "[Content_Types].xml") {
+        let allowed = "save its table as csv";
+        return Err(FileError::field(path, "content", "an Excel or Office document", allowed));
+    }
+    let name = format!("{}.npy", choose(path, format, &arrays)?);
     let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
     let index = archive.index_for_name(&name).unwrap_or_default();
     let file = archive.by_index(index).map_err(fault)?;
     let stored = file.compression() == zip::CompressionMethod::Stored;
     let entry = Entry { index, size: file.size(), stored };
-    drop(file);
-    Ok((name, entry))
+    Ok((path.join(&name), entry))
 }
 
 #[cfg(test)]

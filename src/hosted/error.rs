@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::format;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::string::String;
@@ -73,6 +74,19 @@ pub enum FileError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A column of a table that holds no numbers.
+    TextColumn {
+        /// The file.
+        path: PathBuf,
+        /// The line of the file, from 1, of its first word.
+        row: u64,
+        /// The column, from 1.
+        column: usize,
+        /// Its name, if it has one.
+        name: Option<String>,
+        /// The first word.
+        value: String,
+    },
     /// An error that is not about a file.
     Status(status::Error),
 }
@@ -114,7 +128,8 @@ impl fmt::Display for FileError {
             FileError::Size { path, bytes, expected } => {
                 write!(f, "{}: {bytes} bytes long, but by its header ", path.display())?;
                 match expected {
-                    Some(expected) => write!(f, "{expected}"),
+                    Some(n) if bytes < n => write!(f, "{n}; it has been cut short"),
+                    Some(n) => write!(f, "{n}; something follows the numbers"),
                     None => write!(f, "larger than any file"),
                 }
             }
@@ -129,8 +144,29 @@ impl fmt::Display for FileError {
                 let path = path.display();
                 write!(f, "{path}: row {row}, column {column}: {value:?} {problem}")
             }
+            FileError::TextColumn { path, row, column, name, value } => {
+                let path = path.display();
+                let (called, drop) = match name {
+                    Some(name) => (format!(" ({name})"), quoted(name)),
+                    None => (String::new(), format!("{column}")),
+                };
+                write!(
+                    f,
+                    "{path}: row {row}, column {column}{called}: {value:?} is not a number; leave \
+                     the column out with --drop {drop}"
+                )
+            }
             FileError::Status(error) => error.fmt(f),
         }
+    }
+}
+
+/// A name as a shell and a list of names take it.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':');
+    match name.chars().all(is_plain) {
+        true => name.into(),
+        false => format!("'\"{}\"'", name.replace('"', "\"\"").replace('\'', "'\\''")),
     }
 }
 
@@ -172,7 +208,23 @@ mod tests {
         let row = FileError::Row { path: path.into(), row: 2, columns: 5, expected: 4 };
         assert_eq!(row.to_string(), "train.csv: row 2: number of columns is 5; must be 4");
         let size = |expected| FileError::Size { path: path.into(), bytes: 7, expected }.to_string();
-        assert_eq!(size(Some(8)), "train.csv: 7 bytes long, but by its header 8");
+        assert_eq!(
+            size(Some(8)),
+            "train.csv: 7 bytes long, but by its header 8; it has been cut short"
+        );
+        assert!(size(Some(6)).ends_with("by its header 6; something follows the numbers"));
+        let column = |name: Option<&str>| FileError::TextColumn {
+            path: path.into(),
+            row: 2,
+            column: 3,
+            name: name.map(Into::into),
+            value: "a".into(),
+        };
+        let text = column(Some("kind")).to_string();
+        assert!(text.starts_with("train.csv: row 2, column 3 (kind): \"a\" is not a number"));
+        assert!(text.ends_with("--drop kind"), "{text}");
+        assert!(column(None).to_string().ends_with("--drop 3"));
+        assert!(column(Some("my, kind")).to_string().ends_with("--drop '\"my, kind\"'"));
         assert!(size(None).ends_with("larger than any file"));
         let field = FileError::field(path, "base", "\"x\"", "must be \"normal\"");
         assert_eq!(field.to_string(), "train.csv: base: \"x\"; must be \"normal\"");

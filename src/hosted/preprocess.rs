@@ -7,6 +7,7 @@ use core::str::FromStr;
 use std::format;
 use std::vec::Vec;
 
+use super::columns::About;
 use super::error::FileResult;
 use super::rows::Rows;
 use crate::Real;
@@ -191,6 +192,10 @@ impl<T: Real, R: Rows<T>> Rows<T> for Prepared<R> {
 
     fn rows(&self) -> usize {
         self.raw.rows()
+    }
+
+    fn about(&self) -> Option<&About> {
+        self.raw.about()
     }
 
     fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {

@@ -5,6 +5,7 @@ use core::ops::Deref;
 use std::vec;
 use std::vec::Vec;
 
+use super::columns::About;
 use super::data::Data;
 use super::error::FileResult;
 use crate::{Model, Real, Scalar};
@@ -23,6 +24,11 @@ pub trait Rows<T> {
     /// # Errors
     /// Rows that cannot be read, or that hold what they must not.
     fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()>;
+
+    /// What the file of the rows says beside its numbers, if they come from one.
+    fn about(&self) -> Option<&About> {
+        None
+    }
 }
 
 impl<T: Real> Rows<T> for Data<T> {
@@ -54,6 +60,10 @@ impl<T, P: Deref<Target: Rows<T>>> Rows<T> for P {
 
     fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
         (**self).fetch(pass, rows, out)
+    }
+
+    fn about(&self) -> Option<&About> {
+        (**self).about()
     }
 }
 
@@ -87,6 +97,10 @@ impl<T, R: Rows<T>> Rows<T> for Part<R> {
     fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
         let rows: Vec<usize> = rows.iter().map(|row| self.start + row).collect();
         self.whole.fetch(pass, &rows, out)
+    }
+
+    fn about(&self) -> Option<&About> {
+        self.whole.about()
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::string::ToString;
 use std::vec::Vec;
 
+use super::columns::Columns;
 use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
 use super::preprocess::Preprocess;
@@ -28,6 +29,8 @@ impl Parameters {
     }
 }
 
+/// The metadata key of the columns that a model takes.
+const COLUMNS: &str = "columns";
 /// The metadata key of a model's preprocessing.
 const PREPROCESS: &str = "preprocess";
 
@@ -65,6 +68,27 @@ impl ModelFile {
         let Some(text) = self.extra.get(PREPROCESS) else { return Ok(Preprocess::None) };
         text.parse().map_err(|e: crate::Error| {
             FileError::field(Path::new("model"), PREPROCESS, text.as_str(), e.allowed)
+        })
+    }
+
+    /// Says in the file which columns of a table are the model's features.
+    pub fn with_columns(mut self, columns: Option<&Columns>) -> Self {
+        if let Some(text) = columns.and_then(Columns::to_metadata) {
+            self.extra.insert(COLUMNS.to_owned(), text);
+        }
+        self
+    }
+
+    /// Which columns of a table are the model's features; without names, all of them in their
+    /// order, unless the file says more.
+    ///
+    /// # Errors
+    /// If what the file says is none of [`Columns`] for the model.
+    pub fn columns(&self) -> FileResult<Columns> {
+        let Some(text) = self.extra.get(COLUMNS) else { return Ok(Columns::all(self.dim)) };
+        Columns::of_metadata(text, self.dim).ok_or_else(|| {
+            let allowed = "must be an object of names (each once), numbers and of";
+            FileError::field(Path::new("model"), COLUMNS, text.as_str(), allowed)
         })
     }
 

@@ -8,6 +8,7 @@ mod flags;
 mod prepare;
 mod reproduce;
 mod resume;
+mod tables;
 mod train;
 mod uses;
 

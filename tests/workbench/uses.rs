@@ -49,7 +49,7 @@ fn encoding_and_decoding_are_inverse() {
             .fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
         assert!(furthest < 1e-3 && t.read(z) != there, "{furthest}");
     }
-    let out = t.path("z.txt");
+    let out = t.path("z.xls");
     let args = ["encode", "--model", &m, "--data", &data, "--out", &out];
     assert!(refusal(&args).contains("must end with .npy or .csv"));
 }

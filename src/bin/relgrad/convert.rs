@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use relgrad::Scalar;
-use relgrad::hosted::{ModelFile, Preprocess};
+use relgrad::hosted::{Columns, ModelFile, Preprocess};
 
-use crate::data::{all, write};
+use crate::data::all;
 use crate::failure::Failure;
 use crate::flags::On;
 use crate::model::{self, Opened};
+use crate::outputs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 pub struct Convert {
     #[command(flatten)]
     pub on: On,
-    /// Where rows go: .npy or .csv.
+    /// Where rows go: .npy, .csv, .tsv or .txt, or - for standard output.
     #[arg(long)]
     pub out: PathBuf,
     /// Leave (or expect) data as the network sees them, preprocessed.
@@ -35,7 +36,7 @@ pub struct Sample {
     /// Seed.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Where they go: .npy or .csv.
+    /// Where they go: .npy, .csv, .tsv or .txt, or - for standard output.
     #[arg(long)]
     pub out: PathBuf,
     /// Leave samples as the network sees data, preprocessed.
@@ -57,7 +58,7 @@ pub struct Toy {
     /// Seed.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Where they go: .npy or .csv.
+    /// Where they go: .npy, .csv, .tsv or .txt, or - for standard output.
     #[arg(long)]
     pub out: PathBuf,
     /// Print one JSON object.
@@ -66,20 +67,29 @@ pub struct Toy {
 }
 
 pub fn encode(args: &Convert) -> Result<(), Failure> {
+    check_output(args)?;
     model::open(&args.on.pair.model, Conversion { args, decode: false })
 }
 
 pub fn decode(args: &Convert) -> Result<(), Failure> {
+    check_output(args)?;
     model::open(&args.on.pair.model, Conversion { args, decode: true })
 }
 
+fn check_output(args: &Convert) -> Result<(), Failure> {
+    let pair = &args.on.pair;
+    outputs::check_rows("--out", &args.out, &[&pair.model, &pair.data])
+}
+
 pub fn sample(args: &Sample) -> Result<(), Failure> {
+    outputs::check_rows("--out", &args.out, &[&args.model])?;
     model::open(&args.model, args)
 }
 
 pub fn toy(args: &Toy) -> Result<(), Failure> {
+    outputs::check_rows("--out", &args.out, &[])?;
     let data = args.name.sample::<f32>(args.rows, args.seed)?;
-    write(&args.out, data.dim(), data.values())?;
+    outputs::write(&args.out, data.dim(), data.values(), None)?;
     done(args.json, args.rows, data.dim(), &args.out);
     Ok(())
 }
@@ -108,6 +118,12 @@ impl model::Use for Conversion<'_> {
         let preprocess = if args.prepared { Preprocess::None } else { opened.preprocess };
         // Latents are taken as they are.
         opened.preprocess = if self.decode { Preprocess::None } else { preprocess };
+        let names = opened.names().map(<[String]>::to_vec);
+        let latents = names.as_ref().map(|_| (1..=file.dim).map(|i| format!("z{i}")).collect());
+        if self.decode {
+            // Columns of latents are not those of data.
+            opened.columns = Columns { names: latents.clone(), ..Columns::all(file.dim) };
+        }
         let rows = all(&opened.rows(&on.pair.data, &on.pair.format, on.seed)?)?;
         let converted = if self.decode {
             let (mut x, _) = opened.model.inverse(rows.values())?;
@@ -116,7 +132,8 @@ impl model::Use for Conversion<'_> {
         } else {
             opened.model.forward(rows.values())?
         };
-        write(&args.out, file.dim, &converted)?;
+        let names = if self.decode { names } else { latents };
+        outputs::write(&args.out, file.dim, &converted, names.as_deref())?;
         done(on.json, rows.rows(), file.dim, &args.out);
         Ok(())
     }
@@ -135,7 +152,7 @@ impl model::Use for &Sample {
         if !self.prepared {
             opened.preprocess.undo(&mut x);
         }
-        write(&self.out, file.dim, &x)?;
+        outputs::write(&self.out, file.dim, &x, opened.names())?;
         done(self.json, self.rows, file.dim, &self.out);
         Ok(())
     }

@@ -1,16 +1,20 @@
-//! Data files and where rows go.
+//! Data files.
 
 use std::path::Path;
 
 use relgrad::Real;
-use relgrad::hosted::{Data, FileError, Prepared, Preprocess, Rows, open, write_csv, write_npy};
+use relgrad::hosted::{Data, FileError, Prepared, Preprocess, Rows, open};
 
 use crate::failure::Failure;
-use crate::flags::Format;
+use crate::flags::{Format, Names};
 
-/// The rows of a file, as they are in it.
+/// The rows of a file, as they are in it; what a person should know of it is said.
 pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Rows<T>>, Failure> {
-    Ok(open(path, &format.into())?)
+    let rows: Box<dyn Rows<T>> = open(path, &format.into())?;
+    for note in rows.about().iter().flat_map(|about| &about.notes) {
+        eprintln!("note: {}: {note}", path.display());
+    }
+    Ok(rows)
 }
 
 /// The rows of a file as a model sees them; it takes so many `features`, as something has them.
@@ -28,10 +32,17 @@ pub fn prepared<T: Real + 'static>(
 
 impl From<&Format> for relgrad::hosted::Format {
     fn from(format: &Format) -> Self {
+        let names = |names: &Option<Names>| names.as_ref().map_or(Vec::new(), |n| n.0.clone());
         relgrad::hosted::Format {
             dim: format.dim,
             array: format.array.clone(),
+            header: (format.header || format.no_header).then_some(format.header),
+            lenient: format.lenient,
             stream: format.stream,
+            columns: names(&format.columns),
+            drop: names(&format.drop),
+            keep: names(&format.keep),
+            trained: format.trained.clone(),
         }
     }
 }
@@ -48,18 +59,6 @@ pub fn check_dim(dim: usize, found: usize, path: &Path, whose: &str) -> Result<(
         allowed: format!("must be {dim}, as in {whose}"),
     }
     .into())
-}
-
-/// Writes rows as .csv if the name ends so, else as .npy.
-pub fn write<T: Real>(path: &Path, dim: usize, values: &[T]) -> Result<(), Failure> {
-    let is = |e: &str| path.extension().is_some_and(|x| x.eq_ignore_ascii_case(e));
-    if is("csv") {
-        return Ok(write_csv(path, dim, values, None)?);
-    }
-    if !is("npy") {
-        return Err(format!("{}: must end with .npy or .csv", path.display()).into());
-    }
-    Ok(write_npy(path, dim, values)?)
 }
 
 /// The mean and its standard error.

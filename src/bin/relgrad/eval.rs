@@ -1,12 +1,13 @@
 //! `relgrad eval`.
 
 use relgrad::Scalar;
-use relgrad::hosted::{ModelFile, for_each_chunk};
+use relgrad::hosted::{ModelFile, Rows, for_each_chunk};
 
-use crate::data::{mean_and_error, write};
+use crate::data::mean_and_error;
 use crate::failure::Failure;
-use crate::flags::On;
+use crate::flags::{Names, On};
 use crate::model::{self, Opened};
+use crate::outputs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -14,12 +15,22 @@ use std::path::PathBuf;
 pub struct Eval {
     #[command(flatten)]
     pub on: On,
-    /// Write each row's log-likelihood: .npy or .csv.
+    /// Write each row's log-likelihood: .npy, .csv, .tsv or .txt, or - for standard output.
     #[arg(long)]
     pub scores: Option<PathBuf>,
+    /// Columns of the data to write beside the scores, labels say: names, or numbers from 1.
+    #[arg(long, value_name = "NAMES")]
+    pub keep: Option<Names>,
 }
 
 pub fn run(args: &Eval) -> Result<(), Failure> {
+    let pair = &args.on.pair;
+    if let Some(path) = &args.scores {
+        outputs::check_rows("--scores", path, &[&pair.model, &pair.data])?;
+    }
+    if args.keep.is_some() {
+        outputs::check_kept("--scores", args.scores.as_deref())?;
+    }
     model::open(&args.on.pair.model, args)
 }
 
@@ -34,7 +45,8 @@ impl model::Use for &Eval {
     ) -> Result<(), Failure> {
         let on = &self.on;
         let preprocess = opened.preprocess;
-        let data = opened.rows(&on.pair.data, &on.pair.format, on.seed)?;
+        let format = on.pair.format.keeping(self.keep.as_ref());
+        let data = opened.rows(&on.pair.data, &format, on.seed)?;
         let (mut log_p, mut slope) = (Vec::new(), 0.0);
         for_each_chunk(&data, CHUNK, |x| {
             log_p.extend(opened.model.log_likelihood(x)?);
@@ -47,7 +59,8 @@ impl model::Use for &Eval {
         let bits = -own / (file.dim as f64 * std::f64::consts::LN_2);
         let log_det = opened.model.log_det()?;
         if let Some(path) = &self.scores {
-            write(path, 1, &log_p)?;
+            let kept = data.about().map_or(&[][..], |about| &about.kept);
+            outputs::write_scores(path, &["log_likelihood"], &log_p, kept)?;
         }
         if on.json {
             let object = serde_json::json!({

@@ -32,6 +32,7 @@ pub struct Export {
 }
 
 pub fn run(args: &Export) -> Result<(), Failure> {
+    crate::outputs::check("--out", &args.out, &[&args.model])?;
     let file = ModelFile::read(&args.model)?;
     let precision = match args.dtype {
         None => file.parameters.precision(),

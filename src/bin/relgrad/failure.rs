@@ -1,6 +1,7 @@
 //! How commands end.
 
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What commands end with.
 pub const EXIT_CODES: &str = "\
@@ -23,7 +24,19 @@ pub enum Outcome {
 /// The exit code of a program ended by SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
+/// Whether standard output is where rows go.
+static HOLDS_DATA: AtomicBool = AtomicBool::new(false);
+
+/// From here on, lines go to standard error.
+pub fn keep_stdout_for_data() {
+    HOLDS_DATA.store(true, Ordering::Relaxed);
+}
+
 pub fn print_line(line: std::fmt::Arguments) {
+    if HOLDS_DATA.load(Ordering::Relaxed) {
+        eprintln!("{line}");
+        return;
+    }
     if let Err(error) = writeln!(std::io::stdout(), "{line}")
         && error.kind() != ErrorKind::BrokenPipe
     {

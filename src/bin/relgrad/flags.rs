@@ -1,9 +1,11 @@
 //! Flags that several commands share.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use relgrad::Gradient;
+use relgrad::hosted::{About, Columns, parse_names};
 
 /// What a data file does not say itself.
 #[derive(Args, Clone)]
@@ -11,20 +13,84 @@ pub struct Format {
     /// Features: needed for raw data files, checked for others.
     #[arg(long)]
     pub dim: Option<usize>,
-    /// The array of an .npz or HDF5 file, if it holds several; FILE:ARRAY says the same.
+    /// The array of an .npz or HDF5 file, if it holds several; FILE:ARRAY says the same. Other
+    /// files of the command need not have it.
     #[arg(long)]
     pub array: Option<String>,
     /// Read rows from the file as they are needed instead of holding them all; taken for
     /// granted above 4 GiB. Not for text and compressed files.
     #[arg(long)]
     pub stream: bool,
+    /// The first row of a text file names its columns; without this flag and the next one, its
+    /// content decides.
+    #[arg(long, conflicts_with = "no_header")]
+    pub header: bool,
+    /// The first row of a text file is data.
+    #[arg(long)]
+    pub no_header: bool,
+    /// The columns to take, in this order: names, or numbers from 1, as in a,b,7. A model keeps
+    /// them, and takes them of other files too.
+    #[arg(long, value_name = "NAMES")]
+    pub columns: Option<Names>,
+    /// The columns to leave out: names, or numbers from 1.
+    #[arg(long, value_name = "NAMES")]
+    pub drop: Option<Names>,
+    /// The columns to keep beside the features.
+    #[arg(skip)]
+    pub keep: Option<Names>,
+    /// The columns of the model that the data are for.
+    #[arg(skip)]
+    pub trained: Option<Columns>,
+    /// The file is not the one that the flags are about.
+    #[arg(skip)]
+    pub lenient: bool,
+}
+
+/// Names of columns, with commas between.
+#[derive(Clone)]
+pub struct Names(pub Vec<String>);
+
+impl FromStr for Names {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_names(text).map(Names)
+    }
 }
 
 impl Format {
+    /// For another file of the same columns: flags that are about one file count where they can.
+    pub fn of_another(&self) -> Self {
+        Format { lenient: true, keep: None, ..self.clone() }
+    }
+
+    /// For data of a model that takes these columns.
+    pub fn of_model(&self, columns: &Columns) -> Self {
+        Format { trained: Some(columns.clone()), ..self.clone() }
+    }
+
+    /// For data to hold against those that `about` is of.
+    pub fn held_out(&self, about: Option<&About>) -> Self {
+        let trained = about.map(|about| about.columns.clone());
+        Format { columns: None, trained, ..self.of_another() }
+    }
+
+    /// With columns to keep, for a command that writes them to `out`.
+    pub fn keeping(&self, keep: Option<&Names>) -> Self {
+        Format { keep: keep.cloned(), ..self.clone() }
+    }
+
     /// Refuses what is said of a data file where there is none.
     pub fn refuse_any(&self) -> Result<(), crate::failure::Failure> {
-        let flags = [("dim", self.dim.is_some()), ("array", self.array.is_some())];
-        match flags.into_iter().chain([("stream", self.stream)]).find(|f| f.1) {
+        let flags = [
+            ("dim", self.dim.is_some()),
+            ("array", self.array.is_some()),
+            ("stream", self.stream),
+            ("header", self.header),
+            ("no-header", self.no_header),
+            ("columns", self.columns.is_some()),
+            ("drop", self.drop.is_some()),
+        ];
+        match flags.into_iter().find(|f| f.1) {
             Some((flag, _)) => Err(format!("--{flag}: no effect without --data").into()),
             None => Ok(()),
         }

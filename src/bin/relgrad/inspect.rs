@@ -70,13 +70,17 @@ impl model::Use for &Inspect {
                 "dim": c.dim, "layers": layers, "activation": c.activation.to_string(),
                 "final_activation": c.final_activation, "base": c.base.to_string(),
                 "bias": c.bias.to_string(), "input_transform": c.input_transform,
-                "preprocess": opened.preprocess.to_string(), "precision": T::BITS,
+                "columns": opened.names(), "preprocess": opened.preprocess.to_string(),
+                "precision": T::BITS,
                 "parameters": params, "optimality": optimality,
             });
             println!("{object}");
             return Ok(());
         }
         println!("features       {}", c.dim);
+        if let Some(names) = opened.names() {
+            println!("columns        {}", names.join(", "));
+        }
         println!("layers         {}, {} parameters, f{}", c.layers, params, T::BITS);
         let last = if c.final_activation { ", after the last layer too" } else { "" };
         println!("activation     {}{last}", c.activation);

@@ -18,6 +18,7 @@ mod failure;
 mod flags;
 mod inspect;
 mod model;
+mod outputs;
 mod plot;
 mod prepare;
 mod process;

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use relgrad::hosted::{ModelFile, Parameters, Prepared, Preprocess, Rows};
+use relgrad::hosted::{Columns, ModelFile, Parameters, Prepared, Preprocess, Rows};
 use relgrad::{Model, Pool, Scalar};
 
 use crate::data::prepared;
@@ -15,6 +15,8 @@ use crate::flags::Format;
 pub struct Opened<T> {
     pub model: Model<T>,
     pub preprocess: Preprocess,
+    /// The columns of a table that are its features.
+    pub columns: Columns,
 }
 
 /// Rows of a call of the kernels that only evaluate.
@@ -29,14 +31,19 @@ impl<T: Scalar + 'static> Opened<T> {
         seed: u64,
     ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
         let features = (self.model.config().dim, "the model");
-        prepared(path, format, self.preprocess, seed, features)
+        prepared(path, &format.of_model(&self.columns), self.preprocess, seed, features)
+    }
+
+    /// Names of the features.
+    pub fn names(&self) -> Option<&[String]> {
+        self.columns.names.as_deref()
     }
 
     pub fn of(file: &ModelFile) -> Result<Self, Failure> {
         let config = relgrad::Config { max_batch: BATCH, ..file.config() };
         let mut model = Model::blank(config)?.with_parallel(threads(None)?);
         model.set_params(&file.parameters.to_vec())?;
-        Ok(Opened { model, preprocess: file.preprocess()? })
+        Ok(Opened { model, preprocess: file.preprocess()?, columns: file.columns()? })
     }
 }
 

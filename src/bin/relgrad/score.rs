@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use relgrad::Scalar;
-use relgrad::hosted::{ModelFile, Threshold, write_csv, write_npy};
+use relgrad::hosted::{ModelFile, Rows, Threshold};
 
 use crate::failure::Failure;
-use crate::flags::On;
+use crate::flags::{Format, Names, On};
 use crate::model::{self, Opened};
+use crate::outputs;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -21,12 +22,23 @@ pub struct Score {
     /// Share of ordinary rows that may be taken for anomalies.
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
     pub false_alarm: f64,
-    /// Write row, log-likelihood, p-value and 0 or 1 for each row: .csv or .npy.
+    /// Write row, log-likelihood, p-value and 0 or 1 for each row: .npy, .csv, .tsv or .txt, or -
+    /// for standard output.
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Columns of the data to write beside them, labels say: names, or numbers from 1.
+    #[arg(long, value_name = "NAMES")]
+    pub keep: Option<Names>,
 }
 
 pub fn run(args: &Score) -> Result<(), Failure> {
+    let pair = &args.on.pair;
+    if let Some(path) = &args.out {
+        outputs::check_rows("--out", path, &[&pair.model, &pair.data, &args.calibrate])?;
+    }
+    if args.keep.is_some() {
+        outputs::check_kept("--out", args.out.as_deref())?;
+    }
     model::open(&args.on.pair.model, args)
 }
 
@@ -35,12 +47,15 @@ const COLUMNS: [&str; 4] = ["row", "log_likelihood", "p_value", "anomaly"];
 impl model::Use for &Score {
     fn with<T: Scalar + 'static>(self, _: ModelFile, mut opened: Opened<T>) -> Result<(), Failure> {
         let on = &self.on;
-        let mut scores = |path: &Path| {
-            let data = opened.rows(path, &on.pair.format, on.seed)?;
-            Ok::<_, Failure>(opened.model.log_likelihood_of(&data)?)
+        let mut scores = |path: &Path, format: &Format| {
+            let data = opened.rows(path, format, on.seed)?;
+            let kept = data.about().map_or(Vec::new(), |about| about.kept.clone());
+            Ok::<_, Failure>((opened.model.log_likelihood_of(&data)?, kept))
         };
-        let threshold = Threshold::calibrate(scores(&self.calibrate)?, self.false_alarm)?;
-        let log_p = scores(&on.pair.data)?;
+        let format = &on.pair.format;
+        let (ordinary, _) = scores(&self.calibrate, &format.of_another())?;
+        let threshold = Threshold::calibrate(ordinary, self.false_alarm)?;
+        let (log_p, kept) = scores(&on.pair.data, &format.keeping(self.keep.as_ref()))?;
         let is_anomaly = |v: f64| v < threshold.value();
         let anomalies = log_p.iter().filter(|v| is_anomaly(**v)).count();
         if let Some(path) = &self.out {
@@ -48,10 +63,7 @@ impl model::Use for &Score {
                 [(i + 1) as f64, v, threshold.p_value(v), f64::from(u8::from(is_anomaly(v)))]
             });
             let values: Vec<f64> = rows.collect();
-            match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
-                true => write_csv(path, COLUMNS.len(), &values, Some(&COLUMNS))?,
-                false => write_npy(path, COLUMNS.len(), &values)?,
-            }
+            outputs::write_scores(path, &COLUMNS, &values, &kept)?;
         }
         if on.json {
             let object = serde_json::json!({

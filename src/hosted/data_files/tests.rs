@@ -1,4 +1,4 @@
-use super::super::binary_files::{MAX_NPY_HEADER, write_npy, write_npy_rows};
+use super::super::binary_files::{write_npy, write_npy_rows};
 use super::*;
 use std::string::ToString;
 use std::vec;
@@ -25,6 +25,13 @@ fn header(descr: &str, fortran: &str, shape: &str) -> String {
     format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n")
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap()
+}
+
 fn data(dim: usize, values: &[f64]) -> Data<f64> {
     Data::new(dim, values.to_vec()).unwrap()
 }
@@ -39,7 +46,9 @@ fn text() {
     assert_eq!(ragged, "row 3: number of columns is 1; must be 2");
     let cell = |text: &str| error("a.csv", text.as_bytes());
     assert_eq!(cell("1,2\n\n3,abc\n"), "row 3, column 2: \"abc\" is not a number");
-    assert_eq!(cell("1,x\n"), "row 1, column 2: \"x\" is not a number");
+    let text = " is not a number; leave the column out with --drop ";
+    assert_eq!(cell("1,x\n"), format!("row 1, column 2: \"x\"{text}2"));
+    assert_eq!(cell("a,b c\n1,x\n"), format!("row 2, column 2 (b c): \"x\"{text}'\"b c\"'"));
     assert_eq!(cell("x\n1\ny\n"), "row 3, column 1: \"y\" is not a number");
     assert_eq!(cell("1,\n"), "row 1, column 2: \"\" is empty, not a number");
     assert_eq!(cell("1,2\n3,NaN\n"), "row 2, column 2: \"NaN\" is not finite");
@@ -48,6 +57,82 @@ fn text() {
     assert_eq!(read("a.csv", b"1,1e39\n").unwrap(), data(2, &[1.0, 1e39]));
     assert!(cell("").starts_with("rows: none") && cell("x,y\n").starts_with("rows: none"));
     assert!(error("a.csv", b"1,2\n\xff,3\n").contains("row 2"));
+}
+
+#[test]
+fn text_is_told_by_its_content() {
+    let table = data(2, &[1.0, -2.5, 3e2, 4.0]);
+    for (name, text) in [
+        ("a", "1,-2.5\n3e2,4\n"),
+        ("a.csv", "1;-2.5\n3e2;4\n"),
+        ("a.csv", "x;y\n1;-2,5\n3e2;4,0\n"),
+        ("a.csv", "1,0;-2,5\n300,0;4,0\n"),
+        ("a.txt", "  1 -2.5\n3e2\t4\n\n"),
+        ("a.dat", "# made by hand\nx \"y\"\n1 -2.5\n# between\n3e2 4"),
+        ("a.csv", "\u{feff}x,y\n1,-2.5\n3e2,4\n"),
+        ("a.txt", "1\t-2.5\n3e2\t4\n"),
+        ("a.csv", "# x,y\n1,-2.5\n3e2,4\n"),
+        ("a.csv", ",x,y\n0,1,-2.5\n1,3e2,4\n"),
+        ("a.csv", "0,1\n1.0,-2.5\n300.0,4.0\n"),
+        ("a.csv", "2019,2020\n1.0,-2.5\n300.0,4.0\n"),
+    ] {
+        assert_eq!(read(name, text.as_bytes()).unwrap(), table, "{text}");
+        assert_eq!(read(name, &gzip(text.as_bytes())).unwrap(), table, "{text}");
+    }
+    let mixed = error("a.csv", b"1,5;2\n1.5;3\n");
+    assert_eq!(mixed, "row 2, column 1: \"1.5\" has a point, and numbers above it a comma for one");
+    assert!(error("a.csv", b"1.5;2\n1,5;3\n").starts_with("row 2, column 1: \"1,5\" has a comma"));
+    assert!(error("a.csv", b"1.000,5;2\n").contains("is not a number"));
+    assert!(
+        error("a.csv", b"<html><body>Sign in</body></html>").starts_with("content: a web page")
+    );
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n";
+    assert!(error("a.npy", pointer).starts_with("content: a Git LFS pointer"));
+    assert!(error("a", b"\x01\x02\x03").starts_with("first bytes: [01, 02, 03]"));
+}
+
+#[test]
+fn columns_are_chosen_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let nan = [1.0f32, f32::NAN, 3.0, 4.0, 5.0, 6.0];
+    let bytes: Vec<u8> = nan.iter().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(path("a.npy"), npy(&header("<f4", "False", "(2, 3)"), &bytes)).unwrap();
+    fs::write(path("a.f32"), &bytes).unwrap();
+    fs::write(path("a.csv"), "1,what,3\n4,ever,6\n").unwrap();
+    fs::write(path("b.csv"), "x,y,z\n1,what,3\n4,ever,6\n").unwrap();
+    let format = |stream| Format {
+        columns: ["1", "3"].map(String::from).to_vec(),
+        keep: ["3".into()].to_vec(),
+        stream,
+        ..Format::default()
+    };
+    for (name, dim, stream) in [
+        ("a.npy", None, false),
+        ("a.npy", None, true),
+        ("a.f32", Some(3), false),
+        ("a.f32", Some(3), true),
+        ("a.csv", None, false),
+        ("b.csv", None, false),
+    ] {
+        let rows = open::<f64>(path(name), &Format { dim, ..format(stream) }).unwrap();
+        assert_eq!(all_of(&*rows).unwrap(), data(2, &[1.0, 3.0, 4.0, 6.0]), "{name}");
+        let about = rows.about().unwrap();
+        assert_eq!((&about.columns.numbers[..], about.columns.of), (&[1, 3][..], 3));
+        assert_eq!(about.kept[0].cells, ["3", "6"], "{name}");
+        let names = (name == "b.csv").then(|| ["x", "z"].map(String::from).to_vec());
+        assert_eq!(about.columns.names, names);
+    }
+    let header = |header| Format { header: Some(header), ..Format::default() };
+    let rows = |name: &str, format: &Format| open::<f64>(path(name), format).map(|r| r.rows());
+    fs::write(path("c.csv"), "0,1\n1,0\n1,1\n").unwrap();
+    assert_eq!(rows("c.csv", &Format::default()).unwrap(), 3);
+    assert_eq!(rows("c.csv", &header(true)).unwrap(), 2);
+    fs::write(path("c.csv"), "0,1,2\n1.5,0.5,2.5\n").unwrap();
+    assert_eq!(rows("c.csv", &Format::default()).unwrap(), 1);
+    assert_eq!(rows("c.csv", &header(false)).unwrap(), 2);
+    let refused = rows("a.npy", &header(true)).unwrap_err().to_string();
+    assert!(refused.contains("header: asked for; only text files have one"), "{refused}");
 }
 
 #[test]
@@ -77,33 +162,70 @@ fn npy_headers() {
             .starts_with("77 bytes long, but by its header 78")
     );
     assert!(error("a.npy", &npy(&good, &[0; 9])).contains("bytes long"));
-    let types: [(&str, &[u8]); 4] = [
-        ("<f4", &2.5f32.to_le_bytes()),
-        (">f4", &2.5f32.to_be_bytes()),
-        ("<f8", &2.5f64.to_le_bytes()),
-        (">f8", &2.5f64.to_be_bytes()),
+    let types: [(&str, &[u8], f64); 22] = [
+        ("<f4", &2.5f32.to_le_bytes(), 2.5),
+        (">f4", &2.5f32.to_be_bytes(), 2.5),
+        ("<f8", &2.5f64.to_le_bytes(), 2.5),
+        (">f8", &2.5f64.to_be_bytes(), 2.5),
+        ("<f2", &0xc100u16.to_le_bytes(), -2.5),
+        (">f2", &0xc100u16.to_be_bytes(), -2.5),
+        ("|b1", &[1], 1.0),
+        ("|b1", &[0], 0.0),
+        ("|i1", &[0xfe], -2.0),
+        ("|u1", &[0xfe], 254.0),
+        ("<i2", &(-300i16).to_le_bytes(), -300.0),
+        (">i2", &(-300i16).to_be_bytes(), -300.0),
+        ("<u2", &65000u16.to_le_bytes(), 65000.0),
+        (">u2", &65000u16.to_be_bytes(), 65000.0),
+        ("<i4", &(-70000i32).to_le_bytes(), -70000.0),
+        (">i4", &(-70000i32).to_be_bytes(), -70000.0),
+        ("<u4", &4_000_000_000u32.to_le_bytes(), 4e9),
+        (">u4", &4_000_000_000u32.to_be_bytes(), 4e9),
+        ("<i8", &(-1i64 << 60).to_le_bytes(), -2f64.powi(60)),
+        (">i8", &(-1i64 << 60).to_be_bytes(), -2f64.powi(60)),
+        ("<u8", &(1u64 << 63).to_le_bytes(), 2f64.powi(63)),
+        (">u8", &(1u64 << 63).to_be_bytes(), 2f64.powi(63)),
     ];
-    for (descr, bytes) in types {
+    for (descr, bytes, value) in types {
         let file = npy(&header(descr, "False", "(1, 1)"), bytes);
-        assert_eq!(read("a.npy", &file).unwrap(), data(1, &[2.5]), "{descr}");
+        assert_eq!(read("a.npy", &file).unwrap(), data(1, &[value]), "{descr}");
+        // The name does not count, and packed is as well.
+        assert_eq!(read("a", &file).unwrap(), data(1, &[value]), "{descr}");
+        assert_eq!(read("a.npy", &gzip(&file)).unwrap(), data(1, &[value]), "{descr}");
+    }
+    let four: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    for (shape, dim) in [("(4,)", 1), ("(4, 1)", 1), ("(2, 1, 2)", 2), ("(1, 2, 2)", 4)] {
+        let file = npy(&header("<f4", "False", shape), &four);
+        assert_eq!(read("a.npy", &file).unwrap(), data(dim, &[1.0, 2.0, 3.0, 4.0]), "{shape}");
     }
     let nan = [2.0f32.to_be_bytes(), f32::NAN.to_be_bytes()].concat();
     assert_eq!(error("a.npy", &npy(&good, &nan)), "row 1, column 2: \"NaN\" is not finite");
     let refused = |descr, fortran, shape| error("a", &npy(&header(descr, fortran, shape), &[0; 8]));
-    assert!(refused("<i8", "False", "(1, 1)").starts_with("descr: '<i8'; must be <f4"));
-    assert!(refused("<f4", "False", "(2,)").starts_with("shape: [2]; must be (rows, dim)"));
-    assert!(refused("<f4", "False", "(0, 2)").starts_with("shape: [0, 2]; every axis"));
+    assert!(refused("<c8", "False", "(1, 1)").starts_with("descr: <c8 (complex numbers); must be"));
+    assert!(refused("|O", "False", "(1, 1)").contains("a.astype(float)"));
+    assert!(refused("<f4", "False", "()").starts_with("shape: []; must be (rows, dim)"));
+    assert!(refused("<f4", "False", "(0, 2)").starts_with("shape: [0, 2]; must be (rows, dim)"));
+    let records = "{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (2,), }\n";
+    assert!(error("a", &npy(records, &[0; 8])).contains("records of several fields"));
     for lie in
         ["(4294967296, 4294967296)", "(0, 9223372036854775807, 4)", "(1, 99999999999999999999)"]
     {
         assert!(refused("<f4", "False", lie).ends_with("must fit into memory"), "{lie}");
     }
-    assert!(error("a.npy", &npy("{'descr': ", &[])).contains("not a valid npy file"));
-    assert!(error("a.npy", &npy(&"(".repeat(60000), &[])).starts_with("header: 60000 bytes"));
-    error("a.npy", &npy(&"(".repeat(MAX_NPY_HEADER), &[]));
+    let broken = error("a.npy", &npy("{'descr': ", &[]));
+    assert!(broken.starts_with("header: {'descr':; must be a dictionary of"), "{broken}");
+    error("a.npy", &npy(&"(".repeat(60000), &[]));
+    let long = [b"\x93NUMPY\x02\0\0\0\x01\0", &[b' '; 70000][..]].concat();
+    assert!(error("a.npy", &long).starts_with("header: 65536 bytes; must be at most"));
+    assert!(error("a.npy", b"\x93NUMPY\x09\0\0\0\0").starts_with("npy version: 9"));
     for end in 0..good.len() + 10 {
-        error("a.npy", &npy(&good, &values)[..end]);
+        let text = error("a.npy", &npy(&good, &values)[..end]);
+        assert!(end < 6 || text.contains("it ends within its header"), "{end}: {text}");
     }
+    // A version 2 header.
+    let length = (good.len() as u32).to_le_bytes();
+    let second = [b"\x93NUMPY\x02\0", &length[..], good.as_bytes(), &values].concat();
+    assert_eq!(read("a.npy", &second).unwrap(), data(2, &[2.0, 3.0]));
     assert!(error("a.npy", b"PK").starts_with("first bytes: [50, 4b]; must be"));
 }
 
@@ -111,9 +233,14 @@ fn npy_headers() {
 fn idx() {
     let file = |tail: &[u8]| [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], tail].concat();
     assert_eq!(read("a", &file(&[1, 2, 3, 255])).unwrap(), data(2, &[1.0, 2.0, 3.0, 255.0]));
-    assert_eq!(error("a", &file(&[1, 2, 3])), "19 bytes long, but by its header 20");
-    assert_eq!(error("a", &file(&[1, 2, 3, 4, 5])), "21 bytes long, but by its header 20");
-    assert_eq!(error("a", &file(&[])[..9]), "9 bytes long, but by its header 16");
+    assert_eq!(
+        error("a", &file(&[1, 2, 3])),
+        "19 bytes long, but by its header 20; it has been cut short"
+    );
+    let long = error("a", &file(&[1, 2, 3, 4, 5]));
+    assert_eq!(long, "21 bytes long, but by its header 20; something follows the numbers");
+    let short = error("a", &file(&[])[..9]);
+    assert_eq!(short, "9 bytes long, but by its header 16; it has been cut short");
     let one = |kind: u8, value: &[u8]| [&[0, 0, kind, 2, 0, 0, 0, 1, 0, 0, 0, 1], value].concat();
     let cases: [(u8, &[u8], f64); 5] = [
         (0x09, &(-3i8).to_be_bytes(), -3.0),
@@ -128,7 +255,8 @@ fn idx() {
     let infinite = error("a", &one(0x0d, &f32::INFINITY.to_be_bytes()));
     assert_eq!(infinite, "row 1, column 1: \"inf\" is not finite");
     assert!(error("a", &one(0x0a, &[1])).starts_with("IDX type: 0a"));
-    assert!(error("a", &[0, 0, 8, 1, 0, 0, 0, 1, 7]).starts_with("IDX axes: 1"));
+    assert_eq!(read("a", &[0, 0, 8, 1, 0, 0, 0, 1, 7]).unwrap(), data(1, &[7.0]));
+    assert!(error("a", &[0, 0, 8, 0, 7]).starts_with("IDX axes: 0"));
     let huge = [&[0, 0, 8, 4][..], &[255; 16]].concat();
     assert!(error("a", &huge).starts_with("shape: [4294967295"));
     assert!(error("a", &[&[0, 0, 14, 2][..], &[255; 8]].concat()).ends_with("any file"));
@@ -141,6 +269,14 @@ fn npy_by_columns() {
         [1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0].iter().flat_map(|v| v.to_le_bytes()).collect();
     let file = npy(&header("<f4", "True", "(2, 3)"), &bytes);
     assert_eq!(read("a.npy", &file).unwrap(), data(3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    // (2, 1, 3) and (2, 3, 1) as well, and two axes of several: [[[1, 2], [3, 4]], [[5, 6], [7, 8]]].
+    for shape in ["(2, 1, 3)", "(2, 3, 1)"] {
+        let file = npy(&header("<f4", "True", shape), &bytes);
+        assert_eq!(read("a.npy", &file).unwrap(), data(3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+    }
+    let cube = [1.0f32, 5.0, 3.0, 7.0, 2.0, 6.0, 4.0, 8.0].map(f32::to_le_bytes).concat();
+    let file = npy(&header("<f4", "True", "(2, 2, 2)"), &cube);
+    assert_eq!(read("a.npy", &file).unwrap(), data(4, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]));
     let mut bad = bytes;
     bad[12..16].copy_from_slice(&f32::NAN.to_le_bytes());
     let file = npy(&header("<f4", "True", "(2, 3)"), &bad);
@@ -206,7 +342,7 @@ mod hdf5 {
     fn rows_are_had_in_any_order() {
         for array in ["validation", "other/chunks", "other/deep/packed"] {
             for stream in [false, true] {
-                let format = Format { array: Some(array.into()), stream, dim: None };
+                let format = Format { array: Some(array.into()), stream, ..Format::default() };
                 let rows = open::<f32>(HDF5, &format).unwrap();
                 let all = all_of(&*rows).unwrap();
                 let mut out = vec![0.0; 5 * rows.dim()];
@@ -221,7 +357,8 @@ mod hdf5 {
         let error = |array| read::<f32>(array).unwrap_err();
         let nan = error("other/nan");
         assert!(nan.ends_with("other/nan: row 2, column 2: \"NaN\" is not finite"), "{nan}");
-        assert!(error("other/line").contains("other/line: shape: [5]; must be (rows, dim)"));
+        let line = Data::<f32>::read(format!("{HDF5}:other/line")).unwrap();
+        assert_eq!((line.rows(), line.dim()), (5, 1));
         assert!(error("other/text").contains("other/text: not a valid HDF5 file"));
         let none = error("nothing");
         assert!(none.contains("array: nothing; must be one of ") && none.contains("other/whole"));

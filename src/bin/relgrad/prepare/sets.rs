@@ -335,7 +335,7 @@ const CHUNK: usize = 4096;
 impl Patches {
     fn open(path: &Path) -> FileResult<Self> {
         let part = |name: &str| {
-            let format = Format { array: Some(name.to_owned()), stream: true, dim: None };
+            let format = Format { array: Some(name.to_owned()), stream: true, ..Format::default() };
             open_rows::<f32>(path, &format)
         };
         let patches = Patches([part(PARTS[0])?, part(PARTS[1])?, part(PARTS[2])?]);

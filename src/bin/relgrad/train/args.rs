@@ -14,8 +14,9 @@ use crate::flags::{Dtype, Format, GradientName};
 #[derive(Args)]
 #[command(args_override_self = true, after_help = EXIT_CODES)]
 pub struct Train {
-    /// Training data: .npy, .npz, .csv, .tsv, IDX (also .gz), raw numbers (.f32, .f64), or HDF5
-    /// if built with it. FILE:ARRAY is an array of an .npz or HDF5 file.
+    /// Training data: npy, npz, IDX, text (commas, tabs, semicolons or blanks), any of them packed
+    /// with gzip, raw numbers (.f32, .f64), or HDF5 if built with it; - is standard input.
+    /// FILE:ARRAY is an array of an npz or HDF5 file.
     #[arg(long)]
     pub data: PathBuf,
     #[command(flatten)]

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relgrad::hosted::{
-    Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training, in_memory,
+    Columns, Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training,
+    in_memory,
 };
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
 use serde_json::json;
@@ -26,6 +27,7 @@ use self::settings::CHECKPOINT;
 use crate::data::{check_dim, mean_and_error, prepared, raw};
 use crate::failure::{Failure, Outcome};
 use crate::flags::Dtype;
+use crate::outputs;
 
 pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
     let settings = settings::of_the_run(words)?;
@@ -45,6 +47,8 @@ struct Sets<T> {
     data: Box<dyn Rows<T>>,
     val: Option<Box<dyn Rows<T>>>,
     test: Option<Box<dyn Rows<T>>>,
+    /// The columns of the training data that are features.
+    columns: Option<Columns>,
 }
 
 /// Seeds of noise for data that are not trained on.
@@ -56,12 +60,17 @@ impl<T: Scalar> Sets<T> {
         let prepare = |rows, redraw| {
             Box::new(Prepared::new(rows, args.preprocess, args.seed, redraw)) as Box<dyn Rows<T>>
         };
-        let file: Rc<dyn Rows<T>> = raw::<T>(&args.data, &args.format)?.into();
-        let dim = file.dim();
+        let format = match &args.init {
+            Init::File(path) => args.format.of_model(&ModelFile::read(path)?.columns()?),
+            _ => args.format.clone(),
+        };
+        let file: Rc<dyn Rows<T>> = raw::<T>(&args.data, &format)?.into();
+        let (dim, format) = (file.dim(), args.format.held_out(file.about()));
+        let columns = file.about().map(|about| about.columns.clone());
         let held_out = |path: &Path, seed: u64| {
             let features = (dim, "the training data");
             let seed = args.seed ^ (seed << 32);
-            let set = prepared::<T>(path, &args.format, args.preprocess, seed, features)?;
+            let set = prepared::<T>(path, &format, args.preprocess, seed, features)?;
             Ok::<_, Failure>(Box::new(set) as Box<dyn Rows<T>>)
         };
         let (data, val) = match &args.val {
@@ -91,7 +100,7 @@ impl<T: Scalar> Sets<T> {
             }
         };
         let test = args.test.as_deref().map(|path| held_out(path, HELD_OUT[1])).transpose()?;
-        Ok(Sets { data, val, test })
+        Ok(Sets { data, val, test, columns })
     }
 }
 
@@ -104,8 +113,8 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     if args.resume {
         settings::check_same(&checkpoint, &settings)?;
     }
+    check_outputs(args)?;
     let sets = Sets::<T>::open(args)?;
-    check_writable(&args.out)?;
     let started = Instant::now();
     let per_epoch = sets.data.rows().div_ceil(args.batch.max(1)) as u64;
     let total = per_epoch.saturating_mul(args.epochs).max(1);
@@ -169,7 +178,8 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let took = started.elapsed();
     let best = training.best();
     let mut model = training.into_best()?;
-    ModelFile::of(&model).with_preprocess(args.preprocess).write(&args.out)?;
+    let file = ModelFile::of(&model).with_preprocess(args.preprocess);
+    file.with_columns(sets.columns.as_ref()).write(&args.out)?;
     let results = Results::of(&mut model, &sets, best, took)?;
     progress.log(&results.json(args, end));
     match args.json {
@@ -194,15 +204,20 @@ fn how_to_resume(args: &Train, folder: &Path) -> String {
     format!("relgrad train --resume --checkpoint {folder} --out {out}{log}")
 }
 
-/// A run must not end at a folder that cannot be written to.
-fn check_writable(out: &Path) -> Result<(), Failure> {
-    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if out.is_dir() {
-        return Err(format!("{}: is a folder; --out must be a file", out.display()).into());
+/// A run must not end at what cannot be written to, nor at its own data. It may replace the model
+/// that it starts from.
+fn check_outputs(args: &Train) -> Result<(), Failure> {
+    let mut inputs = vec![&*args.data];
+    if let Some(Validation::File(path)) = &args.val {
+        inputs.push(path);
     }
-    match tempfile::tempfile_in(folder) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(format!("{}: cannot be written: {}", out.display(), e.kind()).into()),
+    inputs.extend(args.test.as_deref());
+    inputs.extend(args.config.as_deref());
+    outputs::check("--out", &args.out, &inputs)?;
+    inputs.push(&args.out);
+    match &args.log {
+        Some(log) => outputs::refuse_inputs("--log", log, &inputs),
+        None => Ok(()),
     }
 }
 
