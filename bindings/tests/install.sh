@@ -6,18 +6,18 @@ need cmake cmake make
 need pkg-config pkg-config
 need g++ g++
 
-# The link line in the README is what the compiler says.
+# The link line in bindings/README.md is what the compiler says.
 libraries=$(cat "$CARGO_TARGET_DIR/native-static-libs")
-section=$(sed -n '/^## From C$/,/^## From C++/p' "$root/README.md")
+section=$(sed -n '/^## From C$/,/^## C++$/p' "$root/bindings/README.md")
 link=$(grep '^cc ' <<< "$section")
-[[ $link == *"librelgrad.a $libraries -o demo" ]] || fail "README: the link line is $libraries"
-# It serves for the README's program.
+[[ $link == *"librelgrad.a $libraries -o demo" ]] || fail "bindings/README.md: the link line is $libraries"
+# It serves for the program printed there.
 mkdir "$work/top"
 ln -s "$root/include" "$work/top/include"
 ln -s "$CARGO_TARGET_DIR" "$work/top/target"
 sed -n '/^```c$/,/^```$/{/^```/d;p}' <<< "$section" > "$work/top/demo.c"
-(cd "$work/top" && sh -c "$link" && ./demo) || fail "the README's program"
-echo "ok: the README's program and link line"
+(cd "$work/top" && sh -c "$link" && ./demo) || fail "the program of bindings/README.md"
+echo "ok: the program and link line of bindings/README.md"
 
 # Only relgrad_* can be seen, in both libraries the same.
 nm -D --defined-only "$prefix/lib/librelgrad.so" | awk '{print $3}' | sort > "$work/shared"

@@ -177,10 +177,10 @@ fn abi() {
     }
 }
 
-/// The README's C program, as it stands there.
+/// The C program of bindings/README.md, as printed there.
 #[test]
 fn readme() {
-    let readme = std::fs::read_to_string("../README.md").unwrap();
+    let readme = std::fs::read_to_string("../bindings/README.md").unwrap();
     let (_, section) = readme.split_once("\n## From C\n").unwrap();
     let (_, rest) = section.split_once("```c\n").unwrap();
     let (program, _) = rest.split_once("```").unwrap();
