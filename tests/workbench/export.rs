@@ -277,11 +277,11 @@ fn numbers_survive_the_way_through_text() {
     assert_eq!(read, numbers.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
 }
 
-/// The README's program.
+/// The program of docs/cli.md.
 #[test]
-fn the_readme_uses_a_header_as_it_is() {
-    let readme = include_str!("../../README.md");
-    let blocks = readme.split("```c\n").skip(1).filter_map(|b| b.split("```").next());
+fn the_docs_use_a_header_as_it_is() {
+    let page = include_str!("../../docs/cli.md");
+    let blocks = page.split("```c\n").skip(1).filter_map(|b| b.split("```").next());
     let program = blocks.into_iter().find(|b| b.contains("digits.h")).unwrap();
     let case = Case::train(DIGITS[1], "");
     let (model, out) = (case.path("m.safetensors"), case.path("digits.h"));
