@@ -557,6 +557,11 @@ typedef int32_t (*relgrad_base_fn)(void *user,
 
 /**
  * Rows of data, row-major, with what belongs to them. Zero all fields that are not used.
+ *
+ * A feature that is far from 0 for its spread, as time stamps are, loses its digits in float: take
+ * a constant near its median off in double, before it becomes a float, from everything that the
+ * model is shown, and add it to what it samples and inverts. Scales need no care: a start from
+ * data finds them.
  */
 typedef struct {
   /**
@@ -909,9 +914,10 @@ int32_t relgrad_params_init(relgrad_context *context,
 
 /**
  * Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED,
- * RELGRAD_INIT_STANDARDIZED or RELGRAD_INIT_ALIGNED. Needs config.input_transform. `ridge` times the mean variance is
- * added to every variance; 1e-6 serves. Scratch: sizes.start_bytes. With config.track_inverse,
- * call relgrad_refresh afterwards.
+ * RELGRAD_INIT_STANDARDIZED or RELGRAD_INIT_ALIGNED. Needs config.input_transform, which then
+ * takes off means and divides by standard deviations. `ridge` times its own variance is added to
+ * the variance of each feature; 1e-6 serves. A constant feature is divided by its magnitude.
+ * Scratch: sizes.start_bytes. With config.track_inverse, call relgrad_refresh afterwards.
  */
 int32_t relgrad_params_init_data(relgrad_context *context,
                                  float *params,

@@ -4,6 +4,10 @@ A Model works in memory that NumPy owns; a batch is a C-contiguous array (rows, 
 model's type and is not copied. Weights are (output, input). Errors are RelgradError, with the
 text that says what is wrong and what is allowed.
 
+float32 has 24 bits: a column of time stamps would lose its digits. A float32 model that starts from
+data in float64 (or integers) therefore keeps an `origin`, taken off in float64 before numbers are
+narrowed; see origin_of.
+
 The shared library is RELGRAD_LIBRARY if that is set, else the librelgrad of the system.
 """
 
@@ -157,10 +161,28 @@ def _uninterrupted():
             signal.raise_signal(signal.SIGINT)
 
 
+def origin_of(data):
+    """What a float32 model should take off its data in float64: the medians of the columns that are
+    farther from 0 than 512 times their spread, 0 for the others; None if there is none. Medians and
+    quantiles, so that a fill value moves nothing. Looks at 4096 rows at most."""
+    data = np.asarray(data)
+    taken = min(len(data), 4096)
+    sample = np.sort(data[np.arange(taken) * len(data) // taken].astype(np.float64), axis=0)
+    median, last = sample[taken // 2], taken - 1
+    spread = np.zeros_like(median)
+    for share in (4, 10, 100, np.inf):
+        cut = min(int(taken / share), last // 2)
+        spread = np.where(spread > 0, spread, sample[last - cut] - sample[cut])
+    far = np.where(spread > 0, np.abs(median) > 512 * spread, np.abs(median) >= 2.0**24)
+    return np.where(far, median, 0.0) if far.any() else None
+
+
 class Model:
     """An invertible network with its optimizer; keyword arguments are the fields of Config.
 
-    `params` is the one flat array that holds W_1, b_1, ..., then shift and scale.
+    `params` is the one flat array that holds W_1, b_1, ..., then shift and scale. `origin` is None
+    or one float64 a column, taken off all data and added to samples; it belongs to the model as
+    params do, and may be set where they are.
     """
 
     def __init__(self, dim, layers, dtype=np.float32, **settings):
@@ -188,19 +210,24 @@ class Model:
         self.state, self._workspace = _aligned(s.state_bytes), _aligned(s.workspace_bytes)
         self._scratch = _aligned(max(s.start_bytes, s.refresh_bytes))
         self._factorization = None
+        self.origin = None
         context = c_void_p()
         self._call("init", byref(self.config), *_memory(self.state), *_memory(self._workspace),
                    byref(context))
         self._context = context
 
     def start(self, how="orthogonal", seed=0, data=None, ridge=1e-6):
-        """Starts the parameters; "whitened", "standardized" and "aligned" look at data."""
+        """Starts the parameters; "whitened", "standardized" and "aligned" look at data. A float32
+        model gets the origin of data that are not float32."""
         which = STARTS.index(how)
         self._factorization = None
         if data is None:
             self._params("params_init", which, seed)
         else:
-            self._params("params_init_data", byref(self._batch(data)), which, seed, ridge,
+            if self.dtype == np.float32 and np.asarray(data).dtype != np.float32:
+                self.origin = origin_of(data)
+            batch = self._batch(self._centred(data))
+            self._params("params_init_data", byref(batch), which, seed, ridge,
                          *_memory(self._scratch[:self.sizes.start_bytes]))
 
     def set_parallel(self, threads, pool=None):
@@ -214,6 +241,9 @@ class Model:
 
     def step(self, batch, rate, weights=None):
         """One ascent step on at most max_batch rows."""
+        return self._step(self._centred(batch), rate, weights)
+
+    def _step(self, batch, rate, weights=None):
         report = Report()
         self._factorization = None
         self._params("step", byref(self._batch(batch, weights)), rate, byref(report))
@@ -222,13 +252,14 @@ class Model:
     def gradient(self, batch, weights=None):
         """The ascent direction on a batch, laid out as params without shift and scale."""
         out = np.empty(self.sizes.gradient_len, self.dtype)
-        self._params("gradient", byref(self._batch(batch, weights)), *_array(out), None)
+        batch = self._batch(self._centred(batch), weights)
+        self._params("gradient", byref(batch), *_array(out), None)
         return out
 
     def fit(self, data, rate, epochs=1, seed=0):
         """Steps on max_batch rows at a time in random order; the mean log-likelihood that the
         steps of each epoch saw."""
-        data = self._rows(data)
+        data = self._centred(data)
         random = np.random.default_rng(seed)
         curve = []
         for _ in range(epochs):
@@ -236,7 +267,7 @@ class Model:
             total = 0.0
             for at in range(0, len(data), self.config.max_batch):
                 batch = data[order[at:at + self.config.max_batch]]
-                total += self.step(batch, rate).mean_log_likelihood * len(batch)
+                total += self._step(batch, rate).mean_log_likelihood * len(batch)
             curve.append(total / len(data))
         return curve
 
@@ -249,20 +280,20 @@ class Model:
 
     def log_likelihood(self, x):
         """log p of every row, in nats."""
-        x = self._rows(x)
+        x = self._centred(x)
         out = np.empty(len(x))
         self._chunks("log_likelihood", x, out, 1)
         return out
 
     def forward(self, x):
         """The latents of every row."""
-        x = self._rows(x)
+        x = self._centred(x)
         out = np.empty((len(x), self.config.dim), self.dtype)
         self._chunks("forward", x, out, self.config.dim)
         return out
 
     def inverse(self, z):
-        """The data of every row of latents."""
+        """The data of every row of latents; float64 if there is an origin."""
         z = self._rows(z)
         x = np.empty_like(z)
         factorization = self._factorized()
@@ -270,7 +301,7 @@ class Model:
         for at in range(0, len(z), most):
             part, out = z[at:at + most], x[at:at + most]
             self._params("inverse", *factorization, *_array(part), len(part), *_array(out), None)
-        return x
+        return self._placed(x)
 
     def sample(self, rows, seed=0, first_row=0):
         """Samples number first_row to first_row + rows of those that belong to the seed, which are
@@ -282,7 +313,7 @@ class Model:
             part = x[at:at + most]
             self._params("sample", *factorization, seed, first_row + at, len(part), *_array(part),
                          None)
-        return x
+        return self._placed(x)
 
     @property
     def steps(self):
@@ -319,6 +350,16 @@ class Model:
         if x.ndim != 2 or x.shape[1] != self.config.dim:
             raise ValueError("data are (rows, %d)" % self.config.dim)
         return x
+
+    def _centred(self, x):
+        """Data as the network sees them."""
+        if self.origin is not None:
+            x = np.asarray(x, np.float64) - self.origin
+        return self._rows(x)
+
+    def _placed(self, x):
+        """The way back of _centred."""
+        return x if self.origin is None else x + self.origin
 
     def _batch(self, x, weights=None):
         x = self._rows(x)

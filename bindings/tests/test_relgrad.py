@@ -61,6 +61,28 @@ class Tests(unittest.TestCase):
         strided = np.zeros((5, 4), np.float32)[:, ::2]
         self.assertNotEqual(model._batch(strided).x, strided.ctypes.data)
 
+    def test_far_from_zero(self):
+        x = moons(800, 1)
+        x[7, 0] = 50.0  # a fill value
+        far = x + [1.7e9, 0.0]
+        models = [relgrad.Model(2, 4, dtype, optimizer="natural", max_batch=40, input_transform=1)
+                  for dtype in (np.float32, np.float64)]
+        for model in models:
+            model.start("whitened", seed=1, data=far)
+            model.fit(far, 0.05, epochs=5)
+        single, double = models
+        self.assertIsNone(double.origin)
+        self.assertEqual(single.origin[1], 0)
+        self.assertLess(abs(single.origin[0] - 1.7e9), 2)
+        scores = [model.log_likelihood(far) for model in models]
+        np.testing.assert_allclose(*scores, atol=0.1)
+        np.testing.assert_allclose(single.inverse(single.forward(far)), far, atol=1e-3, rtol=0)
+        self.assertLess(np.abs(single.sample(40) - [1.7e9, 0]).max(), 100)
+        near = relgrad.Model(2, 4, input_transform=1)
+        near.start("whitened", data=x)
+        self.assertIsNone(near.origin)
+        np.testing.assert_array_equal(relgrad.origin_of(np.full((9, 2), [3, 2**24])), [0, 2**24])
+
     def test_weights(self):
         x = moons(4, 1).astype(np.float32)
         model = relgrad.Model(2, 2, max_batch=4)

@@ -11,12 +11,14 @@ typedef double number;
 #define PRECISION "double"
 #define EPSILON 2.3e-16
 #define LARGEST 1.7e308
+#define SMALL 1e-320
 #else
 typedef float number;
 #define R(name) relgrad_##name
 #define PRECISION "float"
 #define EPSILON 1.2e-7
 #define LARGEST 3.4e38f
+#define SMALL 1e-42f
 #endif
 
 #endif

@@ -386,9 +386,12 @@ static void parameters(void) {
     REFUSED(RELGRAD_ERR_SINGULAR, "params",
             R(refresh)(context, now->params, n, scratch, sizes.refresh_bytes, &now->refresh));
     now->params[n - 1] = 1;
-    /* Data without variance. */
+    /* Deviations whose inverses overflow. */
     R(batch) b = batch();
     number x[DIM * BATCH] = {0};
+    for (int i = 0; i < DIM * BATCH; i++) {
+        x[i] = (number)(i / DIM % 2) * (number)SMALL;
+    }
     b.x = x;
     REFUSED(RELGRAD_ERR_SINGULAR, "x",
             R(params_init_data)(context, now->params, n, &b, RELGRAD_INIT_WHITENED, 1, 1e-6,

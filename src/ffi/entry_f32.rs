@@ -73,9 +73,10 @@ pub unsafe extern "C" fn relgrad_params_init(
 }
 
 /// Starts the parameters from data of any number of rows: RELGRAD_INIT_WHITENED,
-/// RELGRAD_INIT_STANDARDIZED or RELGRAD_INIT_ALIGNED. Needs config.input_transform. `ridge` times the mean variance is
-/// added to every variance; 1e-6 serves. Scratch: sizes.start_bytes. With config.track_inverse,
-/// call relgrad_refresh afterwards.
+/// RELGRAD_INIT_STANDARDIZED or RELGRAD_INIT_ALIGNED. Needs config.input_transform, which then
+/// takes off means and divides by standard deviations. `ridge` times its own variance is added to
+/// the variance of each feature; 1e-6 serves. A constant feature is divided by its magnitude.
+/// Scratch: sizes.start_bytes. With config.track_inverse, call relgrad_refresh afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_params_init_data(
     context: *mut relgrad_context,

@@ -346,6 +346,11 @@ pub type relgrad_base_fn_f64 = Option<
 >;
 
 /// Rows of data, row-major, with what belongs to them. Zero all fields that are not used.
+///
+/// A feature that is far from 0 for its spread, as time stamps are, loses its digits in float: take
+/// a constant near its median off in double, before it becomes a float, from everything that the
+/// model is shown, and add it to what it samples and inverts. Scales need no care: a start from
+/// data finds them.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct relgrad_batch {

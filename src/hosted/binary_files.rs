@@ -269,6 +269,9 @@ pub(super) struct FileRows {
     table: Table,
 }
 
+/// Bytes that are read at a time.
+const AT_ONCE: usize = 1 << 20;
+
 impl FileRows {
     /// `table` in `path`, from `offset` on.
     pub fn new(path: &Path, file: File, mut table: Table, offset: u64) -> Self {
@@ -288,11 +291,17 @@ impl<T: Real> Rows<T> for FileRows {
 
     fn fetch(&self, _: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
         let size = self.table.width * self.table.element.0;
-        let mut bytes = vec![0; size];
-        for (row, out) in rows.iter().zip(out.chunks_exact_mut(self.table.dim())) {
-            let at = self.table.start + *row as u64 * size as u64;
-            read_at(&self.file, &mut bytes, at).map_err(|e| FileError::io(&self.path, e))?;
-            self.table.decode(&self.path, *row, &bytes, out)?;
+        let at_once = (AT_ONCE / size).max(1);
+        let mut bytes = vec![0; at_once.min(rows.len()) * size];
+        let mut out = out.chunks_exact_mut(self.table.dim());
+        // Rows that follow each other in the file are read together.
+        for run in rows.chunk_by(|a, b| a + 1 == *b).flat_map(|run| run.chunks(at_once)) {
+            let bytes = &mut bytes[..run.len() * size];
+            let at = self.table.start + run[0] as u64 * size as u64;
+            read_at(&self.file, bytes, at).map_err(|e| FileError::io(&self.path, e))?;
+            for ((row, bytes), out) in run.iter().zip(bytes.chunks_exact(size)).zip(&mut out) {
+                self.table.decode(&self.path, *row, bytes, out)?;
+            }
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub struct Format {
 }
 
 /// Files longer than this are left where they are, if their format allows it.
-const STREAM: u64 = 4 << 30;
+pub(super) const STREAM: u64 = 4 << 30;
 
 /// Opens a data file. Its first bytes say what it is, whatever its name, but for raw numbers,
 /// which are named `.f32` or `.f64` (little-endian). gzip is unpacked. `-` is standard input; it,

@@ -2,7 +2,8 @@
 //!
 //! Tensors are `layers.K.weight` (D, D; row-major, out by in), `layers.K.bias` (D) with
 //! biases, K from 0, and optionally `input.shift` and `input.scale` (D); all of them F32, or
-//! all F64. String metadata say what the tensors do not: see [`ModelFile`].
+//! all F64. `input.origin` (D), in F64 always, is taken off the data before all else, in f64.
+//! String metadata say what the tensors do not: see [`ModelFile`].
 
 use std::borrow::ToOwned;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::error::{FileError, FileResult};
 use super::model_format::*;
+use super::origin::Origin;
 use super::replace_file::replace_file;
 use crate::status::Value;
 use crate::{Activation, Base, Bias, Config, Real};
@@ -55,6 +57,8 @@ pub struct ModelFile {
     /// Whether the parameters end with shift and scale. A file may hold only one of the two:
     /// the shift is then 0, or the scale 1.
     pub input_transform: bool,
+    /// What is taken off the data, in f64, before they become numbers of the model's precision.
+    pub origin: Option<Origin>,
     /// All parameters.
     pub parameters: Parameters,
     /// Other metadata; read and written back.
@@ -140,6 +144,7 @@ impl ModelFile {
                 return Err(FileError::field(path, "layers.0.weight", found, "must be F32 or F64"));
             }
         };
+        let origin = take_origin(path, &mut stored, dim)?;
         let keep = |(name, view): (String, TensorView<'_>)| {
             let (dtype, shape) = (view.dtype(), view.shape().to_vec());
             (name, ExtraTensor { dtype, shape, bytes: view.data().to_vec() })
@@ -153,6 +158,7 @@ impl ModelFile {
             base,
             bias,
             input_transform,
+            origin,
             parameters,
             extra,
             extra_tensors,
@@ -178,6 +184,10 @@ impl ModelFile {
         if let Some(name) = self.extra_tensors.keys().find(|name| is_ours(name)) {
             let allowed = "must belong to the model: layers.* and input.* are no names for others";
             return Err(FileError::field(path, name, "extra tensor", allowed));
+        }
+        if let Some(origin) = self.origin.as_ref().filter(|o| o.offsets().len() != self.dim) {
+            let found = format!("{} numbers", origin.offsets().len());
+            return Err(FileError::field(path, ORIGIN, found, format!("must be {}", self.dim)));
         }
         match &self.parameters {
             Parameters::F32(numbers) => self.check_numbers(path, numbers),
@@ -226,6 +236,12 @@ impl ModelFile {
             rest = others;
             views.push((name, TensorView::new(dtype, shape, own).map_err(fault)?));
         }
+        let offsets = self.origin.iter().flat_map(|o| o.offsets());
+        let offsets: Vec<u8> = offsets.flat_map(|v| v.to_le_bytes()).collect();
+        if self.origin.is_some() {
+            let view = TensorView::new(Dtype::F64, [self.dim].to_vec(), &offsets);
+            views.push((ORIGIN.to_owned(), view.map_err(fault)?));
+        }
         for (name, t) in &self.extra_tensors {
             let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes).map_err(fault)?;
             views.push((name.clone(), view));
@@ -259,6 +275,7 @@ mod tests {
             base: Base::Sech,
             bias: Bias::Affine,
             input_transform: true,
+            origin: None,
             parameters: Parameters::F32((1..=16).map(|i| i as f32 / 8.0).collect()),
             extra: [("note".to_owned(), "a \"quoted\" \u{e9}\n".to_owned())].into(),
             extra_tensors: BTreeMap::new(),
@@ -334,6 +351,21 @@ mod tests {
         assert_eq!(ModelFile::from_bytes(&model.to_bytes().unwrap()).unwrap(), model);
         let shift = ModelFile::from_bytes(&file(&[ONE, ("input.shift", &[2])], PLAIN)).unwrap();
         assert_eq!(shift.parameters, Parameters::F32(vec![1.0; 8]));
+    }
+
+    #[test]
+    fn an_origin_is_kept_in_f64() {
+        let origin = Origin::new(vec![1.7e9 + 0.1, 0.0]).unwrap();
+        let with = ModelFile { origin: Some(origin), ..model() };
+        let bytes = with.to_bytes().unwrap();
+        assert_eq!(ModelFile::from_bytes(&bytes).unwrap(), with);
+        let deeper = ModelFile { final_activation: false, ..with.clone() }.deepen(0.3).unwrap();
+        assert_eq!(deeper.origin, with.origin);
+        let other = Some(Origin::new(vec![1.0]).unwrap());
+        let refused = ModelFile { origin: other, ..model() }.to_bytes().unwrap_err().to_string();
+        assert_eq!(refused, "model: input.origin: 1 numbers; must be 2");
+        let single = self::refused(&file(&[ONE, ("input.origin", &[2])], PLAIN));
+        assert_eq!(single, "model: input.origin: F32 [2]; must be F64 [2]");
     }
 
     #[test]

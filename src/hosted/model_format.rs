@@ -11,6 +11,7 @@ use std::vec::Vec;
 use safetensors::{Dtype, tensor::TensorView};
 
 use super::error::{FileError, FileResult};
+use super::origin::Origin;
 use crate::{Bias, Real};
 
 /// The metadata key of the version of this format, and the version.
@@ -23,6 +24,8 @@ pub(super) const BOOLS: [(&str, bool); 2] = [("true", true), ("false", false)];
 
 pub(super) const SHIFT: &str = "input.shift";
 pub(super) const SCALE: &str = "input.scale";
+/// In f64 whatever the precision of the others; no parameter.
+pub(super) const ORIGIN: &str = "input.origin";
 
 /// The limit of the safetensors format.
 const MAX_HEADER: usize = 100_000_000;
@@ -112,6 +115,23 @@ pub(super) fn take_numbers<T: Real, const SIZE: usize>(
         }
     }
     Ok(numbers)
+}
+
+/// The origin, if there is one; it is taken out of `stored`.
+pub(super) fn take_origin(
+    path: &Path,
+    stored: &mut BTreeMap<String, TensorView<'_>>,
+    dim: usize,
+) -> FileResult<Option<Origin>> {
+    let Some(view) = stored.remove(ORIGIN) else { return Ok(None) };
+    if view.dtype() != Dtype::F64 || view.shape() != [dim] {
+        let found = format!("{} {:?}", view.dtype(), view.shape());
+        return Err(FileError::field(path, ORIGIN, found, format!("must be F64 [{dim}]")));
+    }
+    let numbers = view.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
+    let origin = Origin::new(numbers.collect())
+        .map_err(|e| FileError::field(path, ORIGIN, "not finite, or 0 throughout", e.allowed))?;
+    Ok(Some(origin))
 }
 
 /// Puts `metadata` into a safetensors file that has none, in the order given: safetensors

@@ -221,6 +221,50 @@ impl<T: Real, R: Rows<T>> Rows<T> for Prepared<R> {
     }
 }
 
+/// Constant columns with normal noise: training on them finds the density that the noise has,
+/// where a constant's own would grow without bound until the weights overflow.
+pub struct Noisy<R> {
+    raw: R,
+    /// Columns, and the standard deviations of their noise.
+    columns: Vec<(usize, f64)>,
+    seed: u64,
+}
+
+/// The random streams of noise on constant columns.
+const CONSTANT_STREAM: u32 = 4;
+
+impl<R> Noisy<R> {
+    /// Noise depends on `seed`, the row and the pass; without columns there is none.
+    pub fn new(raw: R, columns: Vec<(usize, f64)>, seed: u64) -> Self {
+        Noisy { raw, columns, seed }
+    }
+}
+
+impl<T: Real, R: Rows<T>> Rows<T> for Noisy<R> {
+    fn dim(&self) -> usize {
+        self.raw.dim()
+    }
+
+    fn rows(&self) -> usize {
+        self.raw.rows()
+    }
+
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        self.raw.fetch(pass, rows, out)?;
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        for (row, values) in rows.iter().zip(out.chunks_exact_mut(self.raw.dim())) {
+            let mut random = Random::nth(self.seed, CONSTANT_STREAM, *row as u64 ^ (pass << 40));
+            for (column, deviation) in &self.columns {
+                let v = values[*column].to_f64() + deviation * random.normal();
+                values[*column] = T::from_f64(v);
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::data::Data;
@@ -273,6 +317,30 @@ mod tests {
         for other in [values(2, true, 0, 4), values(1, true, 1, 4), values(1, true, 0, 5)] {
             assert!(first[0] != other[0] && first[1] != other[1]);
         }
+    }
+
+    #[test]
+    fn constant_columns_get_noise_of_their_own_size() {
+        let raw = Data::new(2, (0..4000).map(|i| f64::from(7 * (i % 2) + i / 4000)).collect());
+        let raw = raw.unwrap();
+        let noisy = Noisy::new(&raw, std::vec![(1, 7.0)], 1);
+        let rows: Vec<usize> = (0..2000).collect();
+        let fetch = |pass| {
+            let mut out = std::vec![0.0; 4000];
+            noisy.fetch(pass, &rows, &mut out).unwrap();
+            out
+        };
+        let first = fetch(0);
+        assert!(first.iter().step_by(2).all(|v| *v == 0.0));
+        let column = || first.iter().skip(1).step_by(2);
+        let mean = column().sum::<f64>() / 2000.0;
+        let variance = column().map(|v| (v - mean).powi(2)).sum::<f64>() / 2000.0;
+        assert!((mean - 7.0).abs() < 0.8 && (variance.sqrt() / 7.0 - 1.0).abs() < 0.1);
+        assert!(fetch(0) == first && fetch(1) != first);
+        let plain = Noisy::new(&raw, Vec::new(), 1);
+        let mut out = [0.0f64; 2];
+        plain.fetch(0, &[3], &mut out).unwrap();
+        assert_eq!(out, [0.0, 7.0]);
     }
 
     #[test]

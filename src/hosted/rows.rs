@@ -142,23 +142,19 @@ pub fn in_memory<T: Real>(data: &dyn Rows<T>, limit: usize) -> FileResult<Data<T
 }
 
 impl<T: Scalar> Model<T> {
-    /// `log p` of every row of a data set, in nats.
-    ///
-    /// # Errors
-    /// Those of [`Rows::fetch`] and [`Model::log_likelihood`].
-    pub fn log_likelihood_of(&mut self, data: &dyn Rows<T>) -> FileResult<Vec<f64>> {
-        let mut all = Vec::with_capacity(data.rows());
-        for_each_chunk(data, self.config().max_batch, |x| {
-            all.extend(self.log_likelihood(x)?);
-            Ok(())
-        })?;
-        Ok(all)
-    }
-
-    /// The mean of [`Model::log_likelihood_of`].
+    /// `log p` of every row of a data set, in nats; negative infinity for rows that cannot be
+    /// scored, see [`Model::scores_of`].
     ///
     /// # Errors
     /// As there.
+    pub fn log_likelihood_of(&mut self, data: &dyn Rows<T>) -> FileResult<Vec<f64>> {
+        Ok(self.scores_of(data, &mut |_, _| {})?.log_p)
+    }
+
+    /// The mean `log p` of the rows of a data set.
+    ///
+    /// # Errors
+    /// Those of [`Rows::fetch`] and [`Model::log_likelihood`]; rows that cannot be scored are one.
     pub fn mean_log_likelihood_of(&mut self, data: &dyn Rows<T>) -> FileResult<f64> {
         let (mut sum, mut rows) = (0.0, 0);
         for_each_chunk(data, self.config().max_batch, |x| {

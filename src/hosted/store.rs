@@ -9,6 +9,8 @@ use std::vec::Vec;
 use super::columns::Columns;
 use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
+use super::model_format::ORIGIN;
+use super::origin::Origin;
 use super::preprocess::Preprocess;
 use crate::{Config, Model, Scalar};
 
@@ -46,10 +48,16 @@ impl ModelFile {
             base: c.base,
             bias: c.bias,
             input_transform: c.input_transform,
+            origin: None,
             parameters: Parameters::of(model.params()),
             extra: BTreeMap::new(),
             extra_tensors: BTreeMap::new(),
         }
+    }
+
+    /// Says in the file what is taken off data, in f64, before the model sees them.
+    pub fn with_origin(self, origin: Option<Origin>) -> Self {
+        ModelFile { origin, ..self }
     }
 
     /// Says in the file how data are prepared for the model.
@@ -117,9 +125,15 @@ impl<T: Scalar> Model<T> {
     /// Reads a model's file, with the defaults of [`Config::new`] for all that is not in it.
     ///
     /// # Errors
-    /// Those of [`ModelFile::read`] and [`Session::refresh`](crate::Session::refresh).
+    /// Those of [`ModelFile::read`] and [`Session::refresh`](crate::Session::refresh); a file
+    /// with an [`Origin`], which a `Model` alone would not take off its data.
     pub fn load(path: impl AsRef<Path>) -> FileResult<Self> {
+        let path = path.as_ref();
         let file = ModelFile::read(path)?;
+        if file.origin.is_some() {
+            let allowed = "a Model has none: read a ModelFile, and centre data by its origin";
+            return Err(FileError::field(path, ORIGIN, "present", allowed));
+        }
         Ok(Model::from_params(file.config(), file.parameters.to_vec())?)
     }
 }
@@ -141,5 +155,9 @@ mod tests {
         assert_eq!(model.config(), loaded.config());
         let mean = model.mean_log_likelihood(&data).unwrap();
         assert_eq!(mean, loaded.mean_log_likelihood(&data).unwrap());
+        let origin = Origin::new([0.0, 1e9, 0.0].to_vec()).unwrap();
+        ModelFile::of(&model).with_origin(Some(origin)).write(&path).unwrap();
+        let refused = Model::<f32>::load(&path).err().unwrap().to_string();
+        assert!(refused.contains("input.origin: present; a Model has none"), "{refused}");
     }
 }

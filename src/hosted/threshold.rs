@@ -19,15 +19,17 @@ impl Threshold {
     ///
     /// # Errors
     /// A rate out of range, or one so small that there are too few rows for it; numbers that
-    /// are not finite.
+    /// are none, or so many rows that cannot be scored that no threshold tells them apart.
     pub fn calibrate(mut ordinary: Vec<f64>, false_alarm: f64) -> Result<Self> {
         if !(false_alarm > 0.0 && false_alarm < 1.0) {
             let value = Value::Real(false_alarm);
             return Err(Error::new(Status::Rate, "false_alarm", value, "must be in (0, 1)"));
         }
-        if let Some(i) = ordinary.iter().position(|v| !v.is_finite()) {
+        // Rows that cannot be scored are the least likely ones.
+        if let Some(i) = ordinary.iter().position(|v| v.is_nan() || *v == f64::INFINITY) {
             let value = Value::At(i as u64, ordinary[i]);
-            return Err(Error::new(Status::Diverged, "ordinary", value, "must be finite"));
+            let allowed = "must be numbers below infinity";
+            return Err(Error::new(Status::Diverged, "ordinary", value, allowed));
         }
         ordinary.sort_by(f64::total_cmp);
         // Among n + 1 exchangeable rows each rank is equally likely, so that a new row is below
@@ -39,6 +41,12 @@ impl Threshold {
             let allowed = "so small a rate of false alarms needs at least 1 / rate - 1 rows";
             return Err(Error::new(Status::Batch, "ordinary", value, allowed));
         };
+        if value == f64::NEG_INFINITY {
+            let value = Value::Int(k as u64);
+            let allowed = "so many ordinary rows cannot be scored, as many as may be taken for \
+                           anomalies: look at the data";
+            return Err(Error::new(Status::Diverged, "ordinary", value, allowed));
+        }
         Ok(Threshold { ordinary, value })
     }
 
@@ -74,7 +82,13 @@ mod tests {
         for rate in [0.0, 1.0, f64::NAN] {
             assert!(Threshold::calibrate([1.0; 8].to_vec(), rate).is_err());
         }
-        assert!(Threshold::calibrate([f64::NAN; 8].to_vec(), 0.5).is_err());
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(Threshold::calibrate([bad; 8].to_vec(), 0.5).is_err());
+        }
+        let mut one = [1.0; 9];
+        one[3] = f64::NEG_INFINITY;
+        let t = Threshold::calibrate(one.to_vec(), 0.2).unwrap();
+        assert_eq!((t.value(), t.p_value(f64::NEG_INFINITY), t.p_value(0.0)), (1.0, 0.2, 0.2));
     }
 
     /// The promise holds on average over calibrations.

@@ -232,12 +232,21 @@ impl<T: Scalar> Session<'_, T> {
         T::start_identity(self, params)
     }
 
-    /// A data-dependent start: the mean becomes the input's shift (so the configuration needs
-    /// `input_transform`), the first layer whitens or standardises, all others are orthogonal
-    /// (the identity with [`Start::Aligned`], which takes no notice of `seed`).
-    /// `data` may have any number of rows, at least 2. `ridge` times the mean variance is added
-    /// to every variance; 1e-6 serves. `scratch` has
-    /// [`Sizes::start_bytes`](crate::Sizes::start_bytes).
+    /// A data-dependent start. The input transform takes the mean off each feature and divides by
+    /// its standard deviation (so the configuration needs `input_transform`): the network sees
+    /// standardised numbers, whatever the units. The first layer then whitens or rotates, all
+    /// others are orthogonal (the identity with [`Start::Aligned`], which takes no notice of
+    /// `seed`). `data` may have any number of rows, at least 2.
+    ///
+    /// `ridge` times its own variance is added to the variance of each feature, `C + ridge diag(C)`;
+    /// 1e-6 serves. A constant feature counts as having the standard deviation of its magnitude, 1
+    /// if it is 0.
+    ///
+    /// Scaling a feature by s moves every log-likelihood by `-ln s`, shifting it moves nothing,
+    /// before training and after, up to rounding; scaling by a power of two changes no bit of the
+    /// weights. Shifting a constant feature changes what it is divided by.
+    ///
+    /// `scratch` has [`Sizes::start_bytes`](crate::Sizes::start_bytes).
     ///
     /// The log-determinant is that of the f64 factorisation; rounding of `W_1` to f32 moves the
     /// true one by about `1e-7` times the condition of `W_1`, which a refresh takes in.
@@ -246,8 +255,8 @@ impl<T: Scalar> Session<'_, T> {
     /// and inverses count as out of date.
     ///
     /// # Errors
-    /// Lengths, data that are not finite, a singular covariance, no input transform. The
-    /// parameters are then unchanged.
+    /// Lengths, data that are not finite, a singular covariance or a standard deviation whose
+    /// inverse is no number of this type, no input transform. The parameters are then unchanged.
     pub fn start_from_data(
         &mut self,
         params: &mut [T],

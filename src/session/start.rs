@@ -16,13 +16,13 @@ use crate::threads::parallel::Exec;
 /// A start that looks at the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// `W_1 = Q C^-1/2`, Q orthogonal, C the covariance: O(N D^2 + D^3).
+    /// `W_1 = Q R^-1/2`, Q orthogonal, R the correlation matrix: O(N D^2 + D^3).
     Whitened,
-    /// `W_1 = Q diag(1 / std)`: O(N D), for more than a few thousand features.
+    /// `W_1 = Q`: O(N D), for more than a few thousand features.
     Standardized,
-    /// `W_1 = diag(1 / std)`, all other layers the identity: O(N D). Every unit begins as one
-    /// feature. Rotations mix features into sums that are close to normal; where single features
-    /// are far from it, as the pixels of images are, this start is much the best.
+    /// The identity in every layer: O(N D). Every unit begins as one feature. Rotations mix
+    /// features into sums that are close to normal; where single features are far from it, as the
+    /// pixels of images are, this start is much the best.
     Aligned,
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn from_data<T: Real>(
     session.check_params(params)?;
     let d = session.config.dim;
     if !session.config.input_transform {
-        let allowed = "a data-dependent start keeps the mean as the input's shift: set it";
+        let allowed = "a data-dependent start keeps mean and deviation in it: set it";
         return Err(Error::new(Status::Combination, "input_transform", Value::None, allowed));
     }
     if !(0.0..=1.0).contains(&ridge) {
@@ -106,51 +106,40 @@ pub(crate) fn from_data<T: Real>(
     let bytes = workspace::measure(|c| Scratch::carve_start(c, d));
     let s = workspace::carve(scratch, bytes, "scratch", |c| Scratch::carve_start(c, d))?;
     let (mean, deviation) = s.row.split_at_mut(d);
-    column_means(&x, mean)?;
-    match start {
-        Start::Whitened => {
-            covariance(session.exec, &x, mean, s.panel, s.matrix);
-            regularize(s.matrix, d, ridge);
-            let factored = cholesky::factor(session.exec, s.matrix, d, s.panel);
-            if !(factored.is_ok() && s.matrix.iter().step_by(d + 1).all(|s| is_invertible::<T>(*s)))
-            {
-                return Err(singular_covariance());
-            }
-        }
-        Start::Standardized | Start::Aligned => {
-            standard_deviations(&x, mean, ridge, deviation);
-            if !deviation.iter().all(|s| is_invertible::<T>(*s)) {
-                return Err(singular_covariance());
-            }
+    moments(&x, mean, deviation, &mut s.panel[..d])?;
+    deviation.iter_mut().for_each(|s| *s *= libm::sqrt(1.0 + ridge));
+    if !deviation.iter().all(|s| has_inverse::<T>(*s)) {
+        return Err(singular_covariance());
+    }
+    if start == Start::Whitened {
+        correlations(session.exec, &x, (mean, deviation), s.panel, s.matrix);
+        let factored = cholesky::factor(session.exec, s.matrix, d, s.panel);
+        // What is left of a variance of 1 must be more than rounding.
+        let least = 64.0 * f64::EPSILON * d as f64;
+        if factored.is_err() || s.matrix.iter().step_by(d + 1).any(|l| l * l <= least) {
+            return Err(singular_covariance());
         }
     }
     match start {
         Start::Aligned => identity(session, params)?,
         Start::Whitened | Start::Standardized => orthogonal(session, params, seed)?,
     }
-    let mut log_det = 0.0;
-    let w = &mut params[session.layout.weight(0)];
-    match start {
-        // Q L^-1 with C = L L^T: since L^-1 = R C^-1/2 with R orthogonal and Q is Haar
-        // distributed, this is Q C^-1/2 in distribution.
-        Start::Whitened => divide_by(session.exec, s.matrix, d, w, s.panel),
-        Start::Standardized | Start::Aligned => {
-            for (w, s) in w.iter_mut().zip(deviation.iter().cycle()) {
-                *w = T::from_f64(w.to_f64() / s);
-            }
-        }
-    }
-    for (i, deviation) in deviation.iter().enumerate() {
-        log_det -= libm::log(match start {
-            Start::Whitened => s.matrix[i * d + i],
-            Start::Standardized | Start::Aligned => *deviation,
-        });
-    }
     for (shift, mean) in params[session.layout.shift()].iter_mut().zip(mean.iter()) {
         *shift = T::from_f64(*mean);
     }
-    session.state.log_det[0] = log_det;
-    session.state.weight_max[0] = T::max_abs(session.exec, &params[session.layout.weight(0)]);
+    for (scale, deviation) in params[session.layout.scale()].iter_mut().zip(deviation.iter()) {
+        *scale = T::from_f64(1.0 / deviation);
+    }
+    session.state.set_known(&params[session.layout.scale()]);
+    if start == Start::Whitened {
+        // Q L^-1 with R = L L^T: since L^-1 is R^-1/2 times an orthogonal matrix and Q is Haar
+        // distributed, this is Q R^-1/2 in distribution.
+        let w = &mut params[session.layout.weight(0)];
+        divide_by(session.exec, s.matrix, d, w, s.panel);
+        let diagonal = s.matrix.iter().step_by(d + 1);
+        session.state.log_det[0] = -diagonal.map(|l| libm::log(*l)).sum::<f64>();
+        session.state.weight_max[0] = T::max_abs(session.exec, w);
+    }
     if session.config.track_inverse {
         // The first layer's inverse is still that of the orthogonal start.
         session.state.header[HEADER_AGE] = 1;
@@ -158,23 +147,32 @@ pub(crate) fn from_data<T: Real>(
     Ok(())
 }
 
-/// `1/N sum (x - m)(x - m)^T` in f64.
-fn covariance<T: Real>(exec: Exec, x: &Mat<T>, mean: &[f64], chunk: &mut [f64], out: &mut [f64]) {
+/// `1/N sum y y^T` in f64 for the standardised rows `y = (x - m) / deviation`. The diagonal is 1:
+/// it makes up for the ridge in `deviation`, and for features without a spread.
+fn correlations<T: Real>(
+    exec: Exec,
+    x: &Mat<T>,
+    (mean, deviation): (&[f64], &[f64]),
+    chunk: &mut [f64],
+    out: &mut [f64],
+) {
     let d = x.cols;
     out.fill(0.0);
-    let scale = libm::sqrt(1.0 / x.rows as f64);
+    let root = libm::sqrt(x.rows as f64);
     let mut from = 0;
     while from < x.rows {
         let rows = START_ROWS.min(x.rows - from);
         for (i, out) in chunk.chunks_exact_mut(d).take(rows).enumerate() {
-            for (c, (o, m)) in out.iter_mut().zip(mean).enumerate() {
-                *o = (x.row(from + i)[c].to_f64() - m) * scale;
+            let columns = x.row(from + i).iter().zip(mean).zip(deviation);
+            for (o, ((v, m), s)) in out.iter_mut().zip(columns) {
+                *o = (v.to_f64() - m) / s / root;
             }
         }
         let rows = Mat::new(&chunk[..rows * d], rows, d);
         f64::update_accumulate(exec, rows, rows, &Accumulate(MatMut::new(out, d, d)));
         from += rows.rows;
     }
+    out.iter_mut().step_by(d + 1).for_each(|v| *v = 1.0);
 }
 
 /// `w = w L^-1` in f64, some rows at a time in `panel`: a solution of `L^T X = w^T`.
@@ -194,9 +192,10 @@ fn divide_by<T: Real>(exec: Exec, l: &[f64], d: usize, w: &mut [T], panel: &mut 
     }
 }
 
-/// Whether weights of `1 / deviation` are numbers to work with.
-fn is_invertible<T: Real>(deviation: f64) -> bool {
-    deviation.is_finite() && deviation * T::LIMIT >= 1.0
+/// Whether `1 / deviation` is a number of this type that is not 0.
+fn has_inverse<T: Real>(deviation: f64) -> bool {
+    let scale = T::from_f64(1.0 / deviation);
+    scale.is_finite() && scale.to_f64() > 0.0
 }
 
 fn singular_covariance() -> Error {
@@ -205,36 +204,52 @@ fn singular_covariance() -> Error {
     Error::new(Status::Singular, "x", Value::None, allowed)
 }
 
-/// Means in f64; refuses data that are not finite.
-fn column_means<T: Real>(x: &Mat<T>, mean: &mut [f64]) -> Result<()> {
+/// Means and standard deviations (with `1/N`) in f64; refuses data that are not finite. Numbers
+/// are taken from the first row's and divided by their range, so that neither a large offset nor
+/// the square of a large or small number costs digits. A constant column gets its magnitude as its
+/// deviation, 1 if that is 0. `squares` is scratch of a row's length.
+fn moments<T: Real>(
+    x: &Mat<T>,
+    mean: &mut [f64],
+    deviation: &mut [f64],
+    squares: &mut [f64],
+) -> Result<()> {
+    let first = |c: usize| x.row(0)[c].to_f64();
+    let n = x.rows as f64;
+    let range = deviation;
     mean.fill(0.0);
+    range.fill(0.0);
+    squares.fill(0.0);
     for r in 0..x.rows {
-        for (c, (m, v)) in mean.iter_mut().zip(x.row(r)).enumerate() {
+        for (c, v) in x.row(r).iter().enumerate() {
             if !v.is_finite() {
                 let at = Value::At((r * x.ld + c) as u64, v.to_f64());
                 return Err(Error::new(Status::NonFiniteData, "x", at, "data must be finite"));
             }
-            *m += v.to_f64();
+            let v = v.to_f64() - first(c);
+            mean[c] += v;
+            range[c] = range[c].max(libm::fabs(v));
         }
     }
-    mean.iter_mut().for_each(|m| *m /= x.rows as f64);
-    Ok(())
-}
-
-fn standard_deviations<T: Real>(x: &Mat<T>, mean: &[f64], ridge: f64, out: &mut [f64]) {
-    out.fill(0.0);
+    if !mean.iter().chain(range.iter()).all(|v| v.is_finite()) {
+        return Err(singular_covariance());
+    }
+    mean.iter_mut().for_each(|m| *m /= n);
+    range.iter_mut().filter(|range| **range == 0.0).for_each(|range| *range = 1.0);
     for r in 0..x.rows {
-        for ((s, v), m) in out.iter_mut().zip(x.row(r)).zip(mean) {
-            let centred = v.to_f64() - m;
-            *s += centred * centred / x.rows as f64;
+        for (c, v) in x.row(r).iter().enumerate() {
+            let v = (v.to_f64() - first(c) - mean[c]) / range[c];
+            squares[c] += v * v;
         }
     }
-    let extra = ridge * out.iter().sum::<f64>() / out.len() as f64;
-    out.iter_mut().for_each(|s| *s = libm::sqrt(*s + extra));
-}
-
-/// Adds `ridge` times the mean variance to the diagonal.
-fn regularize(covariance: &mut [f64], d: usize, ridge: f64) {
-    let trace: f64 = covariance.iter().step_by(d + 1).sum();
-    covariance.iter_mut().step_by(d + 1).for_each(|v| *v += ridge * trace / d as f64);
+    for (c, deviation) in range.iter_mut().enumerate() {
+        mean[c] += first(c);
+        let magnitude = libm::fabs(first(c));
+        if squares[c] > 0.0 {
+            *deviation *= libm::sqrt(squares[c] / n);
+        } else if magnitude > 0.0 && has_inverse::<T>(magnitude) {
+            *deviation = magnitude;
+        }
+    }
+    Ok(())
 }

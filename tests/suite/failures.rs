@@ -277,16 +277,18 @@ fn starts_from_data() {
         x[7] = bad;
         check(own, (Status::NonFiniteData, "x"), &x, 0.0);
     }
-    // One feature constant; all of them, which no ridge relative to the variance can help.
-    let mut constant = x.clone();
-    constant.iter_mut().step_by(D).for_each(|x| *x = 3.0);
-    check(own, (Status::Singular, "x"), &constant, 0.0);
-    check(own, (Status::Singular, "x"), &[3.0; 60], 1e-3);
     // So small a spread that its inverse is no longer a number.
     let tiny: Vec<f32> = x.iter().map(|x| x * 1e-42).collect();
     check(own, (Status::Singular, "x"), &tiny, 0.0);
-    // In f64, a variance beyond the range of numbers.
-    let huge: Vec<f64> = x.iter().map(|x| f64::from(*x) * 1e200).collect();
+    // A feature twice, which whitening cannot tell apart without a ridge.
+    let twice: Vec<f32> = x.chunks(D).flat_map(|row| [row[0], row[0], row[2]]).collect();
+    let singular = (Status::Singular, "x");
+    refused(&mut trained::<f32>(own), singular, |s, p, _, _| {
+        let batch = Batch::new(&twice, 20);
+        s.start_from_data(p, &batch, Start::Whitened, 1, 0.0, &mut scratch)
+    });
+    // A range beyond the range of numbers.
+    let huge: Vec<f64> = x.iter().map(|x| f64::from(*x).signum() * 1e308).collect();
     let mut scratch = AlignedBytes::new(Sizes::of::<f64>(&own).unwrap().start_bytes);
     for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
         refused(&mut trained::<f64>(own), (Status::Singular, "x"), |s, p, _, _| {

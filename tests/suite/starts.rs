@@ -51,10 +51,20 @@ fn assert_log_dets(owned: &mut Owned<f64>) {
     assert_eq!(owned.session().0.log_det().unwrap().1, 0);
 }
 
-/// `x - m` with the model's shift m.
-fn centred(owned: &Owned<f64>) -> Vec<f64> {
-    let shift = &owned.params[Layout::new(&owned.config).shift()];
-    data().iter().zip(shift.iter().cycle()).map(|(x, m)| x - m).collect()
+/// What the first layer sees: `(x - m) scale`.
+fn standard(owned: &Owned<f64>) -> Vec<f64> {
+    let layout = Layout::new(&owned.config);
+    let (shift, scale) = (&owned.params[layout.shift()], &owned.params[layout.scale()]);
+    let transform = shift.iter().zip(scale).cycle();
+    data().iter().zip(transform).map(|(x, (m, s))| (x - m) * s).collect()
+}
+
+/// Standardised numbers have mean 0 and variance 1.
+fn assert_standard(owned: &Owned<f64>) {
+    let x = standard(owned);
+    assert!(transpose(&x, D).chunks(ROWS).all(|x| mean(x).abs() < 1e-12));
+    let variances = second_moments(&x);
+    assert!(variances.iter().step_by(D + 1).all(|v| (v - 1.0).abs() < 1e-12), "{variances:?}");
 }
 
 #[test]
@@ -105,7 +115,8 @@ fn identity() {
 #[test]
 fn whitened_features_are_uncorrelated_with_variance_1() {
     let mut owned = from_data(Start::Whitened, 1, 0.0);
-    let y = matmul(&centred(&owned), &transpose(&owned.weight(0), D), D);
+    assert_standard(&owned);
+    let y = matmul(&standard(&owned), &transpose(&owned.weight(0), D), D);
     let means: Vec<f64> = transpose(&y, D).chunks(ROWS).map(mean).collect();
     assert!(means.iter().all(|m| m.abs() < 1e-10), "{means:?}");
     assert_identity(&second_moments(&y), 1e-10);
@@ -115,41 +126,115 @@ fn whitened_features_are_uncorrelated_with_variance_1() {
     assert_ne!(owned.params, from_data(Start::Whitened, 2, 0.0).params);
 }
 
-/// `W_1 = Q diag(1 / std)`: dividing by 1 / std gives back an orthogonal Q.
 #[test]
 fn standardized_features_are_rotated_only() {
     let mut owned = from_data(Start::Standardized, 1, 0.0);
-    let covariance = second_moments(&centred(&owned));
-    let deviation = |i: usize| covariance[i * (D + 1)].sqrt();
-    let w = owned.weight(0);
-    let q: Vec<f64> = w.iter().enumerate().map(|(i, w)| w * deviation(i % D)).collect();
-    assert_identity(&matmul(&q, &transpose(&q, D), D), 1e-12);
+    assert_standard(&owned);
+    for k in 0..3 {
+        let w = owned.weight(k);
+        assert_identity(&matmul(&w, &transpose(&w, D), D), 1e-14);
+    }
     assert_log_dets(&mut owned);
 }
 
-/// `W_1 = diag(1 / std)`, everything else the identity.
 #[test]
 fn aligned_units_are_the_features() {
     let mut owned = from_data(Start::Aligned, 1, 0.0);
-    let covariance = second_moments(&centred(&owned));
-    let w = owned.weight(0);
-    let scaled: Vec<f64> =
-        w.iter().enumerate().map(|(i, w)| w * covariance[i % D * (D + 1)].sqrt()).collect();
-    assert_identity(&scaled, 1e-12);
-    (1..3).for_each(|k| assert_identity(&owned.weight(k), 1e-300));
+    assert_standard(&owned);
+    (0..3).for_each(|k| assert_identity(&owned.weight(k), 1e-300));
     assert_log_dets(&mut owned);
     assert_eq!(owned.params, from_data(Start::Aligned, 2, 0.0).params);
 }
 
-/// A ridge of 1 adds the mean variance to every variance: `W (C + v I) W^T = I`.
+/// A ridge of 1 doubles every variance: `W S (C + diag C) S W^T = I`.
 #[test]
-fn a_ridge_is_relative_to_the_mean_variance() {
+fn a_ridge_is_relative_to_each_variance() {
     let owned = from_data(Start::Whitened, 1, 1.0);
-    let mut c = second_moments(&centred(&owned));
-    let v = (0..D).map(|i| c[i * (D + 1)]).sum::<f64>() / D as f64;
-    c.iter_mut().step_by(D + 1).for_each(|c| *c += v);
+    // In standardised numbers, whose variance is 1/2.
+    let mut c = second_moments(&standard(&owned));
+    assert!(c.iter().step_by(D + 1).all(|c| (c - 0.5).abs() < 1e-12));
+    c.iter_mut().step_by(D + 1).for_each(|c| *c *= 2.0);
     let w = owned.weight(0);
     assert_identity(&matmul(&w, &matmul(&c, &transpose(&w, D), D), D), 1e-10);
+}
+
+/// A constant feature is divided by its magnitude, 1 if it is 0.
+#[test]
+fn constant_features_do_no_harm() {
+    for (level, scale) in [(-7.0, 1.0 / 7.0), (3e-20, 1.0 / 3e-20), (0.0, 1.0)] {
+        let mut x = data();
+        x.iter_mut().skip(1).step_by(D).for_each(|x| *x = level);
+        for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
+            let mut model = Model::from_data(config(), &x, start, 1).unwrap();
+            let layout = model.layout();
+            let transform = [layout.shift(), layout.scale()].map(|at| model.params()[at][1]);
+            assert!((transform[1] / scale - 1.0).abs() < 1e-6, "{transform:?}");
+            assert_eq!(transform[0], level);
+            let largest = model.params()[layout.weight(0)].iter().fold(0.0f64, |m, w| m.max(*w));
+            assert!(largest < 100.0, "{start:?}: {largest}");
+            assert!(model.mean_log_likelihood(&x).unwrap().is_finite());
+        }
+    }
+}
+
+/// Scaling a feature by s moves every log-likelihood by `-ln s` and nothing else, shifting it
+/// moves nothing: at the start and after training.
+fn units_do_not_matter<T: Scalar>(tolerance: f64, shifts: &[f64]) {
+    let x = data();
+    let standard: Vec<f64> = x.iter().map(|x| (x - 5.0) / 400.0).collect();
+    let trained = |x: &[f64], optimizer, gradient, start| -> (Vec<f64>, Vec<u64>) {
+        let config = Config { optimizer, gradient, max_batch: 25, ..Config::new(D, 3) };
+        let x: Vec<T> = cast(x);
+        let mut model = Model::from_data(config, &x, start, 1).unwrap();
+        let mut log_p = model.log_likelihood(&x).unwrap();
+        for batch in x.chunks(25 * D) {
+            model.step(batch, 0.01).unwrap();
+        }
+        log_p.extend(model.log_likelihood(&x).unwrap());
+        let network = bits(&model.params()[..model.layout().network_len()]);
+        (log_p, network)
+    };
+    let optimizers = [
+        (Optimizer::SGD, Gradient::Relative),
+        (Optimizer::Sgd { momentum: 0.5 }, Gradient::Transposed),
+        (Optimizer::ADAM, Gradient::Relative),
+        (Optimizer::ADAM, Gradient::Ordinary),
+        (Optimizer::NATURAL, Gradient::Relative),
+    ];
+    for (optimizer, gradient) in optimizers {
+        for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
+            let (own, network) = trained(&standard, optimizer, gradient, start);
+            let moved = |column: usize, change: &dyn Fn(f64) -> f64, by: f64| {
+                let mut other = standard.clone();
+                other.iter_mut().skip(column).step_by(D).for_each(|x| *x = change(*x));
+                let (log_p, bits) = trained(&other, optimizer, gradient, start);
+                for (a, b) in log_p.iter().zip(&own) {
+                    let off = (a - by - b).abs();
+                    assert!(off < tolerance, "{optimizer:?} {start:?} {by}: {off:e}");
+                }
+                bits
+            };
+            for (i, s) in [1e-30, 1e-12, 0.3, 1e6, 1e30].into_iter().enumerate() {
+                moved(i % D, &|x| x * s, -s.ln());
+            }
+            for s in [2f64.powi(-100), 2f64.powi(100)] {
+                assert!(moved(2, &|x| x * s, -s.ln()) == network, "{optimizer:?} {start:?}");
+            }
+            for (i, shift) in shifts.iter().enumerate() {
+                moved(i % D, &|x| x + shift, 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn units_do_not_matter_to_doubles() {
+    units_do_not_matter::<f64>(1e-7, &[1.0, -1e3, 1e5]);
+}
+
+#[test]
+fn units_do_not_matter_to_floats() {
+    units_do_not_matter::<f32>(2e-2, &[1.0, -10.0]);
 }
 
 #[test]

@@ -233,6 +233,41 @@ fn preprocessing_is_part_of_the_header() {
     }
 }
 
+/// Data far from zero are doubles to the header of a float model, which takes the origin off.
+#[test]
+fn an_origin_is_part_of_the_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |i: u32| {
+        let u = (f64::from(i) * 0.618).fract();
+        [1.7e9 + u, u * u + 0.1 * (f64::from(i) * 0.755).fract()]
+    };
+    let data = Data::new(2, (0..300).flat_map(row).collect::<Vec<f64>>()).unwrap();
+    let file = folder.path().join("x.npy");
+    write_npy(&file, 2, data.values()).unwrap();
+    let case = Case::train(file.to_str().unwrap(), "--dtype f32");
+    std::fs::copy(&file, case.path("x.npy")).unwrap();
+    let latents = case.run("encode", "x.npy", ["--out", "z.npy"], &[]);
+    let scores = case.run("eval", "x.npy", ["--scores", "s.npy"], &[]);
+    for dtype in ["f32", "f64"] {
+        case.export(&["--dtype", dtype]);
+        // Data and latents are of two types, so that they share no array.
+        let program = PROGRAM
+            .replace("m_real x[m_DIM], z[m_DIM]", "m_data x[m_DIM]; static m_real z[m_DIM]")
+            .replace("(m_real)in[i]", "(m_data)in[i]")
+            .replace("m_forward(x, x);", "")
+            .replace("m_inverse(x, x);", "m_inverse(z, x);");
+        let ours = compute(&compile(case.folder.path(), &program), &data);
+        for (got, want, allowed) in [
+            (&ours.log_p[..], scores.values(), 1e-3),
+            (&ours.latents, latents.values(), 1e-4),
+            (&ours.back[1], data.values(), 1e-4),
+        ] {
+            let difference = furthest(got, want);
+            assert!(difference < allowed, "{dtype}: {difference}");
+        }
+    }
+}
+
 /// The parameters in the header are those of the model, bit for bit: also the extremes.
 #[test]
 fn numbers_survive_the_way_through_text() {
@@ -251,6 +286,7 @@ fn numbers_survive_the_way_through_text() {
         base: "normal".parse().unwrap(),
         bias: "separate".parse().unwrap(),
         input_transform: false,
+        origin: None,
         parameters: Parameters::F32(numbers.clone()),
         extra: Default::default(),
         extra_tensors: Default::default(),

@@ -10,6 +10,7 @@ mod reproduce;
 mod resume;
 mod tables;
 mod train;
+mod units;
 mod uses;
 
 use std::process::{Command, Output};

@@ -46,7 +46,15 @@ fn trains_on_the_digits_and_evaluates() {
     let eval = relgrad(&["eval", "--model", model, "--data", DIGITS[1], "--json"]);
     let object: serde_json::Value = serde_json::from_str(&stdout(&eval)).unwrap();
     let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
-    let expected = ["bits_per_dimension", "log_det", "mean_log_likelihood", "n", "standard_error"];
+    let expected = [
+        "bits_per_dimension",
+        "log_det",
+        "mean_log_likelihood",
+        "n",
+        "standard_error",
+        "unscored",
+        "unscored_rows",
+    ];
     assert_eq!(keys, expected);
     assert_eq!(object["n"], 297);
     assert!((object["mean_log_likelihood"].as_f64().unwrap() - ours).abs() < 1e-3);
@@ -189,6 +197,7 @@ fn one_step_is_the_golden_step() {
                 base: case["base"].as_str().unwrap().parse().unwrap(),
                 bias: rule.parse::<Bias>().unwrap(),
                 input_transform: Config::new(1, 1).input_transform,
+                origin: None,
                 parameters: Parameters::F64(flat(&case["W"], &case["b"])),
                 extra: Default::default(),
                 extra_tensors: Default::default(),

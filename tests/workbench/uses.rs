@@ -125,6 +125,7 @@ fn inspection_tells_what_a_model_is() {
     let on = |name: &str| json(&["eval", "--model", &m, "--data", &t.path(name), "--json"]);
     let sum: f64 =
         object["layers"].as_array().unwrap().iter().map(|l| l["log_det"].as_f64().unwrap()).sum();
+    let sum = sum + object["input_log_det"].as_f64().unwrap();
     assert!((sum - on("new.npy")["log_det"].as_f64().unwrap()).abs() < 1e-3);
     // Trained on these data it is near a maximum; elsewhere it is not.
     std::fs::write(t.path("far.csv"), "1,90\n-80,3\n0.1,120\n40,40\n").unwrap();

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use relgrad::Scalar;
-use relgrad::hosted::{Columns, ModelFile, Preprocess};
+use relgrad::hosted::{Columns, ModelFile};
 
 use crate::data::all;
 use crate::failure::Failure;
 use crate::flags::On;
-use crate::model::{self, Opened};
+use crate::model::{self, Opened, Restored};
 use crate::outputs;
 use clap::Args;
 use std::path::PathBuf;
@@ -115,25 +115,28 @@ impl model::Use for Conversion<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         let (args, on) = (self.args, &self.args.on);
-        let preprocess = if args.prepared { Preprocess::None } else { opened.preprocess };
+        let (path, format) = (&on.pair.data, &on.pair.format);
         // Latents are taken as they are.
-        opened.preprocess = if self.decode { Preprocess::None } else { preprocess };
         let names = opened.names().map(<[String]>::to_vec);
         let latents = names.as_ref().map(|_| (1..=file.dim).map(|i| format!("z{i}")).collect());
-        if self.decode {
+        let rows = if self.decode {
             // Columns of latents are not those of data.
-            opened.columns = Columns { names: latents.clone(), ..Columns::all(file.dim) };
-        }
-        let rows = all(&opened.rows(&on.pair.data, &on.pair.format, on.seed)?)?;
-        let converted = if self.decode {
-            let (mut x, _) = opened.model.inverse(rows.values())?;
-            preprocess.undo(&mut x);
-            x
+            let columns = Columns { names: latents.clone(), ..Columns::all(file.dim) };
+            all(&opened.plain_rows(path, format, &columns)?)?
+        } else if args.prepared {
+            all(&opened.plain_rows(path, format, &opened.columns)?)?
         } else {
-            opened.model.forward(rows.values())?
+            all(&opened.rows(path, format, on.seed)?)?
+        };
+        let converted = match self.decode {
+            false => Restored::Own(opened.model.forward(rows.values())?),
+            true => {
+                let (x, _) = opened.model.inverse(rows.values())?;
+                if args.prepared { Restored::Own(x) } else { opened.restore(x) }
+            }
         };
         let names = if self.decode { names } else { latents };
-        outputs::write(&args.out, file.dim, &converted, names.as_deref())?;
+        converted.write(&args.out, file.dim, names.as_deref())?;
         done(on.json, rows.rows(), file.dim, &args.out);
         Ok(())
     }
@@ -148,11 +151,9 @@ impl model::Use for &Sample {
         if self.rows == 0 {
             return Err("--rows 0: must be at least 1".into());
         }
-        let mut x = opened.model.sample(self.rows, self.seed)?;
-        if !self.prepared {
-            opened.preprocess.undo(&mut x);
-        }
-        outputs::write(&self.out, file.dim, &x, opened.names())?;
+        let x = opened.model.sample(self.rows, self.seed)?;
+        let x = if self.prepared { Restored::Own(x) } else { opened.restore(x) };
+        x.write(&self.out, file.dim, opened.names())?;
         done(self.json, self.rows, file.dim, &self.out);
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! `relgrad eval`.
 
 use relgrad::Scalar;
-use relgrad::hosted::{ModelFile, Rows, for_each_chunk};
+use relgrad::hosted::{ModelFile, Rows};
 
-use crate::data::mean_and_error;
+use crate::data::{mean_and_error_of, unscored_json, warn_of_unscored};
 use crate::failure::Failure;
 use crate::flags::{Names, On};
 use crate::model::{self, Opened};
@@ -34,9 +34,6 @@ pub fn run(args: &Eval) -> Result<(), Failure> {
     model::open(&args.on.pair.model, args)
 }
 
-/// Rows evaluated at a time.
-const CHUNK: usize = 1024;
-
 impl model::Use for &Eval {
     fn with<T: Scalar + 'static>(
         self,
@@ -47,24 +44,30 @@ impl model::Use for &Eval {
         let preprocess = opened.preprocess;
         let format = on.pair.format.keeping(self.keep.as_ref());
         let data = opened.rows(&on.pair.data, &format, on.seed)?;
-        let (mut log_p, mut slope) = (Vec::new(), 0.0);
-        for_each_chunk(&data, CHUNK, |x| {
-            log_p.extend(opened.model.log_likelihood(x)?);
-            slope += preprocess.log_slope(x);
-            Ok(())
+        let mut slope = 0.0;
+        let scores = opened.model.scores_of(&data, &mut |x, log_p| {
+            let rows = x.chunks_exact(file.dim).zip(log_p).filter(|(_, log_p)| log_p.is_finite());
+            slope += rows.map(|(x, _)| preprocess.log_slope(x)).sum::<f64>();
         })?;
-        let (mean, error) = mean_and_error(&log_p);
+        let (log_p, unscored) = (&scores.log_p, &scores.unscored);
+        let scored = log_p.len() - unscored.len();
+        let (mean, error) = mean_and_error_of(scores.scored());
         // In the data's own units, which is what bits are counted in.
-        let own = mean + slope / log_p.len() as f64;
+        let own = mean + slope / scored as f64;
         let bits = -own / (file.dim as f64 * std::f64::consts::LN_2);
         let log_det = opened.model.log_det()?;
         if let Some(path) = &self.scores {
             let kept = data.about().map_or(&[][..], |about| &about.kept);
-            outputs::write_scores(path, &["log_likelihood"], &log_p, kept)?;
+            outputs::write_scores(path, &["log_likelihood"], log_p, kept)?;
         }
+        let origin = opened.origin.as_ref();
+        let columns = data.about().map(|about| &about.columns);
+        warn_of_unscored(&on.pair.data, origin, columns, unscored);
         if on.json {
             let object = serde_json::json!({
                 "n": log_p.len(),
+                "unscored": unscored.len(),
+                "unscored_rows": unscored_json(origin, unscored),
                 "mean_log_likelihood": mean,
                 "standard_error": error,
                 "bits_per_dimension": bits,
@@ -73,7 +76,11 @@ impl model::Use for &Eval {
             println!("{object}");
             return Ok(());
         }
-        println!("rows                 {}", log_p.len());
+        let without = match unscored.len() {
+            0 => String::new(),
+            n => format!(", {n} of them without a score"),
+        };
+        println!("rows                 {}{without}", log_p.len());
         println!("mean log-likelihood  {mean:.4} +- {error:.4} nats");
         println!("bits per dimension   {bits:.4} (in the data's own units)");
         println!("log-determinant      {log_det:.4}");

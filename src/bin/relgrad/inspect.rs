@@ -1,7 +1,7 @@
 //! `relgrad inspect`.
 
 use relgrad::hosted::{ModelFile, Rows, in_memory};
-use relgrad::{Config, Model, Optimizer, Scalar};
+use relgrad::{Activation, Config, Model, Optimizer, Scalar};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -35,16 +35,23 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
 /// Rows that optimality is judged on: all have to be in the workspace at once.
 const ROWS: usize = 4096;
 
+/// Whether any unit has a kink to straddle.
+pub fn has_kink(config: &Config) -> bool {
+    matches!(config.activation, Activation::SmoothLeakyRelu { .. })
+        && (config.layers > 1 || config.final_activation)
+}
+
 /// How far the model is from a maximum on some data.
 struct Optimality {
     rows: usize,
     relative_gradient: f64,
     mean_delta: f64,
-    straddling: f64,
+    /// `None` where there is no kink.
+    straddling: Option<f64>,
 }
 
 impl model::Use for &Inspect {
-    fn with<T: Scalar + 'static>(self, _: ModelFile, opened: Opened<T>) -> Result<(), Failure> {
+    fn with<T: Scalar + 'static>(self, _: ModelFile, mut opened: Opened<T>) -> Result<(), Failure> {
         let layers = opened.model.conditioning()?;
         let optimality = match &self.data {
             None => None,
@@ -53,6 +60,8 @@ impl model::Use for &Inspect {
                 Some(optimality(&opened.model, &data)?)
             }
         };
+        // The input transform's share of the log-determinant.
+        let input = opened.model.log_det()? - layers.iter().map(|l| l.log_det).sum::<f64>();
         let (c, params) = (opened.model.config(), opened.model.params().len());
         if self.json {
             let layers: Vec<_> = layers
@@ -71,7 +80,8 @@ impl model::Use for &Inspect {
                 "final_activation": c.final_activation, "base": c.base.to_string(),
                 "bias": c.bias.to_string(), "input_transform": c.input_transform,
                 "columns": opened.names(), "preprocess": opened.preprocess.to_string(),
-                "precision": T::BITS,
+                "precision": T::BITS, "input_log_det": input,
+                "origin": opened.origin.as_ref().map(|o| o.offsets()),
                 "parameters": params, "optimality": optimality,
             });
             println!("{object}");
@@ -86,6 +96,10 @@ impl model::Use for &Inspect {
         println!("activation     {}{last}", c.activation);
         println!("base, biases   {}, {}", c.base, c.bias);
         println!("preprocessing  {}", opened.preprocess);
+        if let Some(origin) = &opened.origin {
+            let moved = origin.offsets().iter().filter(|v| **v != 0.0).count();
+            println!("origin         taken off {moved} of {} features, in f64", c.dim);
+        }
         println!("\nlayer  log|det W|     condition  largest weight");
         for (k, l) in layers.iter().enumerate() {
             println!(
@@ -96,11 +110,14 @@ impl model::Use for &Inspect {
                 l.max_weight
             );
         }
+        println!("input  {input:>10.4}");
         if let Some(o) = optimality {
             println!("\non {} rows (at a maximum on them, both norms are 0)", o.rows);
             println!("relative gradient  {:.4e}", o.relative_gradient);
             println!("mean of delta      {:.4e}", o.mean_delta);
-            println!("units that straddle the kink  {:.1} %", 100.0 * o.straddling);
+            if let Some(share) = o.straddling {
+                println!("units that straddle the kink  {:.1} %", 100.0 * share);
+            }
         }
         Ok(())
     }
@@ -123,6 +140,8 @@ fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimal
         rows: data.rows(),
         relative_gradient: report.relative_gradient_norm.unwrap_or(f64::NAN),
         mean_delta: report.mean_delta_norm.unwrap_or(f64::NAN),
-        straddling: looking.straddling_share(data.values())?,
+        straddling: has_kink(&config)
+            .then(|| looking.straddling_share(data.values()))
+            .transpose()?,
     })
 }

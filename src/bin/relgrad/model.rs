@@ -4,12 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use relgrad::hosted::{Columns, ModelFile, Parameters, Prepared, Preprocess, Rows};
+use relgrad::hosted::{Columns, ModelFile, Origin, Parameters, Prepared, Preprocess, Rows};
 use relgrad::{Model, Pool, Scalar};
 
 use crate::data::prepared;
 use crate::failure::Failure;
 use crate::flags::Format;
+use crate::outputs;
 
 /// A model and what its file says beside it.
 pub struct Opened<T> {
@@ -17,6 +18,7 @@ pub struct Opened<T> {
     pub preprocess: Preprocess,
     /// The columns of a table that are its features.
     pub columns: Columns,
+    pub origin: Option<Origin>,
 }
 
 /// Rows of a call of the kernels that only evaluate.
@@ -31,7 +33,27 @@ impl<T: Scalar + 'static> Opened<T> {
         seed: u64,
     ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
         let features = (self.model.config().dim, "the model");
-        prepared(path, &format.of_model(&self.columns), self.preprocess, seed, features)
+        let preparation = (self.origin.as_ref(), self.preprocess);
+        prepared(path, &format.of_model(&self.columns), preparation, seed, features)
+    }
+
+    /// The rows of a file as they are: latents, or data prepared elsewhere.
+    pub fn plain_rows(
+        &self,
+        path: &Path,
+        format: &Format,
+        columns: &Columns,
+    ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
+        let features = (self.model.config().dim, "the model");
+        prepared(path, &format.of_model(columns), (None, Preprocess::None), 0, features)
+    }
+
+    pub fn of(file: &ModelFile) -> Result<Self, Failure> {
+        let config = relgrad::Config { max_batch: BATCH, ..file.config() };
+        let mut model = Model::blank(config)?.with_parallel(threads(None)?);
+        model.set_params(&file.parameters.to_vec())?;
+        let (columns, origin) = (file.columns()?, file.origin.clone());
+        Ok(Opened { model, preprocess: file.preprocess()?, columns, origin })
     }
 
     /// Names of the features.
@@ -39,11 +61,35 @@ impl<T: Scalar + 'static> Opened<T> {
         self.columns.names.as_deref()
     }
 
-    pub fn of(file: &ModelFile) -> Result<Self, Failure> {
-        let config = relgrad::Config { max_batch: BATCH, ..file.config() };
-        let mut model = Model::blank(config)?.with_parallel(threads(None)?);
-        model.set_params(&file.parameters.to_vec())?;
-        Ok(Opened { model, preprocess: file.preprocess()?, columns: file.columns()? })
+    /// Rows of the model in the data's own units and place.
+    pub fn restore(&self, mut rows: Vec<T>) -> Restored<T> {
+        self.preprocess.undo(&mut rows);
+        match &self.origin {
+            None => Restored::Own(rows),
+            Some(origin) => Restored::Wide(origin.restore(&rows)),
+        }
+    }
+}
+
+/// Rows as they are written: in f64 if the model's precision does not hold them.
+pub enum Restored<T> {
+    Own(Vec<T>),
+    Wide(Vec<f64>),
+}
+
+impl<T: Scalar> Restored<T> {
+    pub fn write(&self, path: &Path, dim: usize, names: Option<&[String]>) -> Result<(), Failure> {
+        match self {
+            Restored::Own(rows) => outputs::write(path, dim, rows, names),
+            Restored::Wide(rows) => outputs::write(path, dim, rows, names),
+        }
+    }
+
+    pub fn values(&self) -> Vec<f64> {
+        match self {
+            Restored::Own(rows) => rows.iter().map(|v| v.to_f64()).collect(),
+            Restored::Wide(rows) => rows.clone(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use relgrad::Scalar;
 use relgrad::hosted::{ModelFile, Rows, Threshold};
 
+use crate::data::{unscored_json, warn_of_unscored};
 use crate::failure::Failure;
 use crate::flags::{Format, Names, On};
 use crate::model::{self, Opened};
@@ -50,12 +51,16 @@ impl model::Use for &Score {
         let mut scores = |path: &Path, format: &Format| {
             let data = opened.rows(path, format, on.seed)?;
             let kept = data.about().map_or(Vec::new(), |about| about.kept.clone());
-            Ok::<_, Failure>((opened.model.log_likelihood_of(&data)?, kept))
+            let scores = opened.model.scores_of(&data, &mut |_, _| {})?;
+            let columns = data.about().map(|about| &about.columns);
+            warn_of_unscored(path, opened.origin.as_ref(), columns, &scores.unscored);
+            Ok::<_, Failure>((scores, kept))
         };
         let format = &on.pair.format;
         let (ordinary, _) = scores(&self.calibrate, &format.of_another())?;
-        let threshold = Threshold::calibrate(ordinary, self.false_alarm)?;
-        let (log_p, kept) = scores(&on.pair.data, &format.keeping(self.keep.as_ref()))?;
+        let threshold = Threshold::calibrate(ordinary.log_p, self.false_alarm)?;
+        let (found, kept) = scores(&on.pair.data, &format.keeping(self.keep.as_ref()))?;
+        let (log_p, unscored) = (&found.log_p, &found.unscored);
         let is_anomaly = |v: f64| v < threshold.value();
         let anomalies = log_p.iter().filter(|v| is_anomaly(**v)).count();
         if let Some(path) = &self.out {
@@ -69,6 +74,8 @@ impl model::Use for &Score {
             let object = serde_json::json!({
                 "n": log_p.len(),
                 "anomalies": anomalies,
+                "unscored": unscored.len(),
+                "unscored_rows": unscored_json(opened.origin.as_ref(), unscored),
                 "threshold": threshold.value(),
                 "false_alarm": self.false_alarm,
             });

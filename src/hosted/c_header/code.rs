@@ -37,13 +37,24 @@ impl Code<'_> {
              #define NAME_DIM {dim}u\n#define NAME_LAYERS {layers}u\n\
              /* The sum of log|det W| and log|scale|, in nats. */\n\
              #define NAME_LOG_DET ({log_det:e})\n\n\
-             typedef {real} NAME_real;\n\n{tables}{functions}\n#endif\n",
+             typedef {real} NAME_real;\n\
+             /* Data, which may be too far from 0 for the network's own numbers. */\n\
+             typedef {data} NAME_data;\n\n{tables}{functions}\n#endif\n",
             about = self.about(real),
             dim = self.file.dim,
             layers = self.file.layers,
+            data = self.data(),
             log_det = tables.log_det,
             tables = tables.text,
         )
+    }
+
+    /// The type of data: with an origin, double.
+    fn data(&self) -> &'static str {
+        match (&self.file.origin, self.precision) {
+            (None, Precision::F32) => "float",
+            _ => "double",
+        }
     }
 
     /// The comment at the head.
@@ -60,20 +71,25 @@ impl Code<'_> {
             None => "",
         };
         let transform = if file.input_transform { ", then shift and scale" } else { "" };
+        let origin = if file.origin.is_some() { "less an origin, " } else { "" };
+        let (data, same) = match self.data() == real {
+            true => (real, "; both may be the same array"),
+            false => ("double", ", as doubles: the origin is taken off before they are rounded"),
+        };
         format!(
             "/* NAME: an invertible network as relgrad trained it.\n *\n\
              \x20* layers         {layers} of {d} features\n\
              \x20* activation     {activation}, after {last}\n\
              \x20* base density   {base}\n\
-             \x20* preprocessing  {preprocess}{transform}\n\
+             \x20* preprocessing  {origin}{preprocess}{transform}\n\
              \x20* numbers        {real}\n *\n\
-             \x20*   double NAME_log_likelihood(const {real} *x)\n\
+             \x20*   double NAME_log_likelihood(const {data} *x)\n\
              \x20*       {own}, in nats\n\
-             \x20*   void NAME_forward(const {real} *x, {real} *z)\n\
+             \x20*   void NAME_forward(const {data} *x, {real} *z)\n\
              \x20*       the latents of x, independent under the base density\n\
-             \x20*   void NAME_inverse(const {real} *z, {real} *x)\n\
+             \x20*   void NAME_inverse(const {real} *z, {data} *x)\n\
              \x20*       x from its latents; from draws of the base density, samples\n *\n\
-             \x20* x and z are {d} numbers each, x in the data's own units; both may be the same array.{middle}\n\
+             \x20* x and z are {d} numbers each, x in the data's own units{same}.{middle}\n\
              \x20* For C99 and C++. Nothing is allocated; the stack holds 2 rows at most. Data that\n\
              \x20* preprocessing does not take, and numbers that overflow, end in results that are\n\
              \x20* not finite.\n */",
@@ -93,10 +109,12 @@ impl Code<'_> {
             steps += &format!("        v = {lambda:e} + {spread:e} * v;\n");
             steps += "        v = log(v) - log1p(-v);\n";
         }
+        let origin = if self.file.origin.is_some() { " - NAME_origin[0][i]" } else { "" };
         let value = match steps.is_empty() {
-            true => "x[i]".to_string(),
+            true if origin.is_empty() => "x[i]".to_string(),
+            true => format!("(NAME_real)(x[i]{origin})"),
             false => {
-                steps.insert_str(0, "        double v = (double)x[i];\n");
+                steps.insert_str(0, &format!("        double v = (double)x[i]{origin};\n"));
                 "(NAME_real)v".to_string()
             }
         };
@@ -106,7 +124,7 @@ impl Code<'_> {
         };
         format!(
             "\n/* Data as the network takes them. */\n\
-             static inline void NAME_prepare(const NAME_real *x, NAME_real *z)\n{{\n\
+             static inline void NAME_prepare(const NAME_data *x, NAME_real *z)\n{{\n\
              \x20   for (size_t i = 0; i < NAME_DIM; i++) {{\n\
              {steps}        z[i] = {value};\n    }}\n}}\n"
         )
@@ -129,15 +147,17 @@ impl Code<'_> {
             true => "z[i] / NAME_transform[1][i] + NAME_transform[0][i]",
             false => "z[i]",
         };
+        let origin = if self.file.origin.is_some() { " + NAME_origin[0][i]" } else { "" };
         let body = match steps.is_empty() {
-            true => format!("        x[i] = {value};\n"),
+            true => format!("        x[i] = {value}{origin};\n"),
             false => format!(
-                "        double v = (double)({value});\n{steps}        x[i] = (NAME_real)v;\n"
+                "        double v = (double)({value});\n{steps}        \
+                 x[i] = (NAME_data)(v{origin});\n"
             ),
         };
         format!(
             "\n/* Back to the data's own units. */\n\
-             static inline void NAME_restore(const NAME_real *z, NAME_real *x)\n{{\n\
+             static inline void NAME_restore(const NAME_real *z, NAME_data *x)\n{{\n\
              \x20   for (size_t i = 0; i < NAME_DIM; i++) {{\n{body}    }}\n}}\n"
         )
     }
@@ -189,7 +209,7 @@ impl Code<'_> {
         };
         format!(
             "\n/* The latents of x; returns the sum of log s'. */\n\
-             static inline double NAME_pass(const NAME_real *x, NAME_real *z)\n{{\n\
+             static inline double NAME_pass(const NAME_data *x, NAME_real *z)\n{{\n\
              \x20   NAME_real y[NAME_DIM];\n    double log_slopes = 0;\n    NAME_prepare(x, z);\n\
              \x20   for (size_t k = 0; k < NAME_LAYERS; k++) {{\n\
              \x20       NAME_linear(NAME_weight[k], z, y);\n\
@@ -209,7 +229,7 @@ impl Code<'_> {
             Base::Custom => "",
         };
         format!(
-            "\nstatic inline double NAME_log_likelihood(const NAME_real *x)\n{{\n\
+            "\nstatic inline double NAME_log_likelihood(const NAME_data *x)\n{{\n\
              \x20   NAME_real latents[NAME_DIM];\n\
              \x20   double log_p = NAME_LOG_DET + NAME_pass(x, latents);\n\
              \x20   for (size_t i = 0; i < NAME_DIM; i++) {{\n\
@@ -225,14 +245,14 @@ impl Code<'_> {
         };
         let bias = if self.file.bias == Bias::None { "" } else { " - NAME_bias[k][i]" };
         format!(
-            "\nstatic inline void NAME_inverse(const NAME_real *z, NAME_real *x)\n{{\n\
-             \x20   NAME_real y[NAME_DIM];\n\
-             \x20   for (size_t i = 0; i < NAME_DIM; i++) x[i] = z[i];\n\
+            "\nstatic inline void NAME_inverse(const NAME_real *z, NAME_data *x)\n{{\n\
+             \x20   NAME_real y[NAME_DIM], w[NAME_DIM];\n\
+             \x20   for (size_t i = 0; i < NAME_DIM; i++) w[i] = z[i];\n\
              \x20   for (size_t k = NAME_LAYERS; k-- > 0;) {{\n\
              \x20       for (size_t i = 0; i < NAME_DIM; i++) {{\n\
-             \x20           NAME_real v = x[i];\n{activation}            y[i] = v{bias};\n        }}\n\
-             \x20       NAME_linear(NAME_inverse_weight[k], y, x);\n    }}\n\
-             \x20   NAME_restore(x, x);\n}}\n"
+             \x20           NAME_real v = w[i];\n{activation}            y[i] = v{bias};\n        }}\n\
+             \x20       NAME_linear(NAME_inverse_weight[k], y, w);\n    }}\n\
+             \x20   NAME_restore(w, x);\n}}\n"
         )
     }
 }
@@ -295,7 +315,7 @@ static inline void NAME_linear(const NAME_real *w, const NAME_real *x, NAME_real
 ";
 
 const FORWARD: &str = "
-static inline void NAME_forward(const NAME_real *x, NAME_real *z)
+static inline void NAME_forward(const NAME_data *x, NAME_real *z)
 {
     (void)NAME_pass(x, z);
 }

@@ -19,9 +19,10 @@ use crate::threads::parallel::Exec;
 use crate::{Base, Bias, Layout};
 
 /// The precision that numbers are stored and computed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Single, `float` in C.
+    #[default]
     F32,
     /// Double.
     F64,
@@ -62,7 +63,8 @@ fn refusal(field: &str, value: String, allowed: &str) -> FileError {
 impl ModelFile {
     /// The model as a header for C99 and C++: static arrays of its parameters and the functions
     /// `name_forward`, `name_log_likelihood` and `name_inverse` on rows of data as they are, the
-    /// model's preprocessing included. The inverses of the weights are computed here, in f64, and
+    /// model's origin and preprocessing included: with an origin, data are doubles, in `float`
+    /// models too. The inverses of the weights are computed here, in f64, and
     /// stored beside the weights: O(L D^3) now, and O(L D^2) a row for whoever calls them.
     ///
     /// # Errors
@@ -132,6 +134,11 @@ impl ModelFile {
             tables.log_det += scale.iter().map(|v| v.abs().ln()).sum::<f64>();
             tables.add("transform", &[params[layout.shift()].to_vec(), scale.to_vec()])?;
         }
+        if let Some(origin) = &self.origin {
+            let mut doubles = Tables { precision: Precision::F64, ..Tables::default() };
+            doubles.add("origin", &[origin.offsets().to_vec()])?;
+            tables.text += &doubles.text.replace("NAME_real", "double");
+        }
         Ok(tables)
     }
 }
@@ -142,6 +149,7 @@ fn columns(matrix: &[f64], d: usize) -> Vec<f64> {
 }
 
 /// Arrays in C, and what they say of the determinant.
+#[derive(Default)]
 struct Tables {
     precision: Precision,
     text: String,

@@ -14,7 +14,7 @@ module Relgrad
 using Random
 
 export Model, RelgradError, init!, fit!, step!, refresh!, set_parallel!, logpdf, encode, decode, gradient,
-       weight, bias
+       weight, bias, origin_of, center
 
 include("library.jl")
 include("model.jl")

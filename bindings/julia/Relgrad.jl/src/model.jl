@@ -157,6 +157,40 @@ function init!(m::Model{T}, x::Data{T}; start::Symbol = :whitened, seed::Integer
 end
 
 """
+    origin_of(x)
+
+What to take off `x` in `Float64` before its columns become samples of a `Float32` model: the
+medians of the features that are farther from 0 than 512 times their spread, 0 for the others; all
+0 if there is none. Medians and quantiles, so that a fill value moves nothing. Looks at 4096 samples
+at most.
+"""
+function origin_of(x::AbstractMatrix{<:Real})
+    n = size(x, 2)
+    taken = min(n, 4096)
+    chosen = [i * n ÷ taken + 1 for i in 0:taken-1]
+    map(1:size(x, 1)) do feature
+        sorted = sort!(Float64.(x[feature, chosen]))
+        median, spread = sorted[taken ÷ 2 + 1], 0.0
+        for share in (4, 10, 100, Inf)
+            cut = min(floor(Int, taken / share), (taken - 1) ÷ 2)
+            spread > 0 || (spread = sorted[taken - cut] - sorted[cut + 1])
+        end
+        far = spread > 0 ? abs(median) > 512 * spread : abs(median) >= 2.0^24
+        far ? median : 0.0
+    end
+end
+
+"""
+    center(x, origin = origin_of(x))
+
+`Float32.(x .- origin)`, the difference taken in `Float64`, and `origin`: time stamps, say, keep
+digits that `Float32` has not. The origin belongs to the model: take it off everything that the
+model is shown, and add it, in `Float64`, to what it samples and decodes.
+"""
+center(x::AbstractMatrix{<:Real}, origin::AbstractVector = origin_of(x)) =
+    Float32.(Float64.(x) .- origin), origin
+
+"""
     set_parallel!(model; threads = Threads.nthreads(), parallel_for = spawned)
 
 Calls on `model` run their work in parts, as many as keep `threads` (1 to 64) busy, 1 for the

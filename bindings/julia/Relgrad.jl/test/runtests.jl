@@ -30,6 +30,23 @@ end
     @test logpdf(model, x[:, 1]) == logpdf(model, x)[1]
 end
 
+@testset "far from zero" begin
+    x = moons(Float64, 800, 1)
+    x[1, 7] = 50.0 # a fill value
+    far = x .+ [1.7e9, 0.0]
+    narrow, origin = center(far)
+    @test eltype(narrow) === Float32 && abs(origin[1] - 1.7e9) < 2 && origin[2] == 0
+    log_p = map((narrow, far)) do x
+        model = Model(eltype(x), 2, 4; optimizer = :natural, max_batch = 40, input_transform = true)
+        init!(model, x; seed = 1)
+        fit!(model, x; rate = 0.05, epochs = 5, rng = MersenneTwister(1))
+        logpdf(model, x)
+    end
+    @test log_p[1] ≈ log_p[2] atol = 0.1 * sqrt(800)
+    @test center(far[:, 1:3], origin)[1] == narrow[:, 1:3]
+    @test origin_of(x) == [0, 0] && origin_of(fill(2^24, 1, 9)) == [2^24]
+end
+
 @testset "the formula, and what lies where" begin
     model = Model(Float64, 3, 2; activation = :leaky_tanh, activation_a = 1, activation_b = 0.1)
     init!(model; seed = 5)

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::Picture;
 use super::{Area, COLOURS, FONT, INK, make};
+use crate::data::mean_and_error_of;
 use crate::failure::Failure;
 use crate::flags::Pair;
 use crate::model::{Opened, Use};
@@ -30,16 +31,16 @@ impl Use for Density<'_> {
         check_plane(file.dim)?;
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, 1)?, POINTS)?;
         let samples = opened.model.sample(POINTS, self.seed)?;
-        let mean = opened.model.mean_log_likelihood(data.values())?;
+        let mean = mean_and_error_of(opened.model.scores_of(&data, &mut |_, _| {})?.scored()).0;
         let [points, samples] = [data.values(), &samples[..]].map(points);
-        let window = window(&points);
+        let (window, origin) = (window(&points), place(&opened));
         make(self.picture, (3 * PANEL, PANEL), |area| {
             let panels = area.split_evenly((1, 3));
-            let frame = |title| Frame { title, ticks: true, window };
+            let frame = |title| Frame { title, ticks: true, window, origin };
             scatter(&panels[0], &frame("data"), &points)?;
             let mass = heat(&panels[1], &frame("density"), &mut opened.model)?;
             scatter(&panels[2], &frame("samples"), &samples)?;
-            Ok(json!({"points": points.len(), "window": window,
+            Ok(json!({"points": points.len(), "window": placed(window, origin),
             "probability_in_window": mass, "mean_log_likelihood": mean}))
         })
     }
@@ -73,8 +74,19 @@ pub fn window(points: &[(f64, f64)]) -> Window {
     })
 }
 
+/// Where the model's (0, 0) lies in the data's own place.
+pub fn place<T>(opened: &Opened<T>) -> [f64; 2] {
+    opened.origin.as_ref().map_or([0.0; 2], |o| [o.offsets()[0], o.offsets()[1]])
+}
+
+/// A window in the data's own place.
+pub fn placed(window: Window, origin: [f64; 2]) -> Window {
+    [0, 1].map(|axis| (window[axis].0 + origin[axis], window[axis].1 + origin[axis]))
+}
+
 /// What surrounds a panel.
 pub struct Frame<'a> {
+    pub origin: [f64; 2],
     pub title: &'a str,
     pub ticks: bool,
     pub window: Window,
@@ -96,6 +108,13 @@ fn panel<'a, 'b>(
     let mut chart = builder.build_cartesian_2d(x.0..x.1, y.0..y.1)?;
     let mut mesh = chart.configure_mesh();
     mesh.disable_mesh().x_labels(5).y_labels(5).label_style((FONT, 15, &INK));
+    let own = frame.origin.map(|origin| move |v: &f64| (v + origin).to_string());
+    if frame.origin[0] != 0.0 {
+        mesh.x_label_formatter(&own[0]);
+    }
+    if frame.origin[1] != 0.0 {
+        mesh.y_label_formatter(&own[1]);
+    }
     if !frame.ticks {
         mesh.disable_axes();
     }

@@ -27,10 +27,8 @@ impl Use for Grid<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        let mut samples = opened.model.sample(self.count()?, self.images.seed)?;
-        opened.preprocess.undo(&mut samples);
-        let pixels: Vec<f64> = samples.iter().map(|v| v.to_f64()).collect();
-        self.draw(file.dim, &pixels)
+        let samples = opened.model.sample(self.count()?, self.images.seed)?;
+        self.draw(file.dim, &opened.restore(samples).values())
     }
 }
 

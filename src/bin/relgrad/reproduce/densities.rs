@@ -175,7 +175,8 @@ fn draw(args: &Reproduce, names: &[Toy], trained: &mut [(Row, Model<f32>)]) -> R
             let x = SIDE + i as u32 * PANEL + PANEL.saturating_sub(width) / 2;
             head.draw_text(&title, &style, (x as i32, 6))?;
             let samples = points(name.sample::<f32>(POINTS, args.seed)?.values());
-            let frame = Frame { title: "", ticks: false, window: window(&samples) };
+            let frame =
+                Frame { title: "", ticks: false, window: window(&samples), origin: [0.0; 2] };
             scatter(&panels[i], &frame, &samples)?;
             for (row, (_, model)) in trained[2 * i..2 * i + 2].iter_mut().enumerate() {
                 heat(&panels[(row + 1) * names.len() + i], &frame, model)?;

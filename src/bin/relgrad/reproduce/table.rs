@@ -75,7 +75,7 @@ const CANDIDATES: [Candidate; 3] = [
 
 const BATCH: usize = 100;
 const WARMUP: u64 = 300;
-/// As for `train`: constant features must do no harm.
+/// As for `train`.
 const RIDGE: f64 = 1e-6;
 
 #[derive(Serialize)]

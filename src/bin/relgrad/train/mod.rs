@@ -2,8 +2,10 @@
 
 mod args;
 mod effect;
+mod look;
 mod progress;
 pub mod settings;
+mod verdict;
 
 pub use args::Train;
 
@@ -15,16 +17,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relgrad::hosted::{
-    Columns, Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training,
-    in_memory,
+    Centring, Columns, Data, End, GaussianBaseline, ModelFile, Noisy, Origin, Part, Plan, Prepared,
+    Preprocess, Rows, Survey, Training, Unscored, in_memory,
 };
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
 use serde_json::json;
 
 use self::args::{Init, OptimizerName, ScheduleName, Validation};
+use self::look::{Without, remarks};
 use self::progress::Progress;
 use self::settings::CHECKPOINT;
-use crate::data::{check_dim, mean_and_error, prepared, raw};
+use self::verdict::Verdict;
+use crate::data::{centred, check_dim, mean_and_error_of, prepared, warn_of_unscored};
 use crate::failure::{Failure, Outcome};
 use crate::flags::Dtype;
 use crate::outputs;
@@ -37,7 +41,8 @@ pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failur
     }
 }
 
-/// Added to every variance, relative to the mean variance, so that constant features do no harm.
+/// Added to every variance, relative to it, so that features which depend on each other do no
+/// harm.
 const RIDGE: f64 = 1e-6;
 /// Numbers of the training data that a start and the Gaussian look at: 2 GiB of f32.
 const LOOK: usize = 1 << 29;
@@ -49,6 +54,8 @@ struct Sets<T> {
     test: Option<Box<dyn Rows<T>>>,
     /// The columns of the training data that are features.
     columns: Option<Columns>,
+    /// What is taken off them in f64.
+    origin: Option<Origin>,
 }
 
 /// Seeds of noise for data that are not trained on.
@@ -60,17 +67,30 @@ impl<T: Scalar> Sets<T> {
         let prepare = |rows, redraw| {
             Box::new(Prepared::new(rows, args.preprocess, args.seed, redraw)) as Box<dyn Rows<T>>
         };
-        let format = match &args.init {
-            Init::File(path) => args.format.of_model(&ModelFile::read(path)?.columns()?),
-            _ => args.format.clone(),
+        let of_model = match &args.init {
+            Init::File(path) => Some(ModelFile::read(path)?),
+            _ => None,
         };
-        let file: Rc<dyn Rows<T>> = raw::<T>(&args.data, &format)?.into();
+        let (format, centring) = match &of_model {
+            Some(file) => {
+                let format = args.format.of_model(&file.columns()?);
+                (format, Centring::At(file.origin.as_ref()))
+            }
+            // What is prepared is near 0, or refused.
+            None if args.preprocess != Preprocess::None => {
+                (args.format.clone(), Centring::At(None))
+            }
+            None => (args.format.clone(), Centring::Found),
+        };
+        let (file, origin) = centred::<T>(&args.data, &format, centring)?;
+        let file: Rc<dyn Rows<T>> = file.into();
         let (dim, format) = (file.dim(), args.format.held_out(file.about()));
         let columns = file.about().map(|about| about.columns.clone());
         let held_out = |path: &Path, seed: u64| {
             let features = (dim, "the training data");
+            let preparation = (origin.as_ref(), args.preprocess);
             let seed = args.seed ^ (seed << 32);
-            let set = prepared::<T>(path, &format, args.preprocess, seed, features)?;
+            let set = prepared::<T>(path, &format, preparation, seed, features)?;
             Ok::<_, Failure>(Box::new(set) as Box<dyn Rows<T>>)
         };
         let (data, val) = match &args.val {
@@ -100,7 +120,7 @@ impl<T: Scalar> Sets<T> {
             }
         };
         let test = args.test.as_deref().map(|path| held_out(path, HELD_OUT[1])).transpose()?;
-        Ok(Sets { data, val, test, columns })
+        Ok(Sets { data, val, test, columns, origin })
     }
 }
 
@@ -114,7 +134,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         settings::check_same(&checkpoint, &settings)?;
     }
     check_outputs(args)?;
-    let sets = Sets::<T>::open(args)?;
+    let mut sets = Sets::<T>::open(args)?;
     let started = Instant::now();
     let per_epoch = sets.data.rows().div_ceil(args.batch.max(1)) as u64;
     let total = per_epoch.saturating_mul(args.epochs).max(1);
@@ -131,12 +151,23 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         checkpoint_steps: args.checkpoint_steps,
         settings,
     };
+    if !matches!(args.init, Init::File(_)) {
+        // Refused before all data are looked at.
+        training_config(args, architecture(args, sets.data.dim())).check()?;
+    }
+    let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
+    let survey = Survey::of(&look);
+    let remarks = remarks(args, &mut sets, &survey)?;
+    if !args.resume {
+        remarks.iter().for_each(|remark| eprintln!("warning: {remark}"));
+    }
     let team = crate::model::threads(args.threads)?;
     let model = if args.resume {
         blank(args, &sets)?.with_parallel(team)
     } else {
-        start(args, &sets, team)?
+        start(args, &sets, &look, team)?
     };
+    drop(look);
     let config = *model.config();
     let mut trainer = Trainer::new(model, schedule, args.seed)?;
     trainer.shuffle = !args.no_shuffle;
@@ -158,7 +189,8 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
 
     let interrupted = Arc::new(AtomicBool::new(false));
     listen(interrupted.clone())?;
-    let outcome = training.run(&*sets.data, sets.val.as_deref(), &mut |event| {
+    let noisy = Noisy::new(&*sets.data, survey.constants(), args.seed);
+    let outcome = training.run(&noisy, sets.val.as_deref(), &mut |event| {
         progress.show(&event);
         if interrupted.load(Ordering::Relaxed) {
             return ControlFlow::Break(());
@@ -179,12 +211,20 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let best = training.best();
     let mut model = training.into_best()?;
     let file = ModelFile::of(&model).with_preprocess(args.preprocess);
-    file.with_columns(sets.columns.as_ref()).write(&args.out)?;
-    let results = Results::of(&mut model, &sets, best, took)?;
-    progress.log(&results.json(args, end));
+    let file = file.with_columns(sets.columns.as_ref()).with_origin(sets.origin.clone());
+    file.write(&args.out)?;
+    let results = Results::of(&mut model, args, &sets, best, took)?;
+    let verdict = Verdict::of(&results, &survey);
+    let mut json = results.json(args, end);
+    json["verdict"] = verdict.json();
+    json["warnings"] = remarks.into();
+    progress.log(&json);
     match args.json {
-        true => println!("{}", results.json(args, end)),
-        false => results.print(end, &args.out),
+        true => println!("{json}"),
+        false => results.print(end, &args.out, &verdict),
+    }
+    if verdict.is_bad() {
+        eprintln!("warning: {verdict}");
     }
     Ok(Outcome::Done)
 }
@@ -278,16 +318,19 @@ fn architecture_of(args: &Train, path: &Path, file: &ModelFile) -> Result<Config
 }
 
 /// The model as training finds it.
-fn start<T: Scalar>(args: &Train, sets: &Sets<T>, team: Arc<Pool>) -> Result<Model<T>, Failure> {
+fn start<T: Scalar>(
+    args: &Train,
+    sets: &Sets<T>,
+    look: &Data<T>,
+    team: Arc<Pool>,
+) -> Result<Model<T>, Failure> {
     let dim = sets.data.dim();
     let config = training_config(args, architecture(args, dim));
     let blank = |config| Ok::<_, Failure>(Model::blank(config)?.with_parallel(team));
     let mut model;
     match &args.init {
         Init::Data(start) => {
-            // Refused before the data are read.
             model = blank(Config { input_transform: true, ..config })?;
-            let look = in_memory(&*sets.data, LOOK / dim)?;
             model.start_from_data(look.values(), *start, args.seed)?;
         }
         Init::Orthogonal => {
@@ -340,26 +383,48 @@ struct Results {
     /// The full-covariance Gaussian of the training data; `None` if they have none.
     gaussian: Option<Likelihoods>,
     best: Option<(u64, f64)>,
-    straddling: f64,
+    /// `None` where there is no kink.
+    straddling: Option<f64>,
+    /// Rows without a score, of each set.
+    unscored: [usize; 3],
     took: Duration,
 }
 
 impl Results {
     fn of<T: Scalar>(
         model: &mut Model<T>,
+        args: &Train,
         sets: &Sets<T>,
         best: Option<(u64, f64)>,
         took: Duration,
     ) -> Result<Self, Failure> {
-        let mut mean = |set: &dyn Rows<T>| model.log_likelihood_of(set).map(|x| mean_and_error(&x));
-        let train = mean(&*sets.data)?.0;
-        let val = sets.val.as_deref().map(&mut mean).transpose()?.map(|v| v.0);
-        let test = sets.test.as_deref().map(&mut mean).transpose()?;
+        let mut evaluate = |set: &dyn Rows<T>| -> Result<_, Failure> {
+            let scores = model.scores_of(set, &mut |_, _| {})?;
+            Ok((mean_and_error_of(scores.scored()), scores.unscored))
+        };
+        let (train, far) = evaluate(&*sets.data)?;
+        let val = sets.val.as_deref().map(&mut evaluate).transpose()?;
+        let test = sets.test.as_deref().map(&mut evaluate).transpose()?;
+        let far =
+            [Some(far), val.as_ref().map(|v| v.1.clone()), test.as_ref().map(|t| t.1.clone())]
+                .map(Option::unwrap_or_default);
+        let val_path = match &args.val {
+            Some(Validation::File(path)) => path,
+            _ => &args.data,
+        };
+        let paths = [&args.data, val_path, args.test.as_ref().unwrap_or(&args.data)];
+        for (path, far) in paths.into_iter().zip(&far) {
+            warn_of_unscored(path, sets.origin.as_ref(), sets.columns.as_ref(), far);
+        }
         let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
         let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
-        let gaussian = gaussian.map(|g| gaussian_on(&g, sets)).transpose()?;
-        let straddling = model.straddling_share(look.values())?;
-        Ok(Results { model: Likelihoods { train, val, test }, gaussian, best, straddling, took })
+        let gaussian = gaussian.map(|g| gaussian_on(&g, sets, &far)).transpose()?;
+        let straddling = crate::inspect::has_kink(model.config())
+            .then(|| model.straddling_share(look.values()))
+            .transpose()?;
+        let (train, val, test) = (train.0, val.map(|v| v.0.0), test.map(|t| t.0));
+        let (model, unscored) = (Likelihoods { train, val, test }, far.map(|far| far.len()));
+        Ok(Results { model, gaussian, best, straddling, unscored, took })
     }
 
     fn json(&self, args: &Train, end: End) -> serde_json::Value {
@@ -375,11 +440,13 @@ impl Results {
             "gaussian": self.gaussian.as_ref().map(of),
             "best_epoch": self.best.map(|b| b.0),
             "straddling_share": self.straddling,
+            "unscored": {"train": self.unscored[0], "validation": self.unscored[1],
+                "test": self.unscored[2]},
             "seconds": self.took.as_secs_f64(),
         })
     }
 
-    fn print(&self, end: End, out: &Path) {
+    fn print(&self, end: End, out: &Path, verdict: &Verdict) {
         if end == End::OutOfPatience {
             println!("no better validation likelihood: stopped");
         }
@@ -401,10 +468,13 @@ impl Results {
             let test = g.test.map_or(String::new(), |t| format!("  {:>11.4}", t.0));
             println!("full-covariance Gaussian    {:>12.4}{:>width$}{test}", g.train, val(g));
         }
-        let share = 100.0 * self.straddling;
-        println!(
-            "\n{share:.1} % of the hidden units straddle the kink; 0 % would be a linear model"
-        );
+        println!("\n{verdict}");
+        if let Some(share) = self.straddling {
+            let share = 100.0 * share;
+            println!(
+                "{share:.1} % of the hidden units straddle the kink; 0 % would be a linear model"
+            );
+        }
         if let Some((epoch, _)) = self.best {
             println!("the best model on validation is that of epoch {epoch}");
         }
@@ -412,18 +482,21 @@ impl Results {
     }
 }
 
-/// The Gaussian on as much of each set as fits into memory.
+/// The Gaussian on as much of each set as fits into memory, without the rows that the model
+/// cannot score.
 fn gaussian_on<T: Scalar>(
     gaussian: &GaussianBaseline,
     sets: &Sets<T>,
+    far: &[Vec<Unscored>; 3],
 ) -> Result<Likelihoods, Failure> {
-    let mean = |set: &dyn Rows<T>| -> Result<f64, Failure> {
-        let data: Data<T> = in_memory(set, LOOK / set.dim())?;
+    let mean = |set: &dyn Rows<T>, far: &[Unscored]| -> Result<f64, Failure> {
+        let left_out: Vec<usize> = far.iter().map(|u| u.row).collect();
+        let data: Data<T> = in_memory(&Without::new(set, &left_out), LOOK / set.dim())?;
         Ok(gaussian.mean_log_likelihood(&data))
     };
     Ok(Likelihoods {
-        train: mean(&*sets.data)?,
-        val: sets.val.as_deref().map(mean).transpose()?,
-        test: sets.test.as_deref().map(mean).transpose()?.map(|t| (t, 0.0)),
+        train: mean(&*sets.data, &far[0])?,
+        val: sets.val.as_deref().map(|v| mean(v, &far[1])).transpose()?,
+        test: sets.test.as_deref().map(|t| mean(t, &far[2])).transpose()?.map(|t| (t, 0.0)),
     })
 }
