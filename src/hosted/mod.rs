@@ -12,12 +12,14 @@ mod error;
 mod gaussian;
 #[cfg(feature = "hdf5")]
 mod hdf5_files;
+mod kept;
 mod model_file;
 mod model_format;
 mod preprocess;
 mod replace_file;
 mod rows;
 mod store;
+mod tensors;
 mod text_files;
 mod threshold;
 mod toy;
@@ -25,7 +27,7 @@ mod training;
 
 pub use binary_files::{write_npy, write_npy_rows};
 pub use c_header::Precision;
-pub use checkpoint::{Checkpoint, checkpoint_settings};
+pub use checkpoint::checkpoint_settings;
 pub use conditioning::LayerReport;
 pub use data::Data;
 pub use data_files::{Format, open};

@@ -18,7 +18,7 @@ pub struct Opened<T> {
 }
 
 /// Rows of a call of the kernels that only evaluate.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 
 impl<T: Scalar + 'static> Opened<T> {
     /// The rows of a file as the model sees them.

@@ -2,8 +2,11 @@
 
 mod args;
 mod effect;
+mod folder;
 mod progress;
 pub mod settings;
+mod signals;
+mod sources;
 
 pub use args::Train;
 
@@ -11,24 +14,25 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relgrad::hosted::{
-    Data, End, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training, in_memory,
+    Data, End, Event, GaussianBaseline, ModelFile, Part, Plan, Prepared, Rows, Training, in_memory,
 };
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
 use serde_json::json;
 
 use self::args::{Init, OptimizerName, ScheduleName, Validation};
+use self::folder::Folder;
 use self::progress::Progress;
-use self::settings::CHECKPOINT;
+use self::settings::quoted;
+use self::signals::Signals;
 use crate::data::{check_dim, mean_and_error, prepared, raw};
 use crate::failure::{Failure, Outcome};
 use crate::flags::Dtype;
 
 pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
-    let settings = settings::of_the_run(words)?;
+    let settings = settings::of_the_run(args, words)?;
     match args.dtype {
         Dtype::F32 => train::<f32>(args, settings),
         Dtype::F64 => train::<f64>(args, settings),
@@ -96,13 +100,12 @@ impl<T: Scalar> Sets<T> {
 }
 
 fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome, Failure> {
-    let folder = args
-        .checkpoint
-        .clone()
-        .unwrap_or_else(|| settings::default_folder(&args.out.clone().into()));
-    let checkpoint = folder.join(CHECKPOINT);
-    if args.resume {
-        settings::check_same(&checkpoint, &settings)?;
+    let mut folder = Folder::open(args)?;
+    let checkpoint = folder.checkpoint();
+    // The same command again goes on: a run that was begun is never lost in silence.
+    let resumes = args.resume || (!args.restart && checkpoint.exists());
+    if resumes {
+        settings::check_same(&checkpoint, &settings).map_err(|e| or_else(args, e))?;
     }
     let sets = Sets::<T>::open(args)?;
     check_writable(&args.out)?;
@@ -114,27 +117,28 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         ScheduleName::Cosine => Decay::Cosine { total },
     };
     let schedule = Schedule { rate: rate(args), warmup: args.warmup, decay };
-    let plan = Plan {
-        epochs: args.epochs,
-        patience: args.patience,
-        guard: args.guard,
-        checkpoint: args.checkpoint.as_ref().map(|_| checkpoint.clone()),
-        checkpoint_steps: args.checkpoint_steps,
-        settings,
-    };
     let team = crate::model::threads(args.threads)?;
-    let model = if args.resume {
-        blank(args, &sets)?.with_parallel(team)
-    } else {
-        start(args, &sets, team)?
+    let model = match resumes {
+        true => blank(args, &sets)?.with_parallel(team),
+        false => start(args, &sets, team)?,
     };
     let config = *model.config();
     let mut trainer = Trainer::new(model, schedule, args.seed)?;
     trainer.shuffle = !args.no_shuffle;
-    if args.checkpoint.is_some() {
-        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    if folder.is_named {
+        folder.take()?;
     }
-    let mut training = match args.resume {
+    let beside = if folder.is_named { folder.path() } else { folder_of(&args.out) };
+    let plan = Plan {
+        epochs: args.epochs,
+        patience: args.patience,
+        guard: args.guard,
+        scratch: Some(beside.into()),
+        checkpoint: folder.is_named.then(|| checkpoint.clone()),
+        checkpoint_steps: args.checkpoint_steps,
+        settings,
+    };
+    let mut training = match resumes {
         true => Training::resume(trainer, plan, &checkpoint)?,
         false => Training::new(trainer, plan)?,
     };
@@ -142,34 +146,53 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     if !args.json {
         describe(args, &config, &sets, training.trainer().model.params().len());
     }
-    if args.resume {
+    if resumes {
         let position = training.trainer().position();
         progress.log(&json!({"event": "resumed", "epoch": position.pass, "row": position.row}));
+        if !args.json {
+            let (epoch, folder) = (position.pass, folder.path().display());
+            println!("resumed after epoch {epoch}, from {folder}");
+        }
+        if let Some(end) = training.end() {
+            progress.note(&nothing_left(args, end, training.trainer().position().pass));
+        }
+    } else {
+        folder.clear()?;
     }
 
-    let interrupted = Arc::new(AtomicBool::new(false));
-    listen(interrupted.clone())?;
+    let signals = Signals::listen()?;
+    let mut not_saved = None;
     let outcome = training.run(&*sets.data, sets.val.as_deref(), &mut |event| {
         progress.show(&event);
-        if interrupted.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
+        match &event {
+            Event::Saved(_) => not_saved = None,
+            Event::NotSaved(error) => not_saved = Some(error.to_string()),
+            _ => {}
         }
-        ControlFlow::Continue(())
+        match signals.received() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
     });
     progress.finish();
     let end = outcome?;
     if end == End::Interrupted {
-        if args.checkpoint.is_none() {
-            std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        if !folder.is_named {
+            folder.take()?;
             training.save(&checkpoint)?;
+        } else if let Some(error) = not_saved {
+            return Err(format!("interrupted, and the run could not be saved: {error}").into());
         }
-        eprintln!("saved; go on with: {}", how_to_resume(args, &folder));
-        return Ok(Outcome::Interrupted);
+        progress.say(&format!("saved; go on with: {}", how_to_resume(args, &folder)));
+        return Ok(Outcome::Interrupted(signals.received().unwrap_or_default()));
     }
+    // A checkpoint says all that the evaluations need.
+    signals.let_go();
     let took = started.elapsed();
     let best = training.best();
     let mut model = training.into_best()?;
     ModelFile::of(&model).with_preprocess(args.preprocess).write(&args.out)?;
+    folder.finish();
     let results = Results::of(&mut model, &sets, best, took)?;
     progress.log(&results.json(args, end));
     match args.json {
@@ -179,24 +202,52 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     Ok(Outcome::Done)
 }
 
-/// The first Ctrl-C asks the run to save and stop, the second stops it at once.
-fn listen(interrupted: Arc<AtomicBool>) -> Result<(), Failure> {
-    Ok(ctrlc::set_handler(move || {
-        if interrupted.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })?)
+/// Adds to the reason why a command does not go on with the run in its folder what else it can do.
+fn or_else(args: &Train, reason: Failure) -> Failure {
+    let restart = "--restart begins anew in its place";
+    match args.resume {
+        true => format!("{reason}; {restart}").into(),
+        false => format!("{reason}; --resume alone goes on with the run as it is, {restart}").into(),
+    }
 }
 
-fn how_to_resume(args: &Train, folder: &Path) -> String {
-    let log = args.log.as_ref().map_or(String::new(), |l| format!(" --log {}", l.display()));
-    let (out, folder) = (args.out.display(), folder.display());
-    format!("relgrad train --resume --checkpoint {folder} --out {out}{log}")
+/// What to do with a run that has ended.
+fn nothing_left(args: &Train, end: End, epochs: u64) -> String {
+    let (more, further) = match (end, args.schedule) {
+        (End::OutOfPatience, _) => ("ran out of patience", "more --patience trains further"),
+        (_, ScheduleName::Constant) => ("is finished", "more --epochs train further"),
+        (_, ScheduleName::Cosine) => {
+            ("is finished", "a new run with --init and this model trains further")
+        }
+    };
+    format!(
+        "the run {more} after {epochs} epochs: its model is written and evaluated again; \
+         {further}, --restart begins anew"
+    )
+}
+
+/// A command that goes on from every folder.
+fn how_to_resume(args: &Train, folder: &Folder) -> String {
+    let word = |path: &Path| quoted(&sources::absolute(path).to_string_lossy());
+    let mut command = "relgrad train --resume".to_owned();
+    if folder.is_named {
+        command += &format!(" --checkpoint {}", word(folder.path()));
+    }
+    command += &format!(" --out {}", word(&args.out));
+    if let Some(log) = &args.log {
+        command += &format!(" --log {}", word(log));
+    }
+    command
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A run must not end at a folder that cannot be written to.
 fn check_writable(out: &Path) -> Result<(), Failure> {
-    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(out);
     if out.is_dir() {
         return Err(format!("{}: is a folder; --out must be a file", out.display()).into());
     }
@@ -336,13 +387,15 @@ impl Results {
         best: Option<(u64, f64)>,
         took: Duration,
     ) -> Result<Self, Failure> {
+        let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
+        let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
+        let gaussian = gaussian.map(|g| gaussian_on(&g, sets)).transpose()?;
+        // After the Gaussian, whose matrix takes the memory that larger batches take now.
+        model.set_max_batch(model.config().max_batch.max(crate::model::BATCH))?;
         let mut mean = |set: &dyn Rows<T>| model.log_likelihood_of(set).map(|x| mean_and_error(&x));
         let train = mean(&*sets.data)?.0;
         let val = sets.val.as_deref().map(&mut mean).transpose()?.map(|v| v.0);
         let test = sets.test.as_deref().map(&mut mean).transpose()?;
-        let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
-        let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
-        let gaussian = gaussian.map(|g| gaussian_on(&g, sets)).transpose()?;
         let straddling = model.straddling_share(look.values())?;
         Ok(Results { model: Likelihoods { train, val, test }, gaussian, best, straddling, took })
     }
