@@ -232,9 +232,11 @@ impl ModelFile {
             Parameters::F32(numbers) => self.tensors_of(numbers),
             Parameters::F64(numbers) => self.tensors_of(numbers),
         };
-        tensors.extend(self.extra_tensors.iter().map(|(name, t)| {
-            Tensor::bytes(name.as_str(), t.dtype, t.shape.clone(), &t.bytes)
-        }));
+        tensors.extend(
+            self.extra_tensors
+                .iter()
+                .map(|(name, t)| Tensor::bytes(name.as_str(), t.dtype, t.shape.clone(), &t.bytes)),
+        );
         let fits = write_tensors(out, &metadata, tensors).map_err(|e| FileError::io(path, e))?;
         if fits {
             return Ok(());

@@ -70,11 +70,8 @@ pub(super) fn write_tensors(
     let infos = tensors.iter().map(|t| {
         let start = end;
         end += t.shape.iter().product::<usize>() * t.dtype.bitsize() / 8;
-        let info = TensorInfo {
-            dtype: t.dtype,
-            shape: t.shape.clone(),
-            data_offsets: (start, end),
-        };
+        let info =
+            TensorInfo { dtype: t.dtype, shape: t.shape.clone(), data_offsets: (start, end) };
         (t.name.clone(), info)
     });
     let header = Metadata::new(None, infos.collect()).map_err(io::Error::other)?;

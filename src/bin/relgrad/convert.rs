@@ -92,6 +92,13 @@ fn done(json: bool, rows: usize, dim: usize, out: &Path) {
     }
 }
 
+fn check_prepared<T>(prepared: bool, opened: &Opened<T>) -> Result<(), Failure> {
+    match prepared && opened.preprocess == Preprocess::None {
+        true => Err("--prepared: no effect: the model has no preprocessing".into()),
+        false => Ok(()),
+    }
+}
+
 /// Encodes rows, or decodes them.
 struct Conversion<'a> {
     args: &'a Convert,
@@ -105,6 +112,7 @@ impl model::Use for Conversion<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         let (args, on) = (self.args, &self.args.on);
+        check_prepared(args.prepared, &opened)?;
         let preprocess = if args.prepared { Preprocess::None } else { opened.preprocess };
         // Latents are taken as they are.
         opened.preprocess = if self.decode { Preprocess::None } else { preprocess };
@@ -131,6 +139,7 @@ impl model::Use for &Sample {
         if self.rows == 0 {
             return Err("--rows 0: must be at least 1".into());
         }
+        check_prepared(self.prepared, &opened)?;
         let mut x = opened.model.sample(self.rows, self.seed)?;
         if !self.prepared {
             opened.preprocess.undo(&mut x);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use relgrad::hosted::{ModelFile, Parameters, Prepared, Preprocess, Rows};
 use relgrad::{Model, Pool, Scalar};
 
-use crate::data::prepared;
+use crate::data::{check_stream, prepared};
 use crate::failure::Failure;
 use crate::flags::Format;
 
@@ -26,9 +26,13 @@ impl<T: Scalar + 'static> Opened<T> {
         &self,
         path: &Path,
         format: &Format,
-        seed: u64,
+        seed: Option<u64>,
     ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
-        let features = (self.model.config().dim, "the model");
+        if let Some(seed) = seed.filter(|_| !dequantises(&self.preprocess)) {
+            return Err(format!("--seed {seed}: no effect: no data are dequantised here").into());
+        }
+        check_stream(path, format)?;
+        let (seed, features) = (seed.unwrap_or(1), (self.model.config().dim, "the model"));
         prepared(path, format, self.preprocess, seed, features)
     }
 
@@ -38,6 +42,11 @@ impl<T: Scalar + 'static> Opened<T> {
         model.set_params(&file.parameters.to_vec())?;
         Ok(Opened { model, preprocess: file.preprocess()? })
     }
+}
+
+/// Whether noise is drawn for data, so that a seed matters.
+pub fn dequantises(preprocess: &Preprocess) -> bool {
+    !matches!(preprocess, Preprocess::None | Preprocess::Logit { levels: None, .. })
 }
 
 /// So many threads, or all that the machine runs at once.

@@ -28,7 +28,7 @@ impl Use for Density<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         check_plane(file.dim)?;
-        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, 1)?, POINTS)?;
+        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, POINTS)?;
         let samples = opened.model.sample(POINTS, self.seed)?;
         let mean = opened.model.mean_log_likelihood(data.values())?;
         let [points, samples] = [data.values(), &samples[..]].map(points);

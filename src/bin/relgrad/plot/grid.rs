@@ -52,7 +52,7 @@ impl Use for Read<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         check_plane(file.dim)?;
-        let data = opened.rows(self.data, self.format, 1)?;
+        let data = opened.rows(self.data, self.format, None)?;
         let mean = opened.model.mean_log_likelihood_of(&data)?;
         let points = points(in_memory(&data, POINTS)?.values());
         let name = self.data.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -207,7 +207,9 @@ fn or_else(args: &Train, reason: Failure) -> Failure {
     let restart = "--restart begins anew in its place";
     match args.resume {
         true => format!("{reason}; {restart}").into(),
-        false => format!("{reason}; --resume alone goes on with the run as it is, {restart}").into(),
+        false => {
+            format!("{reason}; --resume alone goes on with the run as it is, {restart}").into()
+        }
     }
 }
 

@@ -342,7 +342,8 @@ mod tests {
         for (word, expected) in
             [("a/b-c.npy", "a/b-c.npy"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")]
         {
-            let expected = if cfg!(windows) { expected.replace('\'', "\"") } else { expected.into() };
+            let expected =
+                if cfg!(windows) { expected.replace('\'', "\"") } else { expected.into() };
             assert!(cfg!(windows) || quoted(word) == expected);
         }
     }
