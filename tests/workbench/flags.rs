@@ -76,7 +76,7 @@ fn defaults_do_not_count() {
     for optimizer in ["adam", "natural"] {
         let run = ["train", "--data", DIGITS[1], "--optimizer", optimizer, "--epochs", "1"];
         let to = ["--checkpoint", &checkpoint, "--out", &out];
-        stdout(&relgrad(&[&run[..], &to].concat()));
+        stdout(&relgrad(&[&run[..], &to, &["--restart"]].concat()));
         stdout(&relgrad(&[&["train", "--resume"], &to[..]].concat()));
     }
     let to = ["--checkpoint", &checkpoint, "--out", &out, "--damping", "0.1"];
