@@ -16,12 +16,14 @@ const CHUNK: usize = 1 << 16;
 /// The limit of the safetensors format.
 const MAX_HEADER: usize = 100_000_000;
 
+type WriteTo<'t> = dyn Fn(&mut dyn Write) -> io::Result<()> + 't;
+
 /// A tensor to be written: what the header says of it, and what writes its bytes.
 pub(super) struct Tensor<'t> {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
-    write: Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 't>,
+    write: Box<WriteTo<'t>>,
 }
 
 impl<'t> Tensor<'t> {
@@ -112,7 +114,7 @@ pub(super) fn read_numbers<T: Real>(from: &mut dyn Read, values: &mut [T]) -> io
     let size = size_of::<T>();
     let mut bytes = std::vec![0; CHUNK];
     for values in values.chunks_mut(CHUNK / size) {
-        let bytes = &mut bytes[..values.len() * size];
+        let bytes = &mut bytes[..size_of_val(values)];
         from.read_exact(bytes)?;
         for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(size)) {
             let mut word = [0; 8];
