@@ -1,140 +1,168 @@
 //! Checkpoints: one file that holds all of a run. It is replaced in one step, so that a kill at
 //! any moment leaves a whole one, and carries a checksum, so that a damaged one is not believed.
+//! It is written and read tensor by tensor: it takes no memory beside the run's own.
 
-use std::borrow::ToOwned;
-use std::collections::HashMap;
-use std::format;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 
 use super::error::{FileError, FileResult};
-use super::replace_file::replace_file;
-use crate::{Position, Scalar, Snapshot};
-
-/// All of a run at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint<T> {
-    /// The run itself.
-    pub now: Snapshot<T>,
-    /// Where it goes back to when it diverges.
-    pub good: Snapshot<T>,
-    /// The best parameters on validation.
-    pub best: Vec<T>,
-    /// Whole numbers that the training loop keeps.
-    pub counts: Vec<u64>,
-    /// Real numbers that the training loop keeps.
-    pub values: Vec<f64>,
-    /// What the run was asked to do, in the words of whoever started it.
-    pub settings: String,
-}
+use super::replace_file::write_file;
+use super::tensors::{Tensor, copy, dtype, read_numbers, write_tensors};
+use crate::Real;
 
 /// First bytes of a checkpoint; the checksum of what follows, its length, and a safetensors file
 /// come after them.
 const MAGIC: &[u8; 8] = b"relgradC";
 const HEAD: usize = 8 + 4 + 8;
-const POSITIONS: [&str; 2] = ["now.position", "good.position"];
 
-impl<T: Scalar> Checkpoint<T> {
-    /// Replaces `path` by this checkpoint.
-    ///
-    /// # Errors
-    /// If it cannot be written; what was there before is then still there.
-    pub fn write(&self, path: &Path) -> FileResult<()> {
-        let float = if T::BITS == 32 { Dtype::F32 } else { Dtype::F64 };
-        let bytes = |values: &[T]| match T::BITS {
-            32 => values.iter().flat_map(|v| (v.to_f64() as f32).to_le_bytes()).collect(),
-            _ => values.iter().flat_map(|v| v.to_f64().to_le_bytes()).collect::<Vec<u8>>(),
-        };
-        let words = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
-        let reals: Vec<u64> = self.values.iter().map(|v| v.to_bits()).collect();
-        let tensors = [
-            ("now.params", float, bytes(&self.now.params)),
-            ("now.state", Dtype::U8, self.now.state.clone()),
-            (POSITIONS[0], Dtype::U64, words(&pack(&self.now.position))),
-            ("good.params", float, bytes(&self.good.params)),
-            ("good.state", Dtype::U8, self.good.state.clone()),
-            (POSITIONS[1], Dtype::U64, words(&pack(&self.good.position))),
-            ("best", float, bytes(&self.best)),
-            ("counts", Dtype::U64, words(&self.counts)),
-            ("values", Dtype::U64, words(&reals)),
-        ];
-        let fault = |e| FileError::format(path, "checkpoint", e);
-        let size = |dtype| if dtype == Dtype::U8 { 1 } else { T::BITS as usize / 8 };
-        let mut views = Vec::new();
-        for (name, dtype, bytes) in &tensors {
-            let size = if *dtype == Dtype::U64 { 8 } else { size(*dtype) };
-            let shape = [bytes.len() / size].to_vec();
-            views.push((*name, TensorView::new(*dtype, shape, bytes).map_err(fault)?));
-        }
-        let settings = HashMap::from([("settings".to_owned(), self.settings.clone())]);
-        let payload = safetensors::serialize(views, Some(settings)).map_err(fault)?;
-        let head = [
-            &MAGIC[..],
-            &crc32fast::hash(&payload).to_le_bytes(),
-            &(payload.len() as u64).to_le_bytes(),
-        ];
-        let file = [&head.concat()[..], &payload].concat();
-        replace_file(path, &file)
+/// A writer that knows the checksum and the number of the bytes that passed.
+struct Summed<'w, W> {
+    to: &'w mut W,
+    sum: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Summed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.sum.update(&bytes[..n]);
+        self.bytes += n as u64;
+        Ok(n)
     }
 
-    /// Reads a checkpoint.
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Replaces `path` by a checkpoint of these tensors.
+///
+/// # Errors
+/// If it cannot be written; what was there before is then still there.
+pub(super) fn write(path: &Path, settings: &str, tensors: Vec<Tensor>) -> FileResult<()> {
+    let metadata = serde_json::json!({ "settings": settings }).to_string();
+    write_file(path, |file| {
+        let whole = || {
+            file.write_all(&[0; HEAD])?;
+            let mut out = Summed { to: &mut *file, sum: crc32fast::Hasher::new(), bytes: 0 };
+            if !write_tensors(&mut out, &metadata, tensors)? {
+                return Err(io::Error::other("its settings are too long"));
+            }
+            let (sum, bytes) = (out.sum.finalize(), out.bytes);
+            file.rewind()?;
+            file.write_all(MAGIC)?;
+            file.write_all(&sum.to_le_bytes())?;
+            file.write_all(&bytes.to_le_bytes())
+        };
+        whole().map_err(|e| FileError::io(path, e))
+    })
+}
+
+/// A checkpoint that is whole, open to be read.
+pub(super) struct Checkpoint {
+    path: PathBuf,
+    file: File,
+    header: Metadata,
+    /// Where the tensors begin.
+    data: u64,
+}
+
+impl Checkpoint {
+    /// # Errors
+    /// If there is none or it is damaged.
+    pub fn open(path: &Path) -> FileResult<Self> {
+        let io = |e| FileError::io(path, e);
+        let fault = |what: &str| FileError::format(path, "checkpoint", what.to_string());
+        let mut file = File::open(path).map_err(io)?;
+        let mut head = Vec::new();
+        Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
+        if head.len() < HEAD || &head[..8] != MAGIC {
+            return Err(fault("its first bytes are not those of a checkpoint"));
+        }
+        let mut sum = crc32fast::Hasher::new();
+        let bytes = copy(&mut file, |bytes| {
+            sum.update(bytes);
+            Ok(())
+        });
+        let bytes = bytes.map_err(io)?;
+        if head[12..] != bytes.to_le_bytes() {
+            return Err(fault("it is longer or shorter than it says"));
+        }
+        if head[8..12] != sum.finalize().to_le_bytes() {
+            return Err(fault("its checksum is wrong: the file is damaged"));
+        }
+        let mut length = [0; 8];
+        file.seek(SeekFrom::Start(HEAD as u64)).map_err(io)?;
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        let mut header = Vec::new();
+        Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
+        let header = serde_json::from_slice::<Metadata>(&header);
+        let header = header.map_err(|e| FileError::format(path, "checkpoint", e))?;
+        let data = HEAD as u64 + 8 + length;
+        Ok(Checkpoint { path: path.into(), file, header, data })
+    }
+
+    /// What the run was asked to do, in the words of whoever started it.
+    pub fn settings(&self) -> String {
+        let settings = self.header.metadata().as_ref().and_then(|m| m.get("settings"));
+        settings.cloned().unwrap_or_default()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
+    /// Whole numbers.
     ///
     /// # Errors
-    /// If there is none, it is damaged, or it is of the other precision.
-    pub fn read(path: &Path) -> FileResult<Self> {
-        let payload = payload(path)?;
-        let fault = |e| FileError::format(path, "checkpoint", e);
-        let file = SafeTensors::deserialize(&payload).map_err(fault)?;
-        let float = if T::BITS == 32 { Dtype::F32 } else { Dtype::F64 };
-        let tensor = |name: &str, dtype: Dtype| {
-            let view = file.tensor(name).map_err(fault)?;
-            if view.dtype() != dtype {
-                let found = view.dtype().to_string();
-                return Err(FileError::field(path, name, found, format!("must be {dtype}")));
+    /// If there are none of this name.
+    pub fn words(&self, name: &str) -> FileResult<Vec<u64>> {
+        let count = self.header.info(name).map_or(0, |info| info.shape.iter().product());
+        let mut bytes = std::vec![0; 8 * count];
+        self.tensor(name, Dtype::U64, count)?
+            .read_exact(&mut bytes)
+            .map_err(|e| FileError::io(&self.path, e))?;
+        Ok(bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect())
+    }
+
+    /// Fills `values`.
+    ///
+    /// # Errors
+    /// If there are none of this name, as many, in this precision.
+    pub fn numbers<T: Real>(&self, name: &str, values: &mut [T]) -> FileResult<()> {
+        let mut from = self.tensor(name, dtype::<T>(), values.len())?;
+        read_numbers(&mut from, values).map_err(|e| FileError::io(&self.path, e))
+    }
+
+    /// Fills `bytes`.
+    ///
+    /// # Errors
+    /// If there are none of this name, or not as many.
+    pub fn bytes(&self, name: &str, bytes: &mut [u8]) -> FileResult<()> {
+        let mut from = self.tensor(name, Dtype::U8, bytes.len())?;
+        from.read_exact(bytes).map_err(|e| FileError::io(&self.path, e))
+    }
+
+    fn tensor(&self, name: &str, dtype: Dtype, count: usize) -> FileResult<impl Read> {
+        let found = match self.header.info(name) {
+            Some(info) if info.dtype == dtype && info.shape == [count] => {
+                let mut file = BufReader::new(&self.file);
+                let start = self.data + info.data_offsets.0 as u64;
+                file.seek(SeekFrom::Start(start)).map_err(|e| FileError::io(&self.path, e))?;
+                return Ok(file);
             }
-            Ok(view.data().to_vec())
+            Some(info) => std::format!("{} {:?}", info.dtype, info.shape),
+            None => "missing".to_string(),
         };
-        let floats = |name| {
-            let bytes = tensor(name, float)?;
-            Ok::<Vec<T>, FileError>(match T::BITS {
-                32 => bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| T::from_f64(f32::from_le_bytes(*b).into()))
-                    .collect(),
-                _ => bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| T::from_f64(f64::from_le_bytes(*b)))
-                    .collect(),
-            })
-        };
-        let words = |name| {
-            let bytes = tensor(name, Dtype::U64)?;
-            Ok::<Vec<u64>, FileError>(
-                bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect(),
-            )
-        };
-        let snapshot = |params, state, position| {
-            let position = unpack(&words(position)?).ok_or_else(|| {
-                FileError::field(path, position, "too short", "must be 4 or 5 numbers")
-            })?;
-            let state = tensor(state, Dtype::U8)?;
-            Ok::<_, FileError>(Snapshot { params: floats(params)?, state, position })
-        };
-        Ok(Checkpoint {
-            now: snapshot("now.params", "now.state", POSITIONS[0])?,
-            good: snapshot("good.params", "good.state", POSITIONS[1])?,
-            best: floats("best")?,
-            counts: words("counts")?,
-            values: words("values")?.into_iter().map(f64::from_bits).collect(),
-            settings: settings_of(path, &payload)?,
-        })
+        let allowed = std::format!("must be {dtype} [{count}], as this run has it");
+        Err(FileError::field(&self.path, name, found, allowed))
     }
 }
 
@@ -143,96 +171,67 @@ impl<T: Scalar> Checkpoint<T> {
 /// # Errors
 /// If there is no checkpoint, or it is damaged.
 pub fn checkpoint_settings(path: &Path) -> FileResult<String> {
-    settings_of(path, &payload(path)?)
-}
-
-fn settings_of(path: &Path, payload: &[u8]) -> FileResult<String> {
-    let fault = |e| FileError::format(path, "checkpoint", e);
-    let (_, header) = SafeTensors::read_metadata(payload).map_err(fault)?;
-    let settings = header.metadata().as_ref().and_then(|m| m.get("settings"));
-    Ok(settings.cloned().unwrap_or_default())
-}
-
-/// The safetensors file in a checkpoint that is whole.
-fn payload(path: &Path) -> FileResult<Vec<u8>> {
-    let mut file = std::fs::read(path).map_err(|e| FileError::io(path, e))?;
-    let fault = |what: &str| Err(FileError::format(path, "checkpoint", what.to_owned()));
-    if file.len() < HEAD || &file[..8] != MAGIC {
-        return fault("its first bytes are not those of a checkpoint");
-    }
-    let payload = file.split_off(HEAD);
-    let (length, sum) = (&file[12..20], &file[8..12]);
-    if length != (payload.len() as u64).to_le_bytes() {
-        return fault("it is longer or shorter than it says");
-    }
-    if sum != crc32fast::hash(&payload).to_le_bytes() {
-        return fault("its checksum is wrong: the file is damaged");
-    }
-    Ok(payload)
-}
-
-fn pack(position: &Position) -> [u64; 5] {
-    let Position { pass, row, sum, rate_factor, first_step } = *position;
-    [pass, row, sum.to_bits(), rate_factor.to_bits(), first_step]
-}
-
-fn unpack(words: &[u64]) -> Option<Position> {
-    let [pass, row, sum, rate_factor] = *words.first_chunk()?;
-    let (sum, rate_factor) = (f64::from_bits(sum), f64::from_bits(rate_factor));
-    // Older checkpoints are of runs that began with their model.
-    let first_step = words.get(4).copied().unwrap_or(0);
-    Some(Position { pass, row, sum, rate_factor, first_step })
+    Ok(Checkpoint::open(path)?.settings())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checkpoint<T: Scalar>() -> Checkpoint<T> {
-        let snapshot = |x: f64, pass| Snapshot {
-            params: [x, 0.1, -3.0].map(T::from_f64).to_vec(),
-            state: [1, 2, 3, 255].to_vec(),
-            position: Position { pass, row: 7, sum: -0.1, rate_factor: 0.5, first_step: 70 },
-        };
-        Checkpoint {
-            now: snapshot(1.5, 3),
-            good: snapshot(2.5, 2),
-            best: [1.0 / 3.0].map(T::from_f64).to_vec(),
-            counts: [1, u64::MAX].to_vec(),
-            values: [f64::NEG_INFINITY, 0.1].to_vec(),
-            settings: "lr = \"0.1\"\n".to_owned(),
-        }
+    const SETTINGS: &str = "lr = \"0.1\"\n";
+
+    fn write_some<T: Real>(path: &Path) {
+        let values = [0.5, -1.25, f64::from(f32::MIN_POSITIVE), 3.0].map(T::from_f64);
+        let state: Vec<u8> = (0..=255).collect();
+        let tensors = [
+            Tensor::numbers("params", [4].to_vec(), &values),
+            Tensor::bytes("state", Dtype::U8, [256].to_vec(), &state),
+            Tensor::words("counts", &[3, u64::MAX]),
+        ];
+        write(path, SETTINGS, tensors.into()).unwrap();
     }
 
-    #[test]
-    fn positions_of_older_checkpoints_are_read() {
-        let position = Position { first_step: 0, ..checkpoint::<f64>().now.position };
-        assert_eq!(unpack(&pack(&position)[..4]), Some(position));
-        assert_eq!(unpack(&pack(&position)[..3]), None);
+    fn comes_back<T: Real>(path: &Path) {
+        write_some::<T>(path);
+        let checkpoint = Checkpoint::open(path).unwrap();
+        let (mut values, mut state) = ([T::from_f64(0.0); 4], [0; 256]);
+        checkpoint.numbers("params", &mut values).unwrap();
+        checkpoint.bytes("state", &mut state).unwrap();
+        let expected = [0.5, -1.25, f64::from(f32::MIN_POSITIVE), 3.0];
+        assert_eq!(values.map(|v| v.to_f64()), expected);
+        assert!(state.iter().zip(0..=255).all(|(a, b)| *a == b));
+        assert_eq!(checkpoint.words("counts").unwrap(), [3, u64::MAX]);
+        assert_eq!(checkpoint.settings(), SETTINGS);
+        assert!(checkpoint.has("params") && !checkpoint.has("best"));
+        let refused = |e: FileResult<()>| e.unwrap_err().to_string();
+        let short = refused(checkpoint.bytes("state", &mut [0; 255]));
+        assert!(short.ends_with("state: U8 [256]; must be U8 [255], as this run has it"));
+        assert!(refused(checkpoint.numbers("best", &mut values)).contains("best: missing"));
     }
 
     #[test]
     fn comes_back_bit_for_bit_and_only_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c");
-        checkpoint::<f64>().write(&path).unwrap();
-        assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint::<f64>());
-        let other = Checkpoint::<f32>::read(&path).unwrap_err().to_string();
-        assert!(other.ends_with("now.params: F64; must be F32"), "{other}");
-        checkpoint::<f32>().write(&path).unwrap();
-        assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint::<f32>());
-        assert_eq!(checkpoint_settings(&path).unwrap(), "lr = \"0.1\"\n");
+        comes_back::<f64>(&path);
+        let other = Checkpoint::open(&path).unwrap().numbers("params", &mut [0f32; 4]);
+        let other = other.unwrap_err().to_string();
+        assert!(other.contains("params: F64 [4]; must be F32 [4]"), "{other}");
+        comes_back::<f32>(&path);
+        assert_eq!(checkpoint_settings(&path).unwrap(), SETTINGS);
 
         let whole = std::fs::read(&path).unwrap();
+        // What follows the head is a safetensors file of its own.
+        safetensors::SafeTensors::deserialize(&whole[HEAD..]).unwrap();
         for end in 0..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
-            assert!(Checkpoint::<f32>::read(&path).is_err(), "{end} bytes were believed");
+            assert!(Checkpoint::open(&path).is_err(), "{end} bytes were believed");
         }
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
             std::fs::write(&path, &damaged).unwrap();
-            assert!(Checkpoint::<f32>::read(&path).is_err(), "damage at {at} was not seen");
+            assert!(Checkpoint::open(&path).is_err(), "damage at {at} was not seen");
         }
     }
 }

@@ -15,6 +15,7 @@ mod gaussian;
 #[cfg(feature = "hdf5")]
 mod hdf5_files;
 mod header;
+mod kept;
 mod model_file;
 mod model_format;
 mod npy;
@@ -25,6 +26,7 @@ mod rows;
 mod scores;
 mod store;
 mod survey;
+mod tensors;
 mod text_files;
 mod text_records;
 mod threshold;
@@ -33,7 +35,7 @@ mod training;
 
 pub use binary_files::{write_npy, write_npy_rows};
 pub use c_header::Precision;
-pub use checkpoint::{Checkpoint, checkpoint_settings};
+pub use checkpoint::checkpoint_settings;
 pub use columns::{About, Columns, Kept, parse_names};
 pub use conditioning::LayerReport;
 pub use data::Data;

@@ -8,6 +8,7 @@
 use std::borrow::ToOwned;
 use std::collections::BTreeMap;
 use std::format;
+use std::io::Write;
 use std::path::Path;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -17,7 +18,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use super::error::{FileError, FileResult};
 use super::model_format::*;
 use super::origin::Origin;
-use super::replace_file::replace_file;
+use super::replace_file::write_file;
+use super::tensors::{Tensor, write_tensors};
 use crate::status::Value;
 use crate::{Activation, Base, Bias, Config, Real};
 
@@ -94,7 +96,7 @@ impl ModelFile {
     /// As [`to_bytes`](Self::to_bytes), or if the folder cannot be written to.
     pub fn write(&self, path: impl AsRef<Path>) -> FileResult<()> {
         let path = path.as_ref();
-        replace_file(path, &self.serialize(path)?)
+        write_file(path, |file| self.serialize(path, file))
     }
 
     /// The bytes of the model's file: the same for equal models, on every machine.
@@ -103,7 +105,9 @@ impl ModelFile {
     /// If a field is out of range, parameters are not finite or of the wrong number, the base is
     /// [`Base::Custom`], or an extra key is one of the format's own.
     pub fn to_bytes(&self) -> FileResult<Vec<u8>> {
-        self.serialize(Path::new(IN_MEMORY))
+        let mut bytes = Vec::new();
+        self.serialize(Path::new(IN_MEMORY), &mut bytes)?;
+        Ok(bytes)
     }
 
     fn parse(path: &Path, bytes: &[u8]) -> FileResult<Self> {
@@ -218,34 +222,13 @@ impl ModelFile {
         Ok(())
     }
 
-    fn serialize(&self, path: &Path) -> FileResult<Vec<u8>> {
+    /// Writes the file's bytes, without a copy of the parameters.
+    fn serialize(&self, path: &Path, out: &mut dyn Write) -> FileResult<()> {
         self.check(path)?;
         let Some(base) = name_of(&BASES, &self.base) else {
             let allowed = "cannot be saved: a file holds normal, sech and logistic only";
             return Err(FileError::field(path, "base", "custom", allowed));
         };
-        let fault = |e| FileError::format(path, "safetensors", e);
-        let (dtype, size, bytes): (_, _, Vec<u8>) = match &self.parameters {
-            Parameters::F32(v) => (Dtype::F32, 4, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Parameters::F64(v) => (Dtype::F64, 8, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        };
-        let mut views = Vec::new();
-        let mut rest = &bytes[..];
-        for (name, shape) in tensors(self.dim, self.layers, self.bias, self.input_transform) {
-            let (own, others) = rest.split_at(shape.iter().product::<usize>() * size);
-            rest = others;
-            views.push((name, TensorView::new(dtype, shape, own).map_err(fault)?));
-        }
-        let offsets = self.origin.iter().flat_map(|o| o.offsets());
-        let offsets: Vec<u8> = offsets.flat_map(|v| v.to_le_bytes()).collect();
-        if self.origin.is_some() {
-            let view = TensorView::new(Dtype::F64, [self.dim].to_vec(), &offsets);
-            views.push((ORIGIN.to_owned(), view.map_err(fault)?));
-        }
-        for (name, t) in &self.extra_tensors {
-            let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes).map_err(fault)?;
-            views.push((name.clone(), view));
-        }
         let mut metadata = self.extra.clone();
         let mut put = |key: &str, value: &str| metadata.insert(key.to_owned(), value.to_owned());
         put(FORMAT.0, FORMAT.1);
@@ -255,9 +238,33 @@ impl ModelFile {
         put("final_activation", name_of(&BOOLS, &self.final_activation).unwrap_or_default());
         let metadata =
             serde_json::to_string(&metadata).map_err(|e| FileError::format(path, "JSON", e))?;
-        let plain = safetensors::serialize(views, None).map_err(fault)?;
-        with_metadata(&plain, &metadata)
-            .ok_or_else(|| FileError::field(path, "header", "too long", "must be at most 100 MB"))
+        let mut tensors = match &self.parameters {
+            Parameters::F32(numbers) => self.tensors_of(numbers),
+            Parameters::F64(numbers) => self.tensors_of(numbers),
+        };
+        if let Some(origin) = &self.origin {
+            tensors.push(Tensor::numbers(ORIGIN, [self.dim].to_vec(), origin.offsets()));
+        }
+        tensors.extend(
+            self.extra_tensors
+                .iter()
+                .map(|(name, t)| Tensor::bytes(name.as_str(), t.dtype, t.shape.clone(), &t.bytes)),
+        );
+        let fits = write_tensors(out, &metadata, tensors).map_err(|e| FileError::io(path, e))?;
+        if fits {
+            return Ok(());
+        }
+        Err(FileError::field(path, "header", "too long", "must be at most 100 MB"))
+    }
+
+    fn tensors_of<'n, T: Real>(&self, mut numbers: &'n [T]) -> Vec<Tensor<'n>> {
+        let names = tensors(self.dim, self.layers, self.bias, self.input_transform);
+        let tensor = |(name, shape): (String, Vec<usize>)| {
+            let (own, rest) = numbers.split_at(shape.iter().product());
+            numbers = rest;
+            Tensor::numbers(name, shape, own)
+        };
+        names.map(tensor).collect()
     }
 }
 
@@ -284,13 +291,14 @@ mod tests {
 
     /// A safetensors file of F32 tensors that are all ones.
     fn file(tensors: &[(&str, &[usize])], metadata: &str) -> Vec<u8> {
-        let ones: Vec<u8> = [1.0f32; 16].iter().flat_map(|x| x.to_le_bytes()).collect();
-        let view = |shape: &[usize]| {
-            let bytes = &ones[..4 * shape.iter().product::<usize>()];
-            TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()
+        let tensor = |(name, shape): &(&str, &[usize])| {
+            let ones = &[1.0f32; 16][..shape.iter().product()];
+            Tensor::numbers(*name, shape.to_vec(), ones)
         };
-        let views = tensors.iter().map(|(name, shape)| (name.to_string(), view(shape)));
-        with_metadata(&safetensors::serialize(views, None).unwrap(), metadata).unwrap()
+        let mut bytes = Vec::new();
+        let tensors = tensors.iter().map(tensor).collect();
+        assert!(write_tensors(&mut bytes, metadata, tensors).unwrap());
+        bytes
     }
 
     const PLAIN: &str = r#"{"relgrad.format": "1", "activation": "identity", "base": "normal",

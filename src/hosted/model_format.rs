@@ -27,9 +27,6 @@ pub(super) const SCALE: &str = "input.scale";
 /// In f64 whatever the precision of the others; no parameter.
 pub(super) const ORIGIN: &str = "input.origin";
 
-/// The limit of the safetensors format.
-const MAX_HEADER: usize = 100_000_000;
-
 pub(super) fn is_ours(tensor: &str) -> bool {
     tensor.starts_with("layers.") || tensor.starts_with("input.")
 }
@@ -132,34 +129,4 @@ pub(super) fn take_origin(
     let origin = Origin::new(numbers.collect())
         .map_err(|e| FileError::field(path, ORIGIN, "not finite, or 0 throughout", e.allowed))?;
     Ok(Some(origin))
-}
-
-/// Puts `metadata` into a safetensors file that has none, in the order given: safetensors
-/// itself would write them in the random order of a `HashMap`. `None` if the header gets too
-/// long.
-pub(super) fn with_metadata(plain: &[u8], metadata: &str) -> Option<Vec<u8>> {
-    let (length, rest) = plain.split_first_chunk()?;
-    let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).ok()?);
-    let head = format!("{{\"__metadata__\":{metadata},");
-    let header = [head.as_bytes(), header[1..].trim_ascii_end()].concat();
-    // The format aligns the tensors to 8 bytes with blanks.
-    let length = header.len().next_multiple_of(8);
-    let blanks = std::vec![b' '; length - header.len()];
-    let bytes = [&(length as u64).to_le_bytes(), &header[..], &blanks, data].concat();
-    (length <= MAX_HEADER).then_some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_come_first_and_tensors_stay_aligned() {
-        let plain = [&16u64.to_le_bytes()[..], b"{\"a\":[]}        DATA"].concat();
-        let file = with_metadata(&plain, "{\"k\":\"v\"}").unwrap();
-        let header = b"{\"__metadata__\":{\"k\":\"v\"},\"a\":[]}";
-        assert_eq!(file[8..].trim_ascii_end().strip_suffix(b"DATA").unwrap().trim_ascii(), header);
-        let length = u64::from_le_bytes(*file.first_chunk().unwrap());
-        assert!(length.is_multiple_of(8) && file[8 + length as usize..] == *b"DATA");
-    }
 }

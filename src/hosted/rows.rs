@@ -104,6 +104,39 @@ impl<T, R: Rows<T>> Rows<T> for Part<R> {
     }
 }
 
+/// Up to so many rows of another data set, evenly spread, without a copy of them.
+pub(super) struct Spread<'r, T> {
+    whole: &'r dyn Rows<T>,
+    rows: Vec<usize>,
+}
+
+impl<'r, T> Spread<'r, T> {
+    pub fn new(whole: &'r dyn Rows<T>, limit: usize) -> Self {
+        Spread { whole, rows: spread(whole.rows(), limit) }
+    }
+}
+
+impl<T> Rows<T> for Spread<'_, T> {
+    fn dim(&self) -> usize {
+        self.whole.dim()
+    }
+
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
+        let rows: Vec<usize> = rows.iter().map(|row| self.rows[*row]).collect();
+        self.whole.fetch(pass, &rows, out)
+    }
+}
+
+/// Up to `limit` of so many rows, evenly spread.
+fn spread(rows: usize, limit: usize) -> Vec<usize> {
+    let taken = rows.min(limit.max(1));
+    (0..taken).map(|i| (i as u128 * rows as u128 / taken as u128) as usize).collect()
+}
+
 /// Hands all rows of `data` to `see`, at most `chunk` at a time, in order.
 ///
 /// # Errors
@@ -132,11 +165,8 @@ pub fn for_each_chunk<T: Real>(
 /// # Errors
 /// Those of [`Rows::fetch`].
 pub fn in_memory<T: Real>(data: &dyn Rows<T>, limit: usize) -> FileResult<Data<T>> {
-    let rows = data.rows();
-    let taken = rows.min(limit.max(1));
-    let chosen: Vec<usize> =
-        (0..taken).map(|i| (i as u128 * rows as u128 / taken as u128) as usize).collect();
-    let mut values = vec![T::from_f64(0.0); taken * data.dim()];
+    let chosen = spread(data.rows(), limit);
+    let mut values = vec![T::from_f64(0.0); chosen.len() * data.dim()];
     data.fetch(0, &chosen, &mut values)?;
     Ok(Data { dim: data.dim(), values })
 }
@@ -158,8 +188,9 @@ impl<T: Scalar> Model<T> {
     pub fn mean_log_likelihood_of(&mut self, data: &dyn Rows<T>) -> FileResult<f64> {
         let (mut sum, mut rows) = (0.0, 0);
         for_each_chunk(data, self.config().max_batch, |x| {
+            // Row by row, so that the sum does not depend on how many come at a time.
             let log_p = self.log_likelihood(x)?;
-            sum += log_p.iter().sum::<f64>();
+            log_p.iter().for_each(|v| sum += v);
             rows += log_p.len();
             Ok(())
         })?;
@@ -188,6 +219,8 @@ mod tests {
         assert_eq!(seen, &data.values()[6..16]);
         assert_eq!(in_memory(&part, 100).unwrap().values(), seen);
         assert_eq!(in_memory(&part, 2).unwrap().values(), [6.0, 7.0, 10.0, 11.0]);
+        let spread = Spread::new(&part, 2);
+        assert_eq!(in_memory(&spread, 9).unwrap(), in_memory(&part, 2).unwrap());
     }
 
     #[test]
@@ -196,7 +229,9 @@ mod tests {
         let config = crate::Config { max_batch: 7, ..crate::Config::new(3, 2) };
         let mut model = Model::<f64>::new(config, 1).unwrap();
         let mean = model.mean_log_likelihood(data.values()).unwrap();
-        assert!((model.mean_log_likelihood_of(&data).unwrap() - mean).abs() < 1e-12);
+        assert_eq!(model.mean_log_likelihood_of(&data).unwrap(), mean);
+        model.set_max_batch(3).unwrap();
+        assert_eq!(model.mean_log_likelihood_of(&data).unwrap(), mean);
         assert_eq!(
             model.log_likelihood_of(&data).unwrap(),
             model.log_likelihood(data.values()).unwrap()

@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::checkpoint::Checkpoint;
+use safetensors::Dtype;
+
+use super::checkpoint::{self, Checkpoint};
 use super::error::{FileError, FileResult};
-use super::rows::{Rows, in_memory};
+use super::kept::Kept;
+use super::rows::{Rows, Spread};
+use super::tensors::{Tensor, dtype};
 use crate::status::{Error, Status, Value};
-use crate::{Model, Report, Scalar, Snapshot, Trainer};
+use crate::{Model, Position, Report, Scalar, Trainer};
 
 /// What a training run is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,9 +23,12 @@ pub struct Plan {
     pub epochs: u64,
     /// Stop after so many epochs without a better validation likelihood.
     pub patience: Option<u64>,
-    /// A run whose likelihood falls by more than this, in nats a feature, below its best goes
-    /// back to the last good epoch and on at half the rate.
+    /// A run whose likelihood falls by more than this, in nats per feature, below its best is
+    /// rolled back to the last good epoch and goes on at half the rate.
     pub guard: f64,
+    /// A folder for the copies that a run may go back to (parameters and state of the last good
+    /// epoch, the best parameters), in files without a name; they are in memory without it.
+    pub scratch: Option<PathBuf>,
     /// The checkpoint's file, written after each epoch and when a run is interrupted.
     pub checkpoint: Option<PathBuf>,
     /// Also write it after so many steps within an epoch.
@@ -37,6 +44,7 @@ impl Plan {
             epochs,
             patience: None,
             guard: 0.25,
+            scratch: None,
             checkpoint: None,
             checkpoint_steps: None,
             settings: String::new(),
@@ -73,13 +81,13 @@ pub enum Event<'e> {
     },
     /// An epoch is over.
     Epoch(&'e Epoch),
-    /// The run diverged and goes back.
+    /// The run diverged and is rolled back.
     RolledBack {
         /// Why.
         reason: &'e str,
-        /// The epoch whose end it goes back to; 0 is the start.
+        /// The epoch to whose end it goes back; 0 is the start.
         epoch: u64,
-        /// What rates are multiplied by from now on.
+        /// What learning rates are multiplied by from now on.
         rate_factor: f64,
     },
     /// A checkpoint was written.
@@ -120,8 +128,11 @@ pub enum End {
 pub struct Training<T> {
     trainer: Trainer<T>,
     plan: Plan,
-    good: Snapshot<T>,
-    best: Vec<T>,
+    /// Parameters and state at the end of the last good epoch.
+    good: Kept<T>,
+    good_position: Position,
+    /// The parameters that are best on validation, once there are any.
+    best: Option<Kept<T>>,
     best_value: f64,
     best_epoch: u64,
     /// The best of what the guard looks at: validation, or some of the training data.
@@ -131,11 +142,16 @@ pub struct Training<T> {
 
 /// Rows of training data that the guard looks at without validation data.
 const PROBE: usize = 2048;
+/// Rows of a call that evaluates, whatever a step's batch is. More are hardly faster, and take
+/// memory beside the parameters: `3 L D` numbers a row.
+const EVALUATED: usize = 64;
 /// A run that diverges at every rate is beyond help.
 const MAX_ROLL_BACKS: u64 = 30;
 
 impl<T: Scalar> Training<T> {
-    /// A run from where `trainer` stands.
+    /// A run from where `trainer` stands. Beside the model it keeps a copy of the last good
+    /// parameters and state and, with validation data, of the best parameters
+    /// ([`Plan::scratch`]).
     ///
     /// # Errors
     /// A guard out of range.
@@ -144,10 +160,12 @@ impl<T: Scalar> Training<T> {
             let (value, allowed) = (Value::Real(plan.guard), "must be above 0");
             return Err(Error::new(Status::Rate, "guard", value, allowed));
         }
-        let good = trainer.snapshot();
+        let (params, state) = (trainer.model.params(), trainer.model.state());
+        let good = Kept::new(plan.scratch.as_deref(), params, state);
         Ok(Training {
-            best: good.params.clone(),
+            best: None,
             good,
+            good_position: trainer.position(),
             trainer,
             plan,
             best_value: f64::NEG_INFINITY,
@@ -157,24 +175,43 @@ impl<T: Scalar> Training<T> {
         })
     }
 
-    /// Takes up a run from its checkpoint. `trainer` has the configuration, schedule and seed
+    /// Resumes a run from its checkpoint. `trainer` has the configuration, schedule and seed
     /// of that run; its parameters do not matter.
     ///
     /// # Errors
     /// If the checkpoint cannot be read or is of another configuration.
-    pub fn resume(mut trainer: Trainer<T>, plan: Plan, path: &Path) -> FileResult<Self> {
-        let checkpoint = Checkpoint::read(path)?;
-        trainer.restore(&checkpoint.now)?;
-        let mut training = Training::new(trainer, plan)?;
-        let (&[best_epoch, roll_backs], &[best_value, reference]) =
-            (&checkpoint.counts[..], &checkpoint.values[..])
-        else {
-            return Err(FileError::format(path, "checkpoint", "numbers are missing"));
+    pub fn resume(trainer: Trainer<T>, plan: Plan, path: &Path) -> FileResult<Self> {
+        let checkpoint = Checkpoint::open(path)?;
+        let missing = |name: &'static str| {
+            move || FileError::format(path, "checkpoint", std::format!("{name}: numbers missing"))
         };
-        training.good = checkpoint.good;
-        training.best = checkpoint.best;
+        let position = |name| unpack(&checkpoint.words(name)?).ok_or_else(missing(name));
+        let (now, good) = (position(NOW[2])?, position(GOOD[2])?);
+        let mut training = Training::new(trainer, plan)?;
+        let restore = |trainer: &mut Trainer<T>, position, [params, state, _]: [&str; 3]| {
+            trainer.restore_with(position, |to_params, to_state| {
+                checkpoint.numbers(params, to_params)?;
+                checkpoint.bytes(state, to_state)
+            })
+        };
+        // At the end of an epoch one copy is both.
+        let is_both = !checkpoint.has(GOOD[0]);
+        restore(&mut training.trainer, good, if is_both { NOW } else { GOOD })?;
+        let model = &training.trainer.model;
+        training.good.store(model.params(), model.state());
+        training.good_position = good;
+        if checkpoint.has(BEST) {
+            let mut best = model.params().to_vec();
+            checkpoint.numbers(BEST, &mut best)?;
+            training.best = Some(Kept::new(training.plan.scratch.as_deref(), &best, &[]));
+        }
+        restore(&mut training.trainer, now, NOW)?;
+        let counts = checkpoint.words(COUNTS)?;
+        let &[best_epoch, roll_backs, best_value, reference] =
+            counts.first_chunk().ok_or_else(missing(COUNTS))?;
         (training.best_epoch, training.roll_backs) = (best_epoch, roll_backs);
-        (training.best_value, training.reference) = (best_value, reference);
+        training.best_value = f64::from_bits(best_value);
+        training.reference = f64::from_bits(reference);
         Ok(training)
     }
 
@@ -188,17 +225,28 @@ impl<T: Scalar> Training<T> {
         self.best_value.is_finite().then_some((self.best_epoch, self.best_value))
     }
 
-    /// The best model on validation; without validation data, the last.
+    /// The best model on validation; without validation data, the last. It keeps its team.
     ///
     /// # Errors
-    /// Those of [`Model::set_params`].
-    pub fn into_best(self) -> crate::Result<Model<T>> {
-        let is_last = self.best().is_none();
-        let mut model = self.trainer.model;
-        if !is_last {
-            model.set_params(&self.best)?;
+    /// A copy that cannot be read; those of [`Model::refresh`].
+    pub fn into_best(self) -> FileResult<Model<T>> {
+        let Training { mut trainer, best, good, .. } = self;
+        drop(good);
+        if let Some(best) = best {
+            trainer.model.overwrite_params(|params| best.load(params, &mut []))?;
         }
-        Ok(model)
+        Ok(trainer.model)
+    }
+
+    /// How the run has ended, if there is nothing left of the plan.
+    pub fn end(&self) -> Option<End> {
+        let passes = self.trainer.position().pass;
+        if passes >= self.plan.epochs {
+            return Some(End::Finished);
+        }
+        let patience = self.plan.patience?;
+        (self.best_value.is_finite() && passes >= self.best_epoch.saturating_add(patience))
+            .then_some(End::OutOfPatience)
     }
 
     /// Trains until the plan is fulfilled or `observe` breaks off. Each call sees the run from
@@ -219,15 +267,8 @@ impl<T: Scalar> Training<T> {
         }
         // Without validation data the guard looks at training data, the same at each epoch's
         // end: what steps saw on the way there says little of where they led.
-        let probe = match validation {
-            Some(_) => None,
-            None => Some(in_memory(data, PROBE)?),
-        };
-        let measured: &dyn Rows<T> = match (validation, &probe) {
-            (Some(data), _) => data,
-            (None, Some(probe)) => probe,
-            (None, None) => data,
-        };
+        let probe = Spread::new(data, PROBE);
+        let measured = validation.unwrap_or(&probe);
         let selects = validation.is_some();
         loop {
             if let Some(end) = self.end() {
@@ -264,16 +305,6 @@ impl<T: Scalar> Training<T> {
         }
     }
 
-    fn end(&self) -> Option<End> {
-        let passes = self.trainer.position().pass;
-        if passes >= self.plan.epochs {
-            return Some(End::Finished);
-        }
-        let patience = self.plan.patience?;
-        (self.best_value.is_finite() && passes >= self.best_epoch.saturating_add(patience))
-            .then_some(End::OutOfPatience)
-    }
-
     /// Looks at the epoch just done, by the likelihood of `measured`, which `selects` the best
     /// model if it is validation data; `None` if the run had to go back.
     fn end_epoch(
@@ -287,7 +318,7 @@ impl<T: Scalar> Training<T> {
         // The log-determinant that natural and SGD steps carry along gathers their rounding
         // errors; what selects a model must not. No parameter depends on it.
         let refreshed = model.refresh().map_err(FileError::from);
-        let value = match refreshed.and_then(|_| model.mean_log_likelihood_of(measured)) {
+        let value = match refreshed.and_then(|_| evaluate(model, measured)) {
             Ok(value) => value,
             Err(FileError::Status(e)) if is_divergence(e.status) => {
                 self.roll_back(&e.to_string(), observe)?;
@@ -309,9 +340,14 @@ impl<T: Scalar> Training<T> {
         let is_best = selects && value > self.best_value;
         if is_best {
             (self.best_value, self.best_epoch) = (value, epoch);
-            self.best.copy_from_slice(self.trainer.model.params());
+            let params = self.trainer.model.params();
+            match &mut self.best {
+                Some(best) => best.store(params, &[]),
+                None => self.best = Some(Kept::new(self.plan.scratch.as_deref(), params, &[])),
+            }
         }
-        self.good = self.trainer.snapshot();
+        self.good.store(self.trainer.model.params(), self.trainer.model.state());
+        self.good_position = self.trainer.position();
         let steps = self.trainer.model.steps();
         let validation = selects.then_some(value);
         Ok(Some(Epoch { epoch, steps, train, validation, is_best }))
@@ -325,12 +361,13 @@ impl<T: Scalar> Training<T> {
         self.roll_backs += 1;
         if self.roll_backs > MAX_ROLL_BACKS {
             let allowed = "the run diverges at every rate that was tried: look at the data";
-            let tried = Value::Real(self.good.position.rate_factor);
+            let tried = Value::Real(self.good_position.rate_factor);
             return Err(Error::new(Status::Diverged, "rate factor", tried, allowed).into());
         }
-        self.good.position.rate_factor *= 0.5;
-        self.trainer.restore(&self.good)?;
-        let (epoch, rate_factor) = (self.good.position.pass, self.good.position.rate_factor);
+        self.good_position.rate_factor *= 0.5;
+        let good = &self.good;
+        self.trainer.restore_with(self.good_position, |params, state| good.load(params, state))?;
+        let (epoch, rate_factor) = (self.good_position.pass, self.good_position.rate_factor);
         // A run that goes back goes on: the next step asks again whether to stop.
         let _ = observe(Event::RolledBack { reason, epoch, rate_factor });
         Ok(())
@@ -341,15 +378,37 @@ impl<T: Scalar> Training<T> {
     /// # Errors
     /// If it cannot be written; what was there before is then still there.
     pub fn save(&self, path: &Path) -> FileResult<()> {
-        let checkpoint = Checkpoint {
-            now: self.trainer.snapshot(),
-            good: self.good.clone(),
-            best: self.best.clone(),
-            counts: [self.best_epoch, self.roll_backs].to_vec(),
-            values: [self.best_value, self.reference].to_vec(),
-            settings: self.plan.settings.clone(),
-        };
-        checkpoint.write(path)
+        let (model, good, position) = (&self.trainer.model, &self.good, self.trainer.position());
+        let (params, state) = (model.params(), model.state());
+        let lengths = [params.len(), state.len()].map(|n| [n].to_vec());
+        let [params_shape, state_shape] = &lengths;
+        let numbers = dtype::<T>();
+        let mut tensors = Vec::from([
+            Tensor::numbers(NOW[0], params_shape.clone(), params),
+            Tensor::bytes(NOW[1], Dtype::U8, state_shape.clone(), state),
+            Tensor::words(NOW[2], &pack(position)),
+            Tensor::words(GOOD[2], &pack(self.good_position)),
+            Tensor::words(
+                COUNTS,
+                &[
+                    self.best_epoch,
+                    self.roll_backs,
+                    self.best_value.to_bits(),
+                    self.reference.to_bits(),
+                ],
+            ),
+        ]);
+        if position != self.good_position {
+            tensors.extend([
+                Tensor::new(GOOD[0], numbers, params_shape.clone(), |out| good.write_params(out)),
+                Tensor::new(GOOD[1], Dtype::U8, state_shape.clone(), |out| good.write_state(out)),
+            ]);
+        }
+        if let Some(best) = &self.best {
+            let shape = params_shape.clone();
+            tensors.push(Tensor::new(BEST, numbers, shape, |out| best.write_params(out)));
+        }
+        checkpoint::write(path, &self.plan.settings, tensors)
     }
 
     fn checkpoint(&self, observe: &mut dyn FnMut(Event) -> ControlFlow<()>) {
@@ -359,6 +418,33 @@ impl<T: Scalar> Training<T> {
             Err(e) => observe(Event::NotSaved(&e)),
         };
     }
+}
+
+/// The mean log-likelihood of `data`, in batches of a size of its own.
+fn evaluate<T: Scalar>(model: &mut Model<T>, data: &dyn Rows<T>) -> FileResult<f64> {
+    let batch = model.config().max_batch;
+    model.set_max_batch(batch.max(EVALUATED.min(data.rows())))?;
+    let mean = model.mean_log_likelihood_of(data);
+    model.set_max_batch(batch)?;
+    mean
+}
+
+/// The tensors of a checkpoint: parameters, state and position of the run as it is and as it was
+/// at the end of the last good epoch, the best parameters, and what the loop counts.
+const NOW: [&str; 3] = ["now.params", "now.state", "now.position"];
+const GOOD: [&str; 3] = ["good.params", "good.state", "good.position"];
+const BEST: &str = "best";
+const COUNTS: &str = "counts";
+
+fn pack(position: Position) -> [u64; 5] {
+    let Position { pass, row, sum, rate_factor, first_step } = position;
+    [pass, row, sum.to_bits(), rate_factor.to_bits(), first_step]
+}
+
+fn unpack(words: &[u64]) -> Option<Position> {
+    let [pass, row, sum, rate_factor, first_step] = *words.first_chunk()?;
+    let (sum, rate_factor) = (f64::from_bits(sum), f64::from_bits(rate_factor));
+    Some(Position { pass, row, sum, rate_factor, first_step })
 }
 
 /// Errors that a smaller rate may avoid.

@@ -128,6 +128,48 @@ impl<T: Scalar> Model<T> {
         Ok(())
     }
 
+    /// Lets `fill` replace parameters and state where they lie, for those who have no memory for
+    /// a second copy. If it fails, they are what it left.
+    #[cfg(feature = "files")]
+    pub(crate) fn overwrite<E: From<Error>>(
+        &mut self,
+        fill: impl FnOnce(&mut [T], &mut [u8]) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E> {
+        self.factorization = None;
+        fill(&mut self.params, &mut self.state)?;
+        Session::<T>::attach(&self.config, &mut self.state, &mut self.workspace)?;
+        Ok(())
+    }
+
+    /// [`Model::overwrite`] for parameters alone, with a fresh state.
+    #[cfg(feature = "files")]
+    pub(crate) fn overwrite_params<E: From<Error>>(
+        &mut self,
+        fill: impl FnOnce(&mut [T]) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E> {
+        self.factorization = None;
+        fill(&mut self.params)?;
+        forget(&mut self.view().0);
+        self.refresh()?;
+        Ok(())
+    }
+
+    /// Takes up to `rows` rows a call from now on: evaluations are faster with some hundred
+    /// than with the few that a step may have. Parameters and state stay as they are.
+    ///
+    /// # Errors
+    /// Those of [`Config::check`]; the model is as it was then.
+    pub fn set_max_batch(&mut self, rows: usize) -> Result<()> {
+        let config = Config { max_batch: rows, ..self.config };
+        let sizes = Sizes::of::<T>(&config)?;
+        // Not both at a time.
+        self.workspace = AlignedBytes::new(0);
+        self.workspace = AlignedBytes::new(sizes.workspace_bytes);
+        (self.config, self.sizes) = (config, sizes);
+        Session::<T>::attach(&self.config, &mut self.state, &mut self.workspace)?;
+        Ok(())
+    }
+
     /// Memory for a model that has no parameters yet: a start, [`set_params`](Model::set_params) or
     /// [`restore`](Model::restore) brings them, until when calls are refused or make nothing of
     /// zeros. So a start can have threads:

@@ -135,6 +135,18 @@ impl<T: Scalar> Trainer<T> {
         Ok(())
     }
 
+    /// [`Trainer::restore`] where `fill` puts parameters and state in place.
+    #[cfg(feature = "files")]
+    pub(crate) fn restore_with<E: From<Error>>(
+        &mut self,
+        position: Position,
+        fill: impl FnOnce(&mut [T], &mut [u8]) -> core::result::Result<(), E>,
+    ) -> core::result::Result<(), E> {
+        self.model.overwrite(fill)?;
+        self.position = position;
+        Ok(())
+    }
+
     /// Multiplies all rates from here on by `factor`.
     pub fn slow_down(&mut self, factor: f64) {
         self.position.rate_factor *= factor;

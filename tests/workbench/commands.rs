@@ -13,7 +13,14 @@ fn code(args: &[&str]) -> Option<i32> {
 fn exit_codes_are_those_that_help_names() {
     for help in [&["--help"][..], &["train", "--help"]] {
         let text = stdout(&relgrad(help));
-        let named = ["0    done", "1    failed", "2    the command line", "130  interrupted"];
+        let named = [
+            "0    done",
+            "1    failed",
+            "2    the command line",
+            "130  interrupted",
+            "143  ",
+            "129  ",
+        ];
         assert!(named.iter().all(|n| text.contains(n)), "{text}");
     }
     // Each with all that it must be told, and files that are not there.
@@ -38,7 +45,7 @@ fn exit_codes_are_those_that_help_names() {
     assert_eq!(code(&[]), Some(2));
     assert_eq!(code(&["bench", "--dim", "0"]), Some(1));
     assert_eq!(code(&["bench"]), Some(2));
-    // 130 is tested where runs are interrupted.
+    // 130, 143 and 129 are tested where runs are interrupted.
 }
 
 #[test]

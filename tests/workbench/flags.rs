@@ -5,8 +5,8 @@ use relgrad::hosted::ModelFile;
 
 use crate::{DIGITS, json, refusal, relgrad, stdout};
 
-/// Each flag, a value, what makes it say nothing, and what it goes with.
-const RULES: [(&str, &str, &str, &str); 9] = [
+/// Each flag, a value, what makes it mean nothing, and what it requires.
+const RULES: [(&str, &str, &str, &str); 14] = [
     ("damping", "0.5", "--optimizer adam", "natural"),
     ("damping", "0.5", "--optimizer sgd", "natural"),
     ("clip", "2", "--optimizer sgd", "natural"),
@@ -16,6 +16,11 @@ const RULES: [(&str, &str, &str, &str); 9] = [
     ("redraw", "", "--preprocess logit:0.1", "dequantize:LEVELS or logit:LAMBDA,LEVELS"),
     ("checkpoint-steps", "7", "without --checkpoint", "DIR"),
     ("momentum", "0", "--optimizer adam", "sgd or natural"),
+    ("activation", "\"leaky_tanh\"", "--layers 1", "2 or more, or --final-activation"),
+    ("final-activation", "", "--activation identity", "smooth_leaky_relu or leaky_tanh"),
+    ("bias", "\"affine\"", "--gradient ordinary", "--gradient relative"),
+    ("bias", "\"projected\"", "--gradient transposed", "--gradient relative"),
+    ("stream", "", "--data a.csv", "FILE, binary and uncompressed"),
 ];
 
 #[test]
@@ -27,13 +32,14 @@ fn flags_and_keys_without_effect_are_refused() {
         let line = ["train", "--data", DIGITS[1], "--out", &out];
         let condition: Vec<&str> = by.split(' ').filter(|_| !by.starts_with("without")).collect();
         let named = format!("--{flag}");
-        let given: Vec<&str> = [&named[..], value].into_iter().filter(|w| !w.is_empty()).collect();
+        let bare = value.trim_matches('"');
+        let given: Vec<&str> = [&named[..], bare].into_iter().filter(|w| !w.is_empty()).collect();
         let words = [&line[..], &condition, &given].concat();
         let says = |text: &str, start: &str| {
-            let value = if value.is_empty() { String::new() } else { format!(" {value}") };
+            let value = if bare.is_empty() { String::new() } else { format!(" {bare}") };
             let start = format!("error: {start}{value}: no effect ");
             assert!(text.starts_with(&start), "{text}");
-            assert!(text.contains(by) && text.contains("goes with --"), "{text}");
+            assert!(text.contains(by) && text.contains("requires --"), "{text}");
             assert!(text.lines().next().unwrap().ends_with(allowed), "{text}");
             assert!(text.contains("Usage: relgrad train "), "{text}");
         };
@@ -46,6 +52,16 @@ fn flags_and_keys_without_effect_are_refused() {
         says(&refusal(&words), &format!("{config}: {flag}"));
     }
     assert!(!std::path::Path::new(&out).exists());
+    // In company they have an effect.
+    let train = ["train", "--data", DIGITS[1], "--epochs", "1", "--out", &out];
+    for more in [
+        &["--layers", "1", "--activation", "leaky_tanh", "--final-activation"][..],
+        &["--layers", "1", "--activation", "identity"],
+        &["--gradient", "ordinary", "--bias", "separate"],
+        &["--stream"],
+    ] {
+        stdout(&relgrad(&[&train[..], more].concat()));
+    }
     // A switch that a file turns off is not given.
     std::fs::write(&config, "redraw = false\nepochs = 1\n").unwrap();
     stdout(&relgrad(&["train", "--data", DIGITS[1], "--config", &config, "--out", &out]));
@@ -60,7 +76,7 @@ fn defaults_do_not_count() {
     for optimizer in ["adam", "natural"] {
         let run = ["train", "--data", DIGITS[1], "--optimizer", optimizer, "--epochs", "1"];
         let to = ["--checkpoint", &checkpoint, "--out", &out];
-        stdout(&relgrad(&[&run[..], &to].concat()));
+        stdout(&relgrad(&[&run[..], &to, &["--restart"]].concat()));
         stdout(&relgrad(&[&["train", "--resume"], &to[..]].concat()));
     }
     let to = ["--checkpoint", &checkpoint, "--out", &out, "--damping", "0.1"];
@@ -122,4 +138,48 @@ fn other_commands_refuse_what_says_nothing() {
     let csv = ["plot", "images", "--data", &path("a.csv"), "--out", &png, "--array", "x"];
     assert!(refusal(&csv).contains("array: x"));
     assert_eq!(json(&[&images[..], &["--dim", "64", "--json"]].concat())["image_width"], 8);
+}
+
+/// What a model's file says decides, too.
+#[test]
+fn flags_for_preprocessing_need_a_model_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+    let (bytes, csv, out) = (path("b.npy"), path("b.csv"), path("out.npy"));
+    let values: Vec<f32> = (0..400).map(|i| ((i * i * 7) % 16) as f32).collect();
+    relgrad::hosted::write_npy(&bytes, 2, &values).unwrap();
+    relgrad::hosted::write_csv(&csv, 2, &values, None).unwrap();
+    let (plain, noisy) = (path("plain"), path("noisy"));
+    let train = ["train", "--data", &bytes, "--epochs", "1", "--out"];
+    stdout(&relgrad(&[&train[..], &[&plain]].concat()));
+    stdout(&relgrad(&[&train[..], &[&noisy, "--preprocess", "dequantize:16"]].concat()));
+    let on = |command, model, data, more: &[&str]| -> Vec<String> {
+        let words = [&[command, "--model", model, "--data", data][..], more].concat();
+        words.into_iter().map(String::from).collect()
+    };
+    let refused = |words: Vec<String>, says: &str| {
+        let text = refusal(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(text.contains(says) && text.contains("no effect"), "{text}");
+        assert!(!std::path::Path::new(&out).exists());
+    };
+    let to = ["--out", &out];
+    refused(on("eval", &plain, &bytes, &["--seed", "2"]), "--seed 2");
+    refused(on("score", &plain, &bytes, &["--seed", "1", "--calibrate", &bytes]), "--seed 1");
+    refused(on("encode", &plain, &bytes, &[&to[..], &["--seed", "2"]].concat()), "--seed 2");
+    refused(on("decode", &noisy, &bytes, &[&to[..], &["--seed", "2"]].concat()), "--seed 2");
+    refused(on("encode", &plain, &bytes, &[&to[..], &["--prepared"]].concat()), "--prepared");
+    refused(on("eval", &plain, &csv, &["--stream"]), "--stream");
+    refused(on("inspect", &plain, &csv, &["--stream"]), "--stream");
+    let sample = ["sample", "--prepared", "--out", &out, "--model"];
+    refused(
+        [&sample[..], &[&plain]].concat().into_iter().map(String::from).collect(),
+        "--prepared",
+    );
+    // Where there is noise, its seed counts.
+    let mean =
+        |seed| json(&["eval", "--model", &noisy, "--data", &bytes, "--json", "--seed", seed]);
+    assert_ne!(mean("2")["mean_log_likelihood"], mean("3")["mean_log_likelihood"]);
+    let default = json(&["eval", "--model", &noisy, "--data", &bytes, "--json"]);
+    assert_eq!(default["mean_log_likelihood"], mean("1")["mean_log_likelihood"]);
+    stdout(&relgrad(&[&sample[..], &[&noisy]].concat()));
 }

@@ -24,34 +24,34 @@ pub struct Cli {
 pub enum Command {
     /// Train a model on a data file.
     Train(Box<Train>),
-    /// The log-likelihood of a data file under a model.
+    /// Compute the log-likelihood of a data file under a model.
     Eval(Eval),
-    /// Time training steps on random data, and what the machine could do.
+    /// Time training steps on random data and compare with the machine's limits.
     Bench(Bench),
-    /// Data to latents.
+    /// Map data to latents.
     Encode(Convert),
-    /// Latents to data.
+    /// Map latents to data.
     Decode(Convert),
     /// Draw samples.
     Sample(Sample),
-    /// Mark anomalies: rows less likely than a threshold set by a rate of false alarms.
+    /// Flag anomalies: rows below a threshold that keeps a given rate of false alarms.
     Score(Score),
-    /// What a model is and how well it is conditioned.
+    /// Show a model's architecture and how well it is conditioned.
     Inspect(Inspect),
-    /// A model with one layer more, of a density near the old one, to train on from.
+    /// Add a layer to a model, with nearly the same density, to train further from.
     Deepen(crate::deepen::Deepen),
-    /// Write a model as one C header that needs nothing else.
+    /// Write a model as a self-contained C header.
     Export(Export),
-    /// Draw a run, a density, images or latents as PNG.
+    /// Plot a run, a density, images or latents as PNG.
     #[command(subcommand)]
     Plot(Plot),
-    /// Make a benchmark set of its public files.
+    /// Build a benchmark data set from its public files.
     Prepare(crate::prepare::Prepare),
-    /// Make a two-dimensional data set.
+    /// Generate a two-dimensional data set.
     Toy(Toy),
-    /// Do the experiments of Gresele et al. 2020 again: numbers, pictures, and a line that compares.
+    /// Reproduce the experiments of Gresele et al. (2020).
     Reproduce(crate::reproduce::Reproduce),
-    /// Print a script that completes commands in a shell.
+    /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use relgrad::Scalar;
-use relgrad::hosted::{Columns, ModelFile};
+use relgrad::hosted::{Columns, ModelFile, Preprocess};
 
 use crate::data::all;
 use crate::failure::Failure;
@@ -102,6 +102,14 @@ fn done(json: bool, rows: usize, dim: usize, out: &Path) {
     }
 }
 
+fn check_prepared<T>(prepared: bool, opened: &Opened<T>) -> Result<(), Failure> {
+    let nothing = opened.preprocess == Preprocess::None && opened.origin.is_none();
+    match prepared && nothing {
+        true => Err("--prepared: no effect: the model has no preprocessing and no origin".into()),
+        false => Ok(()),
+    }
+}
+
 /// Encodes rows, or decodes them.
 struct Conversion<'a> {
     args: &'a Convert,
@@ -115,6 +123,7 @@ impl model::Use for Conversion<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         let (args, on) = (self.args, &self.args.on);
+        check_prepared(args.prepared, &opened)?;
         let (path, format) = (&on.pair.data, &on.pair.format);
         // Latents are taken as they are.
         let names = opened.names().map(<[String]>::to_vec);
@@ -151,6 +160,7 @@ impl model::Use for &Sample {
         if self.rows == 0 {
             return Err("--rows 0: must be at least 1".into());
         }
+        check_prepared(self.prepared, &opened)?;
         let x = opened.model.sample(self.rows, self.seed)?;
         let x = if self.prepared { Restored::Own(x) } else { opened.restore(x) };
         x.write(&self.out, file.dim, opened.names())?;

@@ -61,6 +61,21 @@ impl From<&Format> for relgrad::hosted::Format {
     }
 }
 
+/// Whether the rows of such a file can stay in it: not those of text and compressed files.
+pub fn can_stream(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    !["csv", "tsv", "txt", "gz"].contains(&extension.to_ascii_lowercase().as_str())
+}
+
+/// Errors if `--stream` is given for a file that cannot be streamed.
+pub fn check_stream(path: &Path, format: &Format) -> Result<(), Failure> {
+    if format.stream && !can_stream(path) {
+        let path = path.display();
+        return Err(format!("--stream: no effect on {path}: text or compressed").into());
+    }
+    Ok(())
+}
+
 /// Refuses data of another number of features than `whose`.
 pub fn check_dim(dim: usize, found: usize, path: &Path, whose: &str) -> Result<(), Failure> {
     if found == dim {

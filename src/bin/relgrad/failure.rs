@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    failed; the reason stands on standard error
+  1    failed; the reason is printed to standard error
   2    the command line is wrong
-  130  interrupted; `train` has saved its run and said how to go on";
+  130  interrupted by Ctrl-C; `train` has saved its run and said how to go on
+  143  the same, by SIGTERM
+  129  the same, by SIGHUP (a closed terminal)";
 
 /// Anything that ends a command.
 pub type Failure = Box<dyn std::error::Error>;
@@ -17,12 +19,14 @@ pub type Failure = Box<dyn std::error::Error>;
 /// How a command ends that does not fail.
 pub enum Outcome {
     Done,
-    /// Interrupted, everything saved.
-    Interrupted,
+    /// Interrupted by this signal, everything saved.
+    Interrupted(i32),
 }
 
-/// The exit code of a program ended by SIGINT.
-pub const INTERRUPTED: u8 = 130;
+/// The exit code of a program ended by a signal, as shells have it.
+pub fn exit_code(signal: i32) -> u8 {
+    (128 + signal) as u8
+}
 
 /// Whether standard output is where rows go.
 static HOLDS_DATA: AtomicBool = AtomicBool::new(false);

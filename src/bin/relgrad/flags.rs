@@ -17,8 +17,8 @@ pub struct Format {
     /// files of the command need not have it.
     #[arg(long)]
     pub array: Option<String>,
-    /// Read rows from the file as they are needed instead of holding them all; taken for
-    /// granted above 4 GiB. Not for text and compressed files.
+    /// Read rows from the file as they are needed instead of holding them all; implied above
+    /// 4 GiB. Not for text and compressed files.
     #[arg(long)]
     pub stream: bool,
     /// The first row of a text file names its columns; without this flag and the next one, its
@@ -115,9 +115,9 @@ pub struct Pair {
 pub struct On {
     #[command(flatten)]
     pub pair: Pair,
-    /// Seed of dequantisation, for models that have it.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// Seed of dequantisation, for models that have it [default: 1].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -56,7 +56,7 @@ impl model::Use for &Inspect {
         let optimality = match &self.data {
             None => None,
             Some(path) => {
-                let data = opened.rows(path, &self.format, 1)?;
+                let data = opened.rows(path, &self.format, None)?;
                 Some(optimality(&opened.model, &data)?)
             }
         };

@@ -32,13 +32,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
-use failure::{Failure, INTERRUPTED, Outcome, print_line};
+use failure::{Failure, Outcome, exit_code, print_line};
 use train::settings;
 
 fn main() -> ExitCode {
     match run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
+        Ok(Outcome::Interrupted(signal)) => ExitCode::from(exit_code(signal)),
         Err(error) => match error.downcast::<clap::Error>() {
             Ok(error) => error.exit(),
             Err(error) => {

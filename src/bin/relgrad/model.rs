@@ -7,7 +7,7 @@ use std::sync::Arc;
 use relgrad::hosted::{Columns, ModelFile, Origin, Parameters, Prepared, Preprocess, Rows};
 use relgrad::{Model, Pool, Scalar};
 
-use crate::data::prepared;
+use crate::data::{check_stream, prepared};
 use crate::failure::Failure;
 use crate::flags::Format;
 use crate::outputs;
@@ -22,7 +22,7 @@ pub struct Opened<T> {
 }
 
 /// Rows of a call of the kernels that only evaluate.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 
 impl<T: Scalar + 'static> Opened<T> {
     /// The rows of a file as the model sees them.
@@ -30,9 +30,13 @@ impl<T: Scalar + 'static> Opened<T> {
         &self,
         path: &Path,
         format: &Format,
-        seed: u64,
+        seed: Option<u64>,
     ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
-        let features = (self.model.config().dim, "the model");
+        if let Some(seed) = seed.filter(|_| !dequantises(&self.preprocess)) {
+            return Err(format!("--seed {seed}: no effect: no data are dequantised here").into());
+        }
+        check_stream(path, format)?;
+        let (seed, features) = (seed.unwrap_or(1), (self.model.config().dim, "the model"));
         let preparation = (self.origin.as_ref(), self.preprocess);
         prepared(path, &format.of_model(&self.columns), preparation, seed, features)
     }
@@ -44,6 +48,7 @@ impl<T: Scalar + 'static> Opened<T> {
         format: &Format,
         columns: &Columns,
     ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
+        check_stream(path, format)?;
         let features = (self.model.config().dim, "the model");
         prepared(path, &format.of_model(columns), (None, Preprocess::None), 0, features)
     }
@@ -91,6 +96,11 @@ impl<T: Scalar> Restored<T> {
             Restored::Wide(rows) => rows.clone(),
         }
     }
+}
+
+/// Whether noise is drawn for data, so that a seed matters.
+pub fn dequantises(preprocess: &Preprocess) -> bool {
+    !matches!(preprocess, Preprocess::None | Preprocess::Logit { levels: None, .. })
 }
 
 /// So many threads, or all that the machine runs at once.

@@ -33,6 +33,17 @@ impl CpuTime {
     }
 }
 
+/// Whether the process was started to ignore a signal. Where the system does not say, it was not.
+#[cfg(unix)]
+pub fn ignores(signal: i32) -> bool {
+    let mask = || {
+        let text = fs::read_to_string("/proc/self/status").ok()?;
+        let line = text.lines().find_map(|l| l.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    mask().is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
 /// MiB of memory in use.
 pub fn resident() -> Option<f64> {
     status("VmRSS:")

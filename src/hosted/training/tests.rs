@@ -112,6 +112,55 @@ fn a_diverging_run_slows_down_and_recovers() {
     assert!(last > before + 0.3, "{before} {last}");
 }
 
+/// All of a run, as a checkpoint holds it.
+fn saved(run: &Training<f32>) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    run.save(&folder.path().join("run")).unwrap();
+    std::fs::read(folder.path().join("run")).unwrap()
+}
+
+/// A run's numbers are in memory once, but for those that it may go back to, which are in files
+/// where there is a folder for them.
+#[test]
+fn copies_are_few_and_large_ones_are_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = Data::new(400, (0..8000).map(|i| (i as f32 * 0.618).fract()).collect()).unwrap();
+    let run = |scratch: Option<&Path>, validation: Option<&dyn Rows<f32>>| {
+        let config = Config { max_batch: 10, ..Config::new(400, 2) };
+        let model = Model::new(config, 1).unwrap();
+        let scratch = scratch.map(Path::to_path_buf);
+        let plan = Plan { scratch, guard: 1e9, ..Plan::new(2) };
+        let trainer = Trainer::new(model, Schedule::constant(1e-3), 1).unwrap();
+        let mut run = Training::new(trainer, plan).unwrap();
+        run.run(&train, validation, &mut go_on).unwrap();
+        run
+    };
+    let path = Some(folder.path());
+    let (plain, in_file) = (run(None, None), run(path, None));
+    assert!(plain.best.is_none() && plain.good.is_in_memory());
+    assert!(in_file.best.is_none() && !in_file.good.is_in_memory());
+    let (kept, kept_in_file) = (run(None, Some(&train)), run(path, Some(&train)));
+    assert!(kept.best.as_ref().unwrap().is_in_memory());
+    assert!(!kept_in_file.best.as_ref().unwrap().is_in_memory());
+    // The same runs, wherever their copies are.
+    assert!(saved(&plain) == saved(&in_file) && saved(&kept) == saved(&kept_in_file));
+    let best = [kept, kept_in_file].map(|run| run.into_best().unwrap());
+    assert_eq!(best[0].params(), best[1].params());
+}
+
+#[test]
+fn the_best_model_keeps_its_team() {
+    let team = std::sync::Arc::new(crate::Pool::new(2).unwrap());
+    let mut run = training(Optimizer::ADAM, 0.02, Plan::new(2));
+    run.trainer.model.set_parallel(Some(team.clone()));
+    run.run(&data(40, 1), Some(&data(40, 2)), &mut go_on).unwrap();
+    assert!(run.best.is_some());
+    let mut best = run.into_best().unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&team), 2);
+    best.set_parallel(None);
+    assert_eq!(std::sync::Arc::strong_count(&team), 1);
+}
+
 #[test]
 fn resumes_bit_for_bit_from_any_step() {
     let (train, validation) = (data(100, 1), data(50, 2));
@@ -143,11 +192,7 @@ fn resumes_bit_for_bit_from_any_step() {
                 run = Training::resume(trainer, plan.clone(), &path).unwrap();
             }
             assert_eq!(ends, 42 / gap);
-            assert_eq!(run.trainer.snapshot(), whole.trainer.snapshot());
-            assert_eq!(
-                (run.best(), &run.best, &run.good),
-                (whole.best(), &whole.best, &whole.good)
-            );
+            assert!(saved(&run) == saved(&whole));
         }
     }
 }

@@ -29,7 +29,7 @@ impl Use for Density<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         check_plane(file.dim)?;
-        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, 1)?, POINTS)?;
+        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, POINTS)?;
         let samples = opened.model.sample(POINTS, self.seed)?;
         let mean = mean_and_error_of(opened.model.scores_of(&data, &mut |_, _| {})?.scored()).0;
         let [points, samples] = [data.values(), &samples[..]].map(points);

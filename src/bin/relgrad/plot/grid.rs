@@ -53,7 +53,7 @@ impl Use for Read<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         check_plane(file.dim)?;
-        let data = opened.rows(self.data, self.format, 1)?;
+        let data = opened.rows(self.data, self.format, None)?;
         let mean = mean_and_error_of(opened.model.scores_of(&data, &mut |_, _| {})?.scored()).0;
         let origin = place(&opened);
         let points = points(in_memory(&data, POINTS)?.values());

@@ -31,7 +31,7 @@ impl Use for Latents<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         let dim = file.dim;
-        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, 1)?, ROWS)?;
+        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, ROWS)?;
         let latents = opened.model.forward(data.values())?;
         let rows = latents.len() / dim;
         let mut heights: Vec<(usize, Vec<f64>)> = (0..dim)

@@ -31,7 +31,7 @@ pub struct Train {
     /// kept in the model's file and undone on samples.
     #[arg(long, default_value_t = Preprocess::None)]
     pub preprocess: Preprocess,
-    /// Draw the noise of dequantisation anew in each epoch.
+    /// Draw the noise of dequantisation anew in every epoch.
     #[arg(long)]
     pub redraw: bool,
     /// Layers of the network [default: 2, or those of the model that --init names].
@@ -51,10 +51,10 @@ pub struct Train {
     /// of --init].
     #[arg(long)]
     pub bias: Option<Bias>,
-    /// Gradient to follow.
+    /// Which gradient to use.
     #[arg(long, value_enum, default_value_t = GradientName::Relative)]
     pub gradient: GradientName,
-    /// How to follow it.
+    /// Optimizer.
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
     pub optimizer: OptimizerName,
     /// Learning rate [default: 0.003 for adam, 0.03 for natural, 0.01 for sgd].
@@ -63,7 +63,7 @@ pub struct Train {
     /// Steps of linear warm-up.
     #[arg(long, default_value_t = 100)]
     pub warmup: u64,
-    /// What the rate does afterwards.
+    /// What the learning rate does after the warm-up.
     #[arg(long, value_enum, default_value_t = ScheduleName::Cosine)]
     pub schedule: ScheduleName,
     /// Momentum of sgd and natural.
@@ -72,54 +72,59 @@ pub struct Train {
     /// Damping of the natural optimizer.
     #[arg(long, default_value_t = 0.1, allow_negative_numbers = true)]
     pub damping: f64,
-    /// Trust region of the natural optimizer: relative steps of at most CLIP * sqrt(D).
+    /// Trust region of the natural optimizer: relative steps are at most CLIP * sqrt(D) long.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub clip: f64,
-    /// Rows of a step.
+    /// Rows per step.
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
     /// Passes over the data.
     #[arg(long, default_value_t = 60)]
     pub epochs: u64,
-    /// Stop after so many epochs without a better validation likelihood.
+    /// Stop after this many epochs without a better validation likelihood.
     #[arg(long)]
     pub patience: Option<u64>,
-    /// Nats a feature that the likelihood may fall below its best before the run goes back an
-    /// epoch and on at half the rate.
+    /// Roll back one epoch and halve the learning rate if the log-likelihood drops by more than
+    /// this many nats per feature below its best.
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
     pub guard: f64,
-    /// Seed of the start, of the order of rows and of dequantisation.
+    /// Seed for the start, the order of rows and dequantisation.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Take rows in the order of the file.
     #[arg(long)]
     pub no_shuffle: bool,
-    /// Threads [default: all that the machine runs at once]; results do not depend on them.
+    /// Threads [default: as many as the machine runs at once]; results do not depend on them.
     #[arg(long)]
     pub threads: Option<NonZeroUsize>,
     /// Precision.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub dtype: Dtype,
-    /// whitened, standardized, aligned, orthogonal, or a model file to start from, whose
-    /// architecture then holds; of what flags say of it, only the rule of biases may differ.
+    /// whitened, standardized, aligned, orthogonal, or a model file to start from; its
+    /// architecture is used, only --bias may differ.
     #[arg(long, default_value = "whitened")]
     pub init: Init,
-    /// Where the model goes: the best on validation, or the last without validation data.
+    /// Model file to write: the best model on validation data, or the last without any.
     #[arg(long)]
     pub out: PathBuf,
-    /// One JSON object a line: epochs, going back, the end.
+    /// JSON Lines log to append to: epochs, roll-backs, final result.
     #[arg(long)]
     pub log: Option<PathBuf>,
-    /// Folder of the checkpoint [default: OUT.checkpoint, written when interrupted only].
+    /// Save the complete state of the run in this folder after every epoch, and when it is
+    /// interrupted (Ctrl-C, SIGTERM, SIGHUP). The same command again goes on from there
+    /// [default: OUT.checkpoint, only when interrupted].
     #[arg(long)]
     pub checkpoint: Option<PathBuf>,
-    /// Write the checkpoint after so many steps too, not only after epochs.
+    /// Save it every so many steps as well.
     #[arg(long)]
     pub checkpoint_steps: Option<u64>,
-    /// Go on from the checkpoint; all other flags may then be left out but --checkpoint or
-    /// --out.
+    /// Go on from the checkpoint. Needs --out and, unless it is OUT.checkpoint, --checkpoint; all
+    /// other flags are those of the run. Data that have moved: --data NEWPATH.
     #[arg(long)]
     pub resume: bool,
+    /// Begin anew although there is a checkpoint, and replace it.
+    #[arg(long, conflicts_with = "resume")]
+    pub restart: bool,
     /// TOML file whose keys are these flags; flags on the command line win.
     #[arg(long)]
     pub config: Option<PathBuf>,

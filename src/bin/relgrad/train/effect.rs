@@ -1,16 +1,19 @@
-//! Flags of `train` that say something in the company of others only: given without it, they are
-//! refused, and so are the keys of `--config`.
+//! Flags of `train` that mean something in the company of others only: given without it, they are
+//! errors, and so are the keys of `--config`.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
-use relgrad::hosted::Preprocess;
+use relgrad::{Activation, Bias};
 
-use super::args::{OptimizerName, Train};
+use super::args::{Init, OptimizerName, Train};
 use crate::cli::{Cli, Command};
+use crate::data::can_stream;
 use crate::failure::Failure;
+use crate::flags::GradientName;
+use crate::model::dequantises;
 
 /// A flag, the flag that decides whether it has an effect, and what that one has to be.
 struct Rule {
@@ -20,7 +23,7 @@ struct Rule {
     holds: fn(&Train) -> bool,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 10] = [
     Rule {
         flag: "momentum",
         by: "optimizer",
@@ -34,9 +37,7 @@ const RULES: [Rule; 6] = [
         flag: "redraw",
         by: "preprocess",
         allowed: "dequantize:LEVELS or logit:LAMBDA,LEVELS",
-        holds: |t| {
-            !matches!(t.preprocess, Preprocess::None | Preprocess::Logit { levels: None, .. })
-        },
+        holds: |t| dequantises(&t.preprocess),
     },
     Rule {
         flag: "checkpoint-steps",
@@ -44,14 +45,49 @@ const RULES: [Rule; 6] = [
         allowed: "DIR",
         holds: |t| t.checkpoint.is_some(),
     },
+    Rule {
+        flag: "stream",
+        by: "data",
+        allowed: "FILE, binary and uncompressed",
+        holds: |t| can_stream(&t.data),
+    },
+    Rule {
+        flag: "activation",
+        by: "layers",
+        allowed: "2 or more, or --final-activation",
+        holds: |t| {
+            let is_linear = t.activation == Some(Activation::Identity);
+            t.layers != Some(1) || t.final_activation || is_linear || has_model(t)
+        },
+    },
+    Rule {
+        flag: "final-activation",
+        by: "activation",
+        allowed: "smooth_leaky_relu or leaky_tanh",
+        holds: |t| t.activation != Some(Activation::Identity) || has_model(t),
+    },
+    Rule {
+        flag: "bias",
+        by: "gradient",
+        allowed: "relative",
+        holds: |t| {
+            let is_rule = matches!(t.bias, Some(Bias::Affine | Bias::Projected));
+            t.gradient == GradientName::Relative || !is_rule
+        },
+    },
 ];
+
+/// Whether the architecture is that of a model to start from.
+fn has_model(train: &Train) -> bool {
+    matches!(train.init, Init::File(_))
+}
 
 fn is_natural(train: &Train) -> bool {
     train.optimizer == OptimizerName::Natural
 }
 
-/// Refuses what is given on the command line, or as a key of the file `config`, to no effect on
-/// the run of `all` the words. Defaults, and what a checkpoint keeps, count as not given.
+/// Errors if something is given on the command line, or as a key of the file `config`, that has no
+/// effect on the run of `all` the words. Defaults, and what a checkpoint keeps, do not count.
 pub fn check(
     all: &[OsString],
     line: &[OsString],
@@ -76,7 +112,7 @@ pub fn check(
             Some(value) => format!("with --{} {value}", rule.by),
             None => format!("without --{}", rule.by),
         };
-        let text = format!("{given}: no effect {by}; goes with --{} {}", rule.by, rule.allowed);
+        let text = format!("{given}: no effect {by}; requires --{} {}", rule.by, rule.allowed);
         let train = command.find_subcommand_mut("train").expect("it has been parsed");
         return Err(train.error(ErrorKind::ArgumentConflict, text).into());
     }

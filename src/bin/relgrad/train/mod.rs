@@ -2,9 +2,12 @@
 
 mod args;
 mod effect;
+mod folder;
 mod look;
 mod progress;
 pub mod settings;
+mod signals;
+mod sources;
 mod verdict;
 
 pub use args::Train;
@@ -13,20 +16,21 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relgrad::hosted::{
-    Centring, Columns, Data, End, GaussianBaseline, ModelFile, Noisy, Origin, Part, Plan, Prepared,
-    Preprocess, Rows, Survey, Training, Unscored, in_memory,
+    Centring, Columns, Data, End, Event, GaussianBaseline, ModelFile, Noisy, Origin, Part, Plan,
+    Prepared, Preprocess, Rows, Survey, Training, Unscored, in_memory,
 };
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
 use serde_json::json;
 
 use self::args::{Init, OptimizerName, ScheduleName, Validation};
+use self::folder::Folder;
 use self::look::{Without, remarks};
 use self::progress::Progress;
-use self::settings::CHECKPOINT;
+use self::settings::quoted;
+use self::signals::Signals;
 use self::verdict::Verdict;
 use crate::data::{centred, check_dim, mean_and_error_of, prepared, warn_of_unscored};
 use crate::failure::{Failure, Outcome};
@@ -34,7 +38,7 @@ use crate::flags::Dtype;
 use crate::outputs;
 
 pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
-    let settings = settings::of_the_run(words)?;
+    let settings = settings::of_the_run(args, words)?;
     match args.dtype {
         Dtype::F32 => train::<f32>(args, settings),
         Dtype::F64 => train::<f64>(args, settings),
@@ -125,13 +129,12 @@ impl<T: Scalar> Sets<T> {
 }
 
 fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome, Failure> {
-    let folder = args
-        .checkpoint
-        .clone()
-        .unwrap_or_else(|| settings::default_folder(&args.out.clone().into()));
-    let checkpoint = folder.join(CHECKPOINT);
-    if args.resume {
-        settings::check_same(&checkpoint, &settings)?;
+    let mut folder = Folder::open(args)?;
+    let checkpoint = folder.checkpoint();
+    // The same command again goes on: a run that was begun is never lost in silence.
+    let resumes = args.resume || (!args.restart && checkpoint.exists());
+    if resumes {
+        settings::check_same(&checkpoint, &settings).map_err(|e| or_else(args, e))?;
     }
     check_outputs(args)?;
     let mut sets = Sets::<T>::open(args)?;
@@ -143,14 +146,6 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         ScheduleName::Cosine => Decay::Cosine { total },
     };
     let schedule = Schedule { rate: rate(args), warmup: args.warmup, decay };
-    let plan = Plan {
-        epochs: args.epochs,
-        patience: args.patience,
-        guard: args.guard,
-        checkpoint: args.checkpoint.as_ref().map(|_| checkpoint.clone()),
-        checkpoint_steps: args.checkpoint_steps,
-        settings,
-    };
     if !matches!(args.init, Init::File(_)) {
         // Refused before all data are looked at.
         training_config(args, architecture(args, sets.data.dim())).check()?;
@@ -158,23 +153,32 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
     let survey = Survey::of(&look);
     let remarks = remarks(args, &mut sets, &survey)?;
-    if !args.resume {
+    if !resumes {
         remarks.iter().for_each(|remark| eprintln!("warning: {remark}"));
     }
     let team = crate::model::threads(args.threads)?;
-    let model = if args.resume {
-        blank(args, &sets)?.with_parallel(team)
-    } else {
-        start(args, &sets, &look, team)?
+    let model = match resumes {
+        true => blank(args, &sets)?.with_parallel(team),
+        false => start(args, &sets, &look, team)?,
     };
     drop(look);
     let config = *model.config();
     let mut trainer = Trainer::new(model, schedule, args.seed)?;
     trainer.shuffle = !args.no_shuffle;
-    if args.checkpoint.is_some() {
-        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    if folder.is_named {
+        folder.take()?;
     }
-    let mut training = match args.resume {
+    let beside = if folder.is_named { folder.path() } else { folder_of(&args.out) };
+    let plan = Plan {
+        epochs: args.epochs,
+        patience: args.patience,
+        guard: args.guard,
+        scratch: Some(beside.into()),
+        checkpoint: folder.is_named.then(|| checkpoint.clone()),
+        checkpoint_steps: args.checkpoint_steps,
+        settings,
+    };
+    let mut training = match resumes {
         true => Training::resume(trainer, plan, &checkpoint)?,
         false => Training::new(trainer, plan)?,
     };
@@ -182,37 +186,56 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     if !args.json {
         describe(args, &config, &sets, training.trainer().model.params().len());
     }
-    if args.resume {
+    if resumes {
         let position = training.trainer().position();
         progress.log(&json!({"event": "resumed", "epoch": position.pass, "row": position.row}));
+        if !args.json {
+            let (epoch, folder) = (position.pass, folder.path().display());
+            println!("resumed after epoch {epoch}, from {folder}");
+        }
+        if let Some(end) = training.end() {
+            progress.note(&nothing_left(args, end, training.trainer().position().pass));
+        }
+    } else {
+        folder.clear()?;
     }
 
-    let interrupted = Arc::new(AtomicBool::new(false));
-    listen(interrupted.clone())?;
+    let signals = Signals::listen()?;
+    let mut not_saved = None;
     let noisy = Noisy::new(&*sets.data, survey.constants(), args.seed);
     let outcome = training.run(&noisy, sets.val.as_deref(), &mut |event| {
         progress.show(&event);
-        if interrupted.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
+        match &event {
+            Event::Saved(_) => not_saved = None,
+            Event::NotSaved(error) => not_saved = Some(error.to_string()),
+            _ => {}
         }
-        ControlFlow::Continue(())
+        match signals.received() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
     });
     progress.finish();
     let end = outcome?;
     if end == End::Interrupted {
-        if args.checkpoint.is_none() {
-            std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        if !folder.is_named {
+            folder.take()?;
             training.save(&checkpoint)?;
+        } else if let Some(error) = not_saved {
+            return Err(format!("interrupted, and the run could not be saved: {error}").into());
         }
-        eprintln!("saved; go on with: {}", how_to_resume(args, &folder));
-        return Ok(Outcome::Interrupted);
+        progress.say(&format!("saved; go on with: {}", how_to_resume(args, &folder)));
+        return Ok(Outcome::Interrupted(signals.received().unwrap_or_default()));
     }
+    // A checkpoint says all that the evaluations need.
+    signals.let_go();
     let took = started.elapsed();
     let best = training.best();
     let mut model = training.into_best()?;
     let file = ModelFile::of(&model).with_preprocess(args.preprocess);
     let file = file.with_columns(sets.columns.as_ref()).with_origin(sets.origin.clone());
     file.write(&args.out)?;
+    folder.finish();
     let results = Results::of(&mut model, args, &sets, best, took)?;
     let verdict = Verdict::of(&results, &survey);
     let mut json = results.json(args, end);
@@ -229,19 +252,49 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     Ok(Outcome::Done)
 }
 
-/// The first Ctrl-C asks the run to save and stop, the second stops it at once.
-fn listen(interrupted: Arc<AtomicBool>) -> Result<(), Failure> {
-    Ok(ctrlc::set_handler(move || {
-        if interrupted.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+/// Adds to the reason why a command does not go on with the run in its folder what else it can do.
+fn or_else(args: &Train, reason: Failure) -> Failure {
+    let restart = "--restart begins anew in its place";
+    match args.resume {
+        true => format!("{reason}; {restart}").into(),
+        false => {
+            format!("{reason}; --resume alone goes on with the run as it is, {restart}").into()
         }
-    })?)
+    }
 }
 
-fn how_to_resume(args: &Train, folder: &Path) -> String {
-    let log = args.log.as_ref().map_or(String::new(), |l| format!(" --log {}", l.display()));
-    let (out, folder) = (args.out.display(), folder.display());
-    format!("relgrad train --resume --checkpoint {folder} --out {out}{log}")
+/// What to do with a run that has ended.
+fn nothing_left(args: &Train, end: End, epochs: u64) -> String {
+    let (more, further) = match (end, args.schedule) {
+        (End::OutOfPatience, _) => ("ran out of patience", "more --patience trains further"),
+        (_, ScheduleName::Constant) => ("is finished", "more --epochs train further"),
+        (_, ScheduleName::Cosine) => {
+            ("is finished", "a new run with --init and this model trains further")
+        }
+    };
+    format!(
+        "the run {more} after {epochs} epochs: its model is written and evaluated again; \
+         {further}, --restart begins anew"
+    )
+}
+
+/// A command that goes on from every folder.
+fn how_to_resume(args: &Train, folder: &Folder) -> String {
+    let word = |path: &Path| quoted(&sources::absolute(path).to_string_lossy());
+    let mut command = "relgrad train --resume".to_owned();
+    if folder.is_named {
+        command += &format!(" --checkpoint {}", word(folder.path()));
+    }
+    command += &format!(" --out {}", word(&args.out));
+    if let Some(log) = &args.log {
+        command += &format!(" --log {}", word(log));
+    }
+    command
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A run must not end at what cannot be written to, nor at its own data. It may replace the model
@@ -398,6 +451,8 @@ impl Results {
         best: Option<(u64, f64)>,
         took: Duration,
     ) -> Result<Self, Failure> {
+        // Larger batches only evaluate faster; the numbers are the same.
+        model.set_max_batch(model.config().max_batch.max(crate::model::BATCH))?;
         let mut evaluate = |set: &dyn Rows<T>| -> Result<_, Failure> {
             let scores = model.scores_of(set, &mut |_, _| {})?;
             Ok((mean_and_error_of(scores.scored()), scores.unscored))

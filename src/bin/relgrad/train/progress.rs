@@ -44,14 +44,15 @@ impl Progress {
             Event::Epoch(epoch) => self.epoch(epoch),
             Event::RolledBack { reason, epoch, rate_factor } => {
                 self.warn(&format!(
-                    "{reason}: back to the end of epoch {epoch}, rates times {rate_factor}"
+                    "{reason}: rolled back to the end of epoch {epoch}; learning rate halved, now \
+                     {rate_factor} times the schedule's"
                 ));
                 self.log(&json!({"event": "rolled_back", "reason": reason, "epoch": epoch,
                     "rate_factor": rate_factor}));
             }
             Event::Saved(_) => {}
             Event::NotSaved(error) => {
-                self.warn(&format!("no checkpoint: {error}; the last one is kept"));
+                self.warn(&format!("no checkpoint written: {error}; the last one is kept"));
                 self.log(&json!({"event": "not_saved", "reason": error.to_string()}));
             }
         }
@@ -68,7 +69,8 @@ impl Progress {
         );
         match (self.quiet, self.bar.is_hidden()) {
             (true, _) => {}
-            (false, true) => println!("{line}"),
+            // A run goes on when its terminal is gone, too.
+            (false, true) => _ = writeln!(std::io::stdout(), "{line}"),
             (false, false) => self.bar.println(line),
         }
         self.log(&json!({"event": "epoch", "epoch": e.epoch, "step": e.steps, "train": e.train,
@@ -76,7 +78,19 @@ impl Progress {
     }
 
     fn warn(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("warning: {text}"));
+        self.say(&format!("warning: {text}"));
+    }
+
+    /// Something to know, unless only JSON is to be printed.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("note: {text}"));
+        }
+    }
+
+    /// A line on standard error, which may be gone.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| _ = writeln!(std::io::stderr(), "{text}"));
     }
 
     pub fn log(&mut self, line: &serde_json::Value) {

@@ -1,7 +1,6 @@
 //! Settings from files: `--config FILE.toml`, and the settings that a checkpoint keeps. Both
 //! become flags before those of the command line, which therefore win.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,8 @@ use clap::{CommandFactory, parser::ValueSource};
 use relgrad::hosted::checkpoint_settings;
 use toml::{Table, Value};
 
-use super::effect;
+use super::args::Train;
+use super::{effect, sources};
 use crate::cli::Cli;
 use crate::failure::Failure;
 
@@ -18,7 +18,11 @@ pub const CHECKPOINT: &str = "run.checkpoint";
 
 /// Flags that are about this call and not about the run.
 const NOT_OF_THE_RUN: [&str; 8] =
-    ["out", "log", "json", "checkpoint", "checkpoint_steps", "resume", "config", "threads"];
+    ["out", "log", "json", "checkpoint", "resume", "restart", "config", "threads"];
+/// Flags that may change from call to call: they end a run, or leave its course as it is.
+const FREE: [&str; 3] = ["patience", "checkpoint_steps", "stream"];
+/// The table, no flag, of what tells the content of the files that flags name.
+const FILES: &str = "files";
 
 /// The words of the command line with all flags in it that come from files.
 pub fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
@@ -37,7 +41,8 @@ pub fn expand(words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         let folder = folder.or_else(|| value_of(&known, "--out").map(|o| default_folder(&o)));
         let folder = folder.ok_or("--resume needs --checkpoint, or --out of the run")?;
         let path = folder.join(CHECKPOINT);
-        let table = checkpoint_settings(&path)?.parse()?;
+        let mut table: Table = checkpoint_settings(&path)?.parse()?;
+        table.remove(FILES);
         // Those of the run come first.
         flags = [flags_of(&path, table)?, flags].concat();
     }
@@ -100,11 +105,12 @@ fn flags_of(path: &Path, table: Table) -> Result<Vec<OsString>, Failure> {
     Ok(flags)
 }
 
-/// What decides the course of a run, as TOML: all flags given, and the defaults of the others.
-pub fn of_the_run(words: &[OsString]) -> Result<String, Failure> {
+/// What decides the course of a run, as TOML: all flags given, and the defaults of the others;
+/// files by paths that hold in every folder, with what tells their content.
+pub fn of_the_run(args: &Train, words: &[OsString]) -> Result<String, Failure> {
     let matches = Cli::command().try_get_matches_from(words)?;
     let (_, train) = matches.subcommand().ok_or("no command")?;
-    let mut table = BTreeMap::new();
+    let mut table = Table::new();
     let command = Cli::command();
     let about = command.find_subcommand("train").ok_or("no such command")?;
     for arg in about.get_arguments() {
@@ -114,30 +120,84 @@ pub fn of_the_run(words: &[OsString]) -> Result<String, Failure> {
             continue;
         }
         if !arg.get_action().takes_values() {
-            table.insert(id, Value::Boolean(train.get_flag(id)));
+            table.insert(id.into(), Value::Boolean(train.get_flag(id)));
         } else if let Some(value) = train.get_raw(id).and_then(|mut values| values.next_back()) {
             let text = value.to_str().ok_or_else(|| format!("--{id}: must be UTF-8"))?;
-            table.insert(id, Value::String(text.to_owned()));
+            table.insert(id.into(), Value::String(text.to_owned()));
         }
     }
+    let mut files = Table::new();
+    for (flag, path) in sources::of(args) {
+        let absolute = sources::absolute(&path);
+        let text = absolute.to_str().ok_or_else(|| format!("--{flag}: must be UTF-8"))?;
+        table.insert(flag.into(), Value::String(text.to_owned()));
+        let content = sources::fingerprint(&path);
+        files.extend(content.map(|content| (flag.into(), Value::String(content))));
+    }
+    table.insert(FILES.into(), Value::Table(files));
     Ok(toml::to_string(&table)?)
 }
 
-/// Refuses to go on with another run than the checkpoint's.
+/// Errors if `settings` are those of another run than the checkpoint's.
 pub fn check_same(path: &Path, settings: &str) -> Result<(), Failure> {
     let (then, now): (Table, Table) = (checkpoint_settings(path)?.parse()?, settings.parse()?);
-    let keys = then.keys().chain(now.keys());
-    for key in keys {
-        let (then, now) = (then.get(key), now.get(key));
-        // More epochs with the same schedule are no other run; patience only ends one.
-        if then != now && key != "patience" {
-            let show = |v: Option<&Value>| v.map_or("unset".to_owned(), ToString::to_string);
-            let (then, now) = (show(then), show(now));
-            let path = path.display();
-            return Err(format!("{path}: {key}: {then} in the run, {now} now; must agree").into());
+    match difference(&then, &now) {
+        None => Ok(()),
+        Some(difference) => Err(format!("{}: {difference}", path.display()).into()),
+    }
+}
+
+/// What makes two runs different, with what to do about it.
+fn difference(then: &Table, now: &Table) -> Option<String> {
+    let show = |v: Option<&Value>| v.map_or("unset".to_owned(), ToString::to_string);
+    let content = |run: &Table, key: &str| run.get(FILES)?.get(key)?.as_str().map(str::to_owned);
+    let is_cosine = then.get("schedule").and_then(Value::as_str) != Some("constant");
+    for key in then.keys().chain(now.keys()).filter(|k| *k != FILES && !FREE.contains(&&***k)) {
+        let (old, new) = (then.get(key), now.get(key));
+        let said = format!("{key}: {} in the run, {} now; ", show(old), show(new));
+        match (content(then, key), content(now, key)) {
+            // Wherever the file is by now.
+            (Some(old), Some(new)) if old == new => {}
+            (Some(was), Some(is)) => {
+                return Some(format!(
+                    "{key}: {} is not what the run began with ({was}; now {is}); a run goes on \
+                     with the same content only: if the file has moved, give --{key} its new path",
+                    show(new)
+                ));
+            }
+            (Some(was), None) if new.is_some() => {
+                return Some(format!(
+                    "{key}: {} is not there, or no file that can be read twice; the run began \
+                     with {} ({was}); if the file has moved, give --{key} its new path",
+                    show(new),
+                    show(old)
+                ));
+            }
+            _ if old == new => {}
+            // More epochs at the same rates are no other run.
+            _ if key == "epochs" && !is_cosine && then.get("schedule") == now.get("schedule") => {}
+            _ if key == "epochs" => {
+                return Some(format!(
+                    "{said}the cosine schedule is laid out for {} epochs, so another number would \
+                     be another run; to train further, finish it and start from its model with \
+                     --init, or begin anew with --schedule constant, which takes more epochs later",
+                    show(old)
+                ));
+            }
+            _ => return Some(format!("{said}must agree")),
         }
     }
-    Ok(())
+    None
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-+=:,./@%".contains(c);
+    match word.chars().all(is_plain) && !word.is_empty() {
+        true => word.to_owned(),
+        false if cfg!(windows) => format!("\"{word}\""),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
@@ -218,18 +278,73 @@ mod tests {
         }
     }
 
+    fn settings(text: &str) -> String {
+        of_the_run(&train_of(&words(text)).unwrap(), &words(text)).unwrap()
+    }
+
     #[test]
     fn a_run_is_known_by_its_flags() {
-        let settings = |text| of_the_run(&words(text)).unwrap();
         let run = settings("relgrad train --data d --out m --lr 0.5 --json");
         assert_eq!(run, settings("relgrad train --out n --lr 0.5 --data d"));
-        let table: Table = run.parse().unwrap();
+        let mut table: Table = run.parse().unwrap();
         assert_eq!(table["lr"].as_str(), Some("0.5"));
         assert_eq!(table["epochs"].as_str(), Some("60"));
         assert!(!table.contains_key("out") && !table.contains_key("val"));
+        assert!(Path::new(table["data"].as_str().unwrap()).is_absolute());
         // And comes back as flags.
+        table.remove(FILES);
         let flags = flags_of(Path::new("c"), table).unwrap();
         let all = [words("relgrad train"), flags, words("--out m")].concat();
-        assert_eq!(of_the_run(&all).unwrap(), run);
+        assert_eq!(of_the_run(&train_of(&all).unwrap(), &all).unwrap(), run);
+    }
+
+    #[test]
+    fn what_makes_another_run_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a"), "1,2\n").unwrap();
+        std::fs::write(path("same"), "1,2\n").unwrap();
+        std::fs::write(path("other"), "1,3\n").unwrap();
+        let run = |file: &str, more: &str| {
+            let file = path(file);
+            let text = format!("relgrad train --data {} --out m --lr 0.5{more}", file.display());
+            settings(&text).parse::<Table>().unwrap()
+        };
+        let (then, constant) = (run("a", ""), run("a", " --schedule constant"));
+        let said = |now: Table| difference(&then, &now).unwrap_or_default();
+        for (file, more) in [
+            ("a", ""),
+            ("same", ""),
+            ("a", " --patience 3 --val 0.1"),
+            ("a", " --checkpoint-steps 7"),
+        ] {
+            let but_val = |mut table: Table| {
+                table.remove("val");
+                table
+            };
+            assert_eq!(said(but_val(run(file, more))), "", "{file}{more}");
+        }
+        assert!(said(run("a", " --lr 0.1")).starts_with("lr: \"0.5\" in the run, \"0.1\" now"));
+        assert!(said(run("a", " --val 0.1")).starts_with("val: unset in the run, \"0.1\" now"));
+        let edited = said(run("other", ""));
+        assert!(edited.starts_with("data: ") && edited.contains("4 bytes, crc32"), "{edited}");
+        assert!(edited.contains("--data its new path"), "{edited}");
+        assert!(said(run("gone", "")).contains("is not there"));
+        // More epochs, and fewer, are the same run at constant rates.
+        assert!(said(run("a", " --epochs 90")).contains("laid out for \"60\" epochs"));
+        let more = run("a", " --schedule constant --epochs 90");
+        assert_eq!(difference(&constant, &more), None);
+        assert!(difference(&constant, &run("a", " --epochs 90")).is_some());
+    }
+
+    #[test]
+    fn shells_read_quoted_words_as_they_are() {
+        for (word, expected) in
+            [("a/b-c.npy", "a/b-c.npy"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")]
+        {
+            let expected =
+                if cfg!(windows) { expected.replace('\'', "\"") } else { expected.into() };
+            assert!(cfg!(windows) || quoted(word) == expected);
+        }
     }
 }
