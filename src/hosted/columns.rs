@@ -8,8 +8,34 @@ use std::vec::Vec;
 
 use serde_json::{Value, json};
 
-use super::data_files::Format;
 use super::error::{FileError, FileResult};
+
+/// What a data file does not say itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Format {
+    /// Columns: needed for raw files, and checked where files say it themselves.
+    pub dim: Option<usize>,
+    /// The array of an npz or HDF5 file, if it holds several; refused for other files.
+    pub array: Option<String>,
+    /// Whether the first row of a text file names the columns; `None` lets its content decide.
+    /// Refused for other files.
+    pub header: Option<bool>,
+    /// `array`, `header` and `drop` are followed where they apply, and else ignored: for the
+    /// second file of a command, which may be of another format.
+    pub lenient: bool,
+    /// Leave the rows in the file, where the format allows it.
+    pub stream: bool,
+    /// The columns that are features, by name or by number from 1, in this order; all if empty.
+    pub columns: Vec<String>,
+    /// Columns that are no features.
+    pub drop: Vec<String>,
+    /// Columns to have beside the features, as text: [`Rows::about`](super::Rows::about) gives them.
+    pub keep: Vec<String>,
+    /// The features of the model that the data are for. They are found by name if both have
+    /// names, in any order and among others; else by place, in a file of as many columns as the
+    /// model has features, or of as many as its training data had.
+    pub trained: Option<Columns>,
+}
 
 /// The columns of a file that are features. A model's file keeps those of its training data.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::string::String;
 use std::vec::Vec;
 
+use super::arrays::choose;
 use super::binary_files::{FileRows, HEAD, Table};
-use super::columns::{About, Columns, Head, Kept, Picked};
+use super::columns::{About, Format, Head, Kept, Picked};
 use super::data::Data;
 use super::error::{FileError, FileResult};
 use super::foreign::refuse_foreign;
@@ -18,33 +19,6 @@ use super::npy;
 use super::rows::{Rows, in_memory};
 use super::text_files::read_text;
 use crate::Real;
-
-/// What a data file does not say itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Format {
-    /// Columns: needed for raw files, and checked where files say it themselves.
-    pub dim: Option<usize>,
-    /// The array of an npz or HDF5 file, if it holds several; refused for other files.
-    pub array: Option<String>,
-    /// Whether the first row of a text file names the columns; `None` lets its content decide.
-    /// Refused for other files.
-    pub header: Option<bool>,
-    /// `array`, `header` and `drop` are followed where they apply, and else ignored: for the
-    /// second file of a command, which may be of another format.
-    pub lenient: bool,
-    /// Leave the rows in the file, where the format allows it.
-    pub stream: bool,
-    /// The columns that are features, by name or by number from 1, in this order; all if empty.
-    pub columns: Vec<String>,
-    /// Columns that are no features.
-    pub drop: Vec<String>,
-    /// Columns to have beside the features, as text: [`Rows::about`] gives them.
-    pub keep: Vec<String>,
-    /// The features of the model that the data are for. They are found by name if both have
-    /// names, in any order and among others; else by place, in a file of as many columns as the
-    /// model has features, or of as many as its training data had.
-    pub trained: Option<Columns>,
-}
 
 /// Files longer than this are left where they are, if their format allows it.
 pub(super) const STREAM: u64 = 4 << 30;
@@ -445,25 +419,6 @@ fn stream<T: Real + 'static>(
     let rows = rows(picked.features)?;
     let about = About { columns: picked.columns, kept, notes: picked.notes };
     Ok(Some((Loaded::File(Box::new(rows)), about)))
-}
-
-/// The array that was asked for, or the only one.
-pub(super) fn choose<'a>(path: &Path, format: &Format, all: &[&'a str]) -> FileResult<&'a str> {
-    let asked = format.array.as_deref().map(|name| name.trim_matches('/'));
-    let found = all.iter().copied().find(|name| Some(*name) == asked);
-    let chosen = match (found, asked, all) {
-        (None, None, &[only]) => Some(only),
-        (None, Some(_), &[only]) if format.lenient => Some(only),
-        _ => found,
-    };
-    chosen.ok_or_else(|| {
-        let allowed = match all {
-            [] => "the file must hold at least one".to_owned(),
-            all => format!("must be one of {}", all.join(", ")),
-        };
-        let asked = asked.unwrap_or(if all.is_empty() { "none" } else { "not given" });
-        FileError::field(path, "array", asked, allowed)
-    })
 }
 
 /// A file in an archive.

@@ -9,8 +9,9 @@ use std::vec::Vec;
 
 use hdf5_pure::{Dataset, File, Group};
 
+use super::arrays::choose;
 use super::binary_files::number;
-use super::data_files::{Format, choose};
+use super::columns::Format;
 use super::error::{FileError, FileResult};
 use super::rows::Rows;
 use crate::Real;

@@ -1,6 +1,7 @@
 //! Data sets, model files, training runs with checkpoints, and the Gaussian that every result
 //! is held against.
 
+mod arrays;
 mod binary_files;
 mod c_header;
 mod checkpoint;
@@ -36,10 +37,10 @@ mod training;
 pub use binary_files::{write_npy, write_npy_rows};
 pub use c_header::Precision;
 pub use checkpoint::checkpoint_settings;
-pub use columns::{About, Columns, Kept, parse_names};
+pub use columns::{About, Columns, Format, Kept, parse_names};
 pub use conditioning::LayerReport;
 pub use data::Data;
-pub use data_files::{Format, open, split_address};
+pub use data_files::{open, split_address};
 pub use error::{FileError, FileResult};
 pub use gaussian::GaussianBaseline;
 pub use model_file::{ExtraTensor, ModelFile, Parameters};

@@ -11,8 +11,9 @@ use std::vec::Vec;
 
 use super::binary_files::number;
 use super::columns::About;
+use super::columns::Format;
 use super::data::Data;
-use super::data_files::{Format, STREAM, open};
+use super::data_files::{STREAM, open};
 use super::error::{FileError, FileResult};
 use super::rows::{Rows, in_memory};
 use super::survey::{Middle, SAMPLE};

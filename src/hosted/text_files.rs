@@ -10,9 +10,8 @@ use std::vec::Vec;
 use csv::StringRecord;
 
 use super::binary_files::number;
-use super::columns::{About, Head, Kept};
+use super::columns::{About, Format, Head, Kept};
 use super::data::{Data, check_shape};
-use super::data_files::Format;
 use super::error::{FileError, FileResult};
 use super::header::{First, has_index, judge, value};
 use super::replace_file::write_file;

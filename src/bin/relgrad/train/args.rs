@@ -11,6 +11,11 @@ use relgrad::{Activation, Base, Bias, Start};
 use crate::failure::EXIT_CODES;
 use crate::flags::{Dtype, Format, GradientName};
 
+/// The command line of `relgrad train`, by itself.
+pub fn command() -> clap::Command {
+    clap::Command::new("relgrad").subcommand(Train::augment_args(clap::Command::new("train")))
+}
+
 #[derive(Args)]
 #[command(args_override_self = true, after_help = EXIT_CODES)]
 pub struct Train {

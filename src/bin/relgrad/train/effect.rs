@@ -5,11 +5,10 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 use relgrad::{Activation, Bias};
 
 use super::args::{Init, OptimizerName, Train};
-use crate::cli::{Cli, Command};
 use crate::data::can_stream;
 use crate::failure::Failure;
 use crate::flags::GradientName;
@@ -93,11 +92,11 @@ pub fn check(
     line: &[OsString],
     config: Option<(&Path, &[OsString])>,
 ) -> Result<(), Failure> {
-    let mut command = Cli::command();
+    let mut command = super::args::command();
     // What cannot be parsed is refused where the command is run.
     let Ok(matches) = command.try_get_matches_from_mut(all) else { return Ok(()) };
-    let Command::Train(train) = Cli::from_arg_matches(&matches)?.command else { return Ok(()) };
     let Some((_, values)) = matches.subcommand() else { return Ok(()) };
+    let train = Train::from_arg_matches(values)?;
     for rule in RULES.iter().filter(|r| !(r.holds)(&train)) {
         let given = match config {
             _ if has(line, rule.flag) => format!("--{}", rule.flag),

@@ -4,13 +4,13 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, parser::ValueSource};
+use clap::parser::ValueSource;
 use relgrad::hosted::checkpoint_settings;
 use toml::{Table, Value};
 
 use super::args::Train;
+use super::args::command;
 use super::{effect, sources};
-use crate::cli::Cli;
 use crate::failure::Failure;
 
 /// The name of the checkpoint in its folder.
@@ -76,7 +76,7 @@ fn flags_of_file(path: &Path) -> Result<Vec<OsString>, Failure> {
 }
 
 fn flags_of(path: &Path, table: Table) -> Result<Vec<OsString>, Failure> {
-    let command = Cli::command();
+    let command = command();
     let train = command.find_subcommand("train").ok_or("no such command")?;
     let mut flags = Vec::new();
     for (key, value) in table {
@@ -108,10 +108,10 @@ fn flags_of(path: &Path, table: Table) -> Result<Vec<OsString>, Failure> {
 /// What decides the course of a run, as TOML: all flags given, and the defaults of the others;
 /// files by paths that hold in every folder, with what tells their content.
 pub fn of_the_run(args: &Train, words: &[OsString]) -> Result<String, Failure> {
-    let matches = Cli::command().try_get_matches_from(words)?;
+    let matches = command().try_get_matches_from(words)?;
     let (_, train) = matches.subcommand().ok_or("no command")?;
     let mut table = Table::new();
-    let command = Cli::command();
+    let command = command();
     let about = command.find_subcommand("train").ok_or("no such command")?;
     for arg in about.get_arguments() {
         let id = arg.get_id().as_str();
@@ -203,17 +203,13 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Command;
-    use crate::train::Train;
     use clap::FromArgMatches;
 
     /// The words as a training run.
     fn train_of(words: &[OsString]) -> Result<Train, Failure> {
-        let cli = Cli::from_arg_matches(&Cli::command().try_get_matches_from(words)?)?;
-        match cli.command {
-            Command::Train(train) => Ok(*train),
-            _ => Err("not train".into()),
-        }
+        let matches = command().try_get_matches_from(words)?;
+        let (_, train) = matches.subcommand().ok_or("no command")?;
+        Ok(Train::from_arg_matches(train)?)
     }
 
     fn words(text: &str) -> Vec<OsString> {
@@ -243,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_flag_is_a_key() {
-        let command = Cli::command();
+        let command = command();
         let train = command.find_subcommand("train").unwrap();
         for arg in train.get_arguments().filter(|a| a.get_id() != "config") {
             let name = arg.get_long().unwrap();
