@@ -175,7 +175,7 @@ mod tests {
         assert!(uniform.reach() < 1.1);
         assert_eq!(survey.constants(), [(1, 7.0)]);
         assert!(constant.is_constant && constant.reach() == 0.0 && constant.deviation == 0.0);
-        assert_eq!((few.repeated, few.is_tied, few.middle.spread), (0.996, false, 2.0));
+        assert_eq!((few.repeated, few.is_tied, few.middle.spread), (0.996, false, 1.0));
         assert!(tied.is_tied && tied.middle.spread > 0.0 && tied.reach() < 10.0, "{tied:?}");
         assert_eq!(far.farthest, (500, 1e20));
         assert!((far.reach() / 2e20 - 1.0).abs() < 0.02 && far.middle.spread < 0.6);
