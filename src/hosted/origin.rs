@@ -4,6 +4,8 @@
 
 use std::boxed::Box;
 use std::format;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::string::ToString;
 use std::vec;
@@ -13,7 +15,7 @@ use super::binary_files::number;
 use super::columns::About;
 use super::columns::Format;
 use super::data::Data;
-use super::data_files::{STREAM, open};
+use super::data_files::{STREAM, open, split_address};
 use super::error::{FileError, FileResult};
 use super::rows::{Rows, in_memory};
 use super::survey::{Middle, SAMPLE};
@@ -114,8 +116,10 @@ pub fn open_centred<T: Real + 'static>(
     if !find && given.is_none() {
         return Ok((open(path, format)?, None));
     }
-    // Left in the file where that is possible: what is held is held as `T`.
-    let wide = open::<f64>(path, &Format { stream: true, ..format.clone() })?;
+    // Left in the file where that is possible: what is held is held as `T`. Archives are read whole,
+    // since their checksums are of the whole.
+    let stream = format.stream || !is_archive(path);
+    let wide = open::<f64>(path, &Format { stream, ..format.clone() })?;
     let origin = if find { Origin::of(&*wide)? } else { given.cloned() };
     if let Some(origin) = &origin
         && origin.0.len() != wide.dim()
@@ -133,6 +137,15 @@ pub fn open_centred<T: Real + 'static>(
             Ok((Box::new(Held { data, about: rows.wide.about().cloned() }), origin))
         }
     }
+}
+
+/// Whether a file begins as npz does. Pipes, which can be read once only, are read whole anyway.
+fn is_archive(path: &Path) -> bool {
+    let (path, _) = split_address(path);
+    let mut head = [0; 2];
+    path.is_file()
+        && File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+        && head == *b"PK"
 }
 
 /// Rows that are centred already, and what their file says of them.

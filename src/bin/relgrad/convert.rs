@@ -124,6 +124,9 @@ impl model::Use for Conversion<'_> {
     ) -> Result<(), Failure> {
         let (args, on) = (self.args, &self.args.on);
         check_prepared(args.prepared, &opened)?;
+        if let Some(seed) = on.seed.filter(|_| self.decode || args.prepared) {
+            return Err(format!("--seed {seed}: no effect: no data are dequantised here").into());
+        }
         let (path, format) = (&on.pair.data, &on.pair.format);
         // Latents are taken as they are.
         let names = opened.names().map(<[String]>::to_vec);
