@@ -404,9 +404,9 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
         max: &mut S,
     ) {
         let further = product::strips_ahead(self.terms, K::LONG_AHEAD);
-        // The last column of blocks has loops of its own, so that all loops are short enough to be
-        // unrolled before the compiler decides what stays in registers.
-        let (whole, last) = (T::LANES, if PARTIAL { n } else { T::LANES });
+        // Where the last vector of each row is cut short it has loops of its own, so that all loops are
+        // short enough to be unrolled before the compiler decides what stays in registers.
+        let whole = if PARTIAL { N - 1 } else { N };
         let column = |j: usize| c + j * T::LANES;
         let mut acc = [[S::zero(); N]; M];
         // SAFETY: by contract.
@@ -417,19 +417,21 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
             let first = self.k == 0;
             for i in 0..M {
                 let own = S::splat(self.sink.own(rows.number(i)));
-                for j in 0..N - 1 {
-                    acc[i][j] = self.sink.start(rows.number(i), column(j), whole, first, own);
+                for j in 0..whole {
+                    let (row, c) = (rows.number(i), column(j));
+                    acc[i][j] = self.sink.start(row, c, T::LANES, first, own);
+                    if self.fetch {
+                        self.sink.fetch::<S>(row, column(j + further * N), M <= SWIFT);
+                    }
                 }
             }
-            for i in 0..M {
-                let own = S::splat(self.sink.own(rows.number(i)));
-                acc[i][N - 1] = self.sink.start(rows.number(i), column(N - 1), last, first, own);
-            }
-            if self.fetch {
+            if PARTIAL {
                 for i in 0..M {
-                    for j in 0..N {
-                        let c = column(j + further * N);
-                        self.sink.fetch::<S>(rows.number(i), c, M <= SWIFT);
+                    let own = S::splat(self.sink.own(rows.number(i)));
+                    let (row, c) = (rows.number(i), column(N - 1));
+                    acc[i][N - 1] = self.sink.start(row, c, n, first, own);
+                    if self.fetch {
+                        self.sink.fetch::<S>(row, column(N - 1 + further * N), M <= SWIFT);
                     }
                 }
             }
@@ -462,11 +464,17 @@ impl<T: Real, K: Epilogue<T>> Grid<'_, T, K> {
             }
             for i in 0..M {
                 let own = S::splat(self.sink.own(rows.number(i)));
-                for j in 0..N - 1 {
-                    self.sink.finish(rows.number(i), column(j), whole, done[i][j], own, max);
+                for j in 0..whole {
+                    let c = column(j);
+                    self.sink.finish(rows.number(i), c, T::LANES, done[i][j], own, max);
                 }
-                let c = column(N - 1);
-                self.sink.finish(rows.number(i), c, last, done[i][N - 1], own, max);
+            }
+            if PARTIAL {
+                for i in 0..M {
+                    let own = S::splat(self.sink.own(rows.number(i)));
+                    let (row, c) = (rows.number(i), column(N - 1));
+                    self.sink.finish(row, c, n, done[i][N - 1], own, max);
+                }
             }
         }
     }
