@@ -129,6 +129,10 @@ static const char *describe(const relgrad_config *c) {
     return text;
 }
 
+/* Rows that a start looks at besides: of two rows alone some feature would hardly differ, and other
+ * rows would be thousands of deviations away. */
+#define START_ROWS 30
+
 static void try_one(relgrad_config config) {
     allocations = 0;
     relgrad_sizes sizes;
@@ -139,7 +143,7 @@ static void try_one(relgrad_config config) {
     void *state = fenced(sizes.state_bytes), *workspace = fenced(sizes.workspace_bytes);
     void *scratch = fenced(sizes.refresh_bytes), *start = fenced(sizes.start_bytes);
     void *factorization = fenced(sizes.factorization_bytes);
-    number *params = fenced_numbers(n), *data = fenced_numbers((rows + 1) * d);
+    number *params = fenced_numbers(n), *data = fenced_numbers((rows + START_ROWS) * d);
     number *x = fenced_numbers((rows - 1) * ld + d), *weights = fenced_numbers(rows);
     number *z = fenced_numbers(rows * d), *back = fenced_numbers(rows * d);
     number *sums = fenced_numbers(sizes.gradient_len), *other = fenced_numbers(sizes.gradient_len);
@@ -153,12 +157,12 @@ static void try_one(relgrad_config config) {
     memset(sums, 0, sizes.gradient_len * sizeof(number));
     memset(other, 0, sizes.gradient_len * sizeof(number));
     struct lcg g = {config.dim};
-    lcg_normals(&g, data, (rows + 1) * d);
+    lcg_normals(&g, data, (rows + START_ROWS) * d);
     for (size_t i = 0; i < rows; i++) {
         lcg_normals(&g, x + i * ld, d);
         weights[i] = (number)(i + 1);
     }
-    R(batch) all = batch_of(data, rows + 1), batch = batch_of(x, rows);
+    R(batch) all = batch_of(data, rows + START_ROWS), batch = batch_of(x, rows);
     batch.ld = ld;
     R(context) * c;
 
