@@ -37,7 +37,9 @@
 //!
 //! Chains for few features: a row of up to 16 numbers is one vector, and summing it across its lanes
 //! costs as much as the product; the weight is transposed for it, which costs single rows too much
-//! beyond that.
+//! beyond that (five times the product at 64 features). Evaluations of many rows would be faster in
+//! chains up to 64 features, 1.2 to 1.3 times (Zen 4, eight layers, 24 to 64 features); one order has to
+//! serve both.
 
 pub(crate) mod product;
 pub(crate) mod threads;
