@@ -205,7 +205,7 @@ impl<T: Scalar> Session<'_, T> {
 
     /// Reads parameters that were loaded or changed from outside, and makes the
     /// log-determinants (and tracked inverses) exact by LU in f64, O(D^3) a layer. `scratch`
-    /// has [`Sizes::refresh_bytes`].
+    /// has [`Sizes::refresh_bytes`](crate::Sizes::refresh_bytes).
     ///
     /// # Errors
     /// Parameters not finite or a zero scale; a singular weight, by layer. The state is then
