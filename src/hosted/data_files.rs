@@ -3,7 +3,7 @@
 use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::format;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::string::String;
@@ -138,7 +138,7 @@ fn load<T: Real + 'static>(path: &Path, format: &Format) -> FileResult<(Loaded<T
     if about.is_file() && !is_raw(&name) {
         Read::by_ref(&mut file).take(HDF5.len() as u64).read_to_end(&mut bytes).map_err(io)?;
         if bytes == HDF5 {
-            return hdf5_rows(path, Source::File, format);
+            return hdf5_rows(path, None, format);
         }
         file.rewind().map_err(io)?;
         bytes.clear();
@@ -158,31 +158,22 @@ fn load<T: Real + 'static>(path: &Path, format: &Format) -> FileResult<(Loaded<T
 /// How HDF5 files begin.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// Where an HDF5 file is.
-enum Source {
-    File,
-    Memory(Vec<u8>),
-}
-
+/// Rows of an HDF5 file, in `bytes` if it has been read.
 #[cfg(feature = "hdf5")]
 fn hdf5_rows<T: Real + 'static>(
     path: &Path,
-    source: Source,
+    bytes: Option<Vec<u8>>,
     format: &Format,
 ) -> FileResult<(Loaded<T>, About)> {
     use super::hdf5_files::HdfRows;
-    let is_large = match &source {
-        Source::File => {
-            let length = fs::metadata(path).map_err(|e| FileError::io(path, e))?.len();
+    let is_large = match bytes {
+        None => {
+            let length = std::fs::metadata(path).map_err(|e| FileError::io(path, e))?.len();
             format.stream || length > STREAM
         }
-        Source::Memory(_) => false,
+        Some(_) => false,
     };
     refuse_header(path, format)?;
-    let bytes = match source {
-        Source::File => None,
-        Source::Memory(bytes) => Some(bytes),
-    };
     let rows = HdfRows::open(path, bytes, format)?;
     let picked = pick(path, rows.width(), format)?;
     let kept = kept(&picked, |columns| all_of(&rows.clone().choose(columns)))?;
@@ -196,7 +187,11 @@ fn hdf5_rows<T: Real + 'static>(
 }
 
 #[cfg(not(feature = "hdf5"))]
-fn hdf5_rows<T: Real>(path: &Path, _: Source, _: &Format) -> FileResult<(Loaded<T>, About)> {
+fn hdf5_rows<T: Real>(
+    path: &Path,
+    _: Option<Vec<u8>>,
+    _: &Format,
+) -> FileResult<(Loaded<T>, About)> {
     let allowed = "this build cannot read it; build with the feature hdf5 \
                    (cargo install --path . --features cli,hdf5)";
     Err(FileError::field(path, "format", "HDF5", allowed))
@@ -245,7 +240,7 @@ fn decode<T: Real + 'static>(
     let in_memory = |(data, about)| (Loaded::Memory(data), about);
     let length = bytes.len() as u64;
     match kind(path, name, &bytes, length, format)? {
-        Kind::Hdf5 => hdf5_rows(path, Source::Memory(bytes), format),
+        Kind::Hdf5 => hdf5_rows(path, Some(bytes), format),
         Kind::Text => {
             refuse_array(path, format)?;
             read_text(path, &bytes, &extension(name), format).map(in_memory)

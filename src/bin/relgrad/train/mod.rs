@@ -451,10 +451,9 @@ impl Results {
         best: Option<(u64, f64)>,
         took: Duration,
     ) -> Result<Self, Failure> {
-        let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
-        let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
-        // Larger batches only evaluate faster. After the Gaussian's matrix, whose memory they take.
-        model.set_max_batch(model.config().max_batch.max(crate::model::BATCH))?;
+        // Larger batches only evaluate faster. Their memory goes before the Gaussian's matrix comes.
+        let rows = model.config().max_batch;
+        model.set_max_batch(rows.max(crate::model::BATCH))?;
         let mut evaluate = |set: &dyn Rows<T>| -> Result<_, Failure> {
             let scores = model.scores_of(set, &mut |_, _| {})?;
             Ok((mean_and_error_of(scores.scored()), scores.unscored))
@@ -473,6 +472,9 @@ impl Results {
         for (path, far) in paths.into_iter().zip(&far) {
             warn_of_unscored(path, sets.origin.as_ref(), sets.columns.as_ref(), far);
         }
+        model.set_max_batch(rows)?;
+        let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
+        let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
         let gaussian = gaussian.map(|g| gaussian_on(&g, sets, &far)).transpose()?;
         let straddling = crate::inspect::has_kink(model.config())
             .then(|| model.straddling_share(look.values()))
