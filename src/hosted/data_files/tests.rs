@@ -1,5 +1,6 @@
 use super::super::binary_files::{write_npy, write_npy_rows};
 use super::*;
+use std::fs;
 use std::string::ToString;
 use std::vec;
 
