@@ -56,7 +56,7 @@ static relgrad_report train(R(context) * context, number *params, size_t params_
     OK(R(steps)(context, &step));
     for (; step < until; step++) {
         const number *rows = x + DIM * BATCH * (step % EPOCH);
-        R(batch) batch = {rows, BATCH, 0, NULL, NULL, NULL};
+        R(batch) batch = {rows, BATCH, 0, NULL, NULL, NULL, 0};
         double now;
         OK(relgrad_schedule_rate(&schedule, step, &now));
         if (R(step)(context, params, params_len, &batch, now, &report) != RELGRAD_OK) {
@@ -72,7 +72,7 @@ static double mean_log_likelihood(R(context) * context, const number *params, si
                                   const number *x) {
     double sum = 0.0, log_p[BATCH];
     for (int from = 0; from < ROWS; from += BATCH) {
-        R(batch) batch = {x + DIM * from, BATCH, 0, NULL, NULL, NULL};
+        R(batch) batch = {x + DIM * from, BATCH, 0, NULL, NULL, NULL, 0};
         OK(R(log_likelihood)(context, params, params_len, &batch, log_p, BATCH));
         for (int i = 0; i < BATCH; i++) {
             sum += log_p[i] / ROWS;
@@ -109,7 +109,7 @@ static void run(const char *name, uint32_t optimizer, double rate, const number 
     /* A start that whitens the data. */
     R(context) * context;
     OK(R(init)(&config, state, sizes.state_bytes, workspace, sizes.workspace_bytes, &context));
-    R(batch) data = {x, ROWS, 0, NULL, NULL, NULL};
+    R(batch) data = {x, ROWS, 0, NULL, NULL, NULL, 0};
     OK(R(params_init_data)(context, params, n, &data, RELGRAD_INIT_WHITENED, 1, 1e-6, start,
                            sizes.start_bytes));
     double before = mean_log_likelihood(context, params, n, x);
@@ -149,7 +149,7 @@ static void run(const char *name, uint32_t optimizer, double rate, const number 
 
     /* There and back, and samples. */
     number z[DIM * BATCH], back[DIM * BATCH], samples[DIM * BATCH];
-    R(batch) batch = {x, BATCH, 0, NULL, NULL, NULL};
+    R(batch) batch = {x, BATCH, 0, NULL, NULL, NULL, 0};
     relgrad_inversion inversion;
     OK(R(forward)(context, params, n, &batch, z, DIM * BATCH));
     OK(R(factorize)(context, params, n, factorization, sizes.factorization_bytes));
