@@ -3,6 +3,8 @@
 #[cfg(feature = "std")]
 mod choice;
 pub(crate) mod counters;
+#[cfg(all(test, feature = "std"))]
+pub(crate) mod counting;
 #[cfg(feature = "std")]
 pub(crate) mod fork;
 pub(crate) mod parallel;

@@ -3,27 +3,12 @@ use std::vec::Vec;
 
 use super::*;
 use crate::config::Optimizer;
+use crate::threads::counting::Counting;
 
 fn data<T: Scalar>(n: usize) -> Vec<T> {
     (0..n)
         .map(|i| T::from_f64((i as f64 * 0.618).fract() - 0.3 * (i as f64 * 0.37).sin()))
         .collect()
-}
-
-/// Three threads by its own account; counts what it is handed.
-struct Counting(AtomicUsize);
-
-// SAFETY: each task once.
-#[allow(unsafe_code)]
-unsafe impl ParallelFor for Counting {
-    fn threads(&self) -> usize {
-        3
-    }
-
-    fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        (0..count).rev().for_each(task);
-    }
 }
 
 fn bits<T: Scalar>(model: &Model<T>) -> (Vec<u64>, Vec<u8>) {
