@@ -159,5 +159,6 @@ fn large_batches_of_few_features_round_in_another_way_in_training() {
     };
     let (few, many) = (of(10), of(60));
     assert!(few.iter().zip(&many).all(|(a, b)| (a - b).abs() < 1e-10));
-    assert_ne!(few, many);
+    // Without lanes the order is that of every other route.
+    assert_eq!(few == many, cfg!(relgrad_no_lanes));
 }
