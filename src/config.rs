@@ -20,6 +20,13 @@ pub enum Activation {
     },
     /// `s(y) = y`: linear ICA when there is one layer.
     Identity,
+    /// `s_i(y) = beta_i y + sum_j w_ij tanh(a_ij (y - m_ij))`, `beta, w, a > 0`: every unit's own
+    /// curve, learned with the weights. O(K D) parameters a layer, laid out as
+    /// [`Layout`](crate::Layout) says, and O(B K D) work.
+    TanhMixture {
+        /// Steps `K` of each unit, 1 to 16.
+        steps: u32,
+    },
 }
 
 /// The density of the independent latents.
@@ -170,6 +177,10 @@ pub struct Config {
     /// Carry every layer's inverse along by Woodbury's identity, O(B D^2) a step and `D^2`
     /// state a layer. Needs what [`LogDet::Exact`] needs.
     pub track_inverse: bool,
+    /// How fast learned curves move beside the weights, 0 to 1e3; 0 keeps them as they are. They
+    /// always follow Adam, at the rate of the step times this, and times 0.1 unless the weights
+    /// follow Adam too.
+    pub curve_rate: f64,
     /// Report the optimality norms after each step, at most O(B^2 D) or O(B D^2) a layer more.
     pub report_norms: bool,
     /// Instruction set; results do not depend on it.
@@ -180,6 +191,21 @@ pub struct Config {
 const MAX_DIM: usize = 1 << 24;
 const MAX_LAYERS: usize = 1 << 20;
 const MAX_BATCH: usize = 1 << 24;
+/// Steps of a learned curve.
+pub(crate) const MAX_STEPS: usize = 16;
+
+/// Where the parameters of learned curves stay, whatever the steps: slopes then lie between 1e-3
+/// and 1.7e6, and every target has a preimage that Newton's method finds.
+pub(crate) mod curve_range {
+    /// `ln 1e-3` to `ln 1e3`.
+    pub const LOG_SLOPE: [f64; 2] = [-6.907755278982137, 6.907755278982137];
+    /// `ln 1e-6` to `ln 1e3`.
+    pub const LOG_WEIGHT: [f64; 2] = [-13.815510557964274, 6.907755278982137];
+    /// `ln 1e-3` to `ln 1e2`.
+    pub const LOG_STEEPNESS: [f64; 2] = [-6.907755278982137, 4.605170185988092];
+    /// In units of pre-activations.
+    pub const CENTER: [f64; 2] = [-1e6, 1e6];
+}
 
 fn within(
     ok: bool,
@@ -227,6 +253,7 @@ impl Config {
             crossing: Crossing::Guard,
             log_det: LogDet::Exact,
             track_inverse: false,
+            curve_rate: 1.0,
             report_norms: false,
             level: Level::Auto,
         }
@@ -243,6 +270,8 @@ impl Config {
         self.check_activation()?;
         self.check_optimizer()?;
         self.check_combination()?;
+        let ok = (0.0..=1e3).contains(&self.curve_rate);
+        within(ok, Status::Rate, "curve_rate", self.curve_rate, "must be in [0, 1000]")?;
         self.level.check()
     }
 
@@ -258,6 +287,10 @@ impl Config {
                 within((1e-6..=1e6).contains(&b), s, "activation.b", b, r)
             }
             Activation::Identity => Ok(()),
+            Activation::TanhMixture { steps } => {
+                let r = "must be 1 to 16";
+                count(steps as usize, MAX_STEPS, s, "activation.steps", r)
+            }
         }
     }
 
@@ -335,6 +368,24 @@ impl Config {
     /// Whether layer `k` (from 0) is followed by the nonlinearity.
     pub(crate) fn is_activated(&self, k: usize) -> bool {
         k + 1 < self.layers || self.final_activation
+    }
+
+    /// How many layers, from the first, are followed by the nonlinearity.
+    pub(crate) fn activated(&self) -> usize {
+        self.layers - usize::from(!self.final_activation)
+    }
+
+    /// The steps of learned curves, 0 for fixed ones.
+    pub(crate) fn steps(&self) -> usize {
+        match self.activation {
+            Activation::TanhMixture { steps } => steps as usize,
+            _ => 0,
+        }
+    }
+
+    /// Whether there are curves to learn.
+    pub(crate) fn has_curves(&self) -> bool {
+        self.steps() > 0 && self.activated() > 0
     }
 
     /// Whether layers have biases.

@@ -36,6 +36,8 @@ struct Pass {
     c: Numbers,
     /// `d log p / d y_k`, without the determinants' part.
     delta: Numbers,
+    /// `d log p / d z_k`.
+    above: Numbers,
 }
 
 /// A batch seen through the network.
@@ -64,9 +66,67 @@ impl Network {
         &self.params[self.layout.bias(k)]
     }
 
-    fn activation(&self, k: usize) -> Activation {
+    /// `s, s', s''` of every y of layer k.
+    fn values(&self, k: usize, y: &[f64]) -> [Numbers; 3] {
         let is_affine = k + 1 == self.config.layers && !self.config.final_activation;
-        if is_affine { Activation::Identity } else { self.config.activation }
+        match self.config.activation {
+            _ if is_affine => values(Activation::Identity, y),
+            Activation::TanhMixture { .. } => self.curves(k, y),
+            fixed => values(fixed, y),
+        }
+    }
+
+    /// Unit i of layer k: `beta`, and `[w, a, m]` of each step.
+    fn unit(&self, k: usize, i: usize) -> (f64, Vec<[f64; 3]>) {
+        let rows: Vec<_> = self.params[self.layout.curve(k)].chunks(self.config.dim).collect();
+        let steps = self.layout.steps();
+        let step = |j: usize| {
+            [rows[1 + j][i].exp(), rows[1 + steps + j][i].exp(), rows[1 + 2 * steps + j][i]]
+        };
+        (rows[0][i].exp(), (0..steps).map(step).collect())
+    }
+
+    /// `s = beta y + sum_j w tanh(a (y - m))` with its derivatives.
+    fn curves(&self, k: usize, y: &[f64]) -> [Numbers; 3] {
+        let units: Vec<_> = (0..self.config.dim).map(|i| self.unit(k, i)).collect();
+        let values = |(y, (beta, steps)): (&f64, &(f64, Vec<[f64; 3]>))| {
+            steps.iter().fold([beta * y, *beta, 0.0], |[s, slope, bend], [w, a, m]| {
+                let t = (a * (y - m)).tanh();
+                let r = 1.0 - t * t;
+                [s + w * t, slope + w * a * r, bend - 2.0 * w * a * a * t * r]
+            })
+        };
+        let all: Vec<_> = y.iter().zip(units.iter().cycle()).map(values).collect();
+        [0, 1, 2].map(|i| all.iter().map(|v| v[i]).collect())
+    }
+
+    /// The gradient of layer k's curves, laid out as they are.
+    fn curve_gradient(&self, k: usize, pass: &Pass, weights: &[f64]) -> Numbers {
+        let (d, count) = (self.config.dim, self.layout.steps());
+        let mut gradient = vec![0.0; self.layout.curve(k).len()];
+        if gradient.is_empty() {
+            return gradient;
+        }
+        let [_, slope, _] = self.values(k, &pass.y);
+        for (n, (y, g)) in pass.y.iter().zip(&pass.above).enumerate() {
+            let (i, weight, slope) = (n % d, weights[n / d], slope[n]);
+            let (beta, steps) = self.unit(k, i);
+            gradient[i] += weight * (beta * y * g + beta / slope);
+            for (j, [w, a, m]) in steps.into_iter().enumerate() {
+                let v = y - m;
+                let t = (a * v).tanh();
+                let r = 1.0 - t * t;
+                let by = [
+                    w * t * g + w * a * r / slope,
+                    w * a * r * v * g + w * a * r * (1.0 - 2.0 * a * v * t) / slope,
+                    -w * a * r * g + 2.0 * w * a * a * t * r / slope,
+                ];
+                for (part, by) in by.into_iter().enumerate() {
+                    gradient[(1 + part * count + j) * d + i] += weight * by;
+                }
+            }
+        }
+        gradient
     }
 
     /// `sum_k log|det W_k|` (eq. 9), and the input transform's share.
@@ -86,10 +146,11 @@ impl Network {
         for k in 0..layers {
             let u = matmul(&z, &transpose(self.w(k), d), d);
             let y = sum(&u, self.b(k));
-            let [s, slope, _] = values(self.activation(k), &y);
+            let [s, slope, _] = self.values(k, &y);
             slope.iter().enumerate().for_each(|(i, slope)| log_slopes[i / d] += slope.ln());
             let c = if matches!(bias, Bias::Affine | Bias::Projected) { y.clone() } else { u };
-            passes.push(Pass { z: std::mem::replace(&mut z, s), y, c, delta: vec![] });
+            let z = std::mem::replace(&mut z, s);
+            passes.push(Pass { z, y, c, delta: vec![], above: vec![] });
         }
         let (log_p, score): (Numbers, Numbers) = z.iter().map(|z| density(base, *z)).unzip();
         let base_density = log_p.chunks(d).map(|log_p| log_p.iter().sum()).collect();
@@ -97,11 +158,11 @@ impl Network {
         // the score in the place of W^T delta.
         let mut above = score;
         for k in (0..layers).rev() {
-            let [_, slope, bend] = values(self.activation(k), &passes[k].y);
+            let [_, slope, bend] = self.values(k, &passes[k].y);
             let ratio = with(&bend, &slope, |bend, slope| bend / slope);
             let delta = sum(&with(&slope, &above, |slope, above| slope * above), &ratio);
-            above = matmul(&delta, self.w(k), d);
-            passes[k].delta = delta;
+            let below = matmul(&delta, self.w(k), d);
+            (passes[k].delta, passes[k].above) = (delta, std::mem::replace(&mut above, below));
         }
         Seen { passes, latents: z, base_density, log_slopes }
     }
@@ -111,11 +172,13 @@ impl Network {
         let (seen, log_det) = (self.see(x), self.log_det());
         let base_density = dot(&seen.base_density, weights);
         let log_slopes = dot(&seen.log_slopes, weights);
-        let (mut squares, mut trust_scale, mut halvings) = ([0.0; 2], 1.0f64, 0);
+        let (mut squares, mut trust_scale, mut halvings) = ([0.0; 3], 1.0f64, 0);
         for (k, pass) in seen.passes.iter().enumerate() {
             // Both vanish at a maximum.
             squares[0] += square(&relative(pass, weights));
             squares[1] += square(&mean_row(&pass.delta, weights));
+            let curves = self.curve_gradient(k, pass, weights);
+            squares[2] += square(&curves);
             let (direction, scale) = self.direction(k, pass, weights);
             trust_scale = trust_scale.min(scale);
             let mut rate = rate;
@@ -124,6 +187,7 @@ impl Network {
                 halvings += 1;
             }
             self.ascend(k, &direction, rate);
+            self.ascend_curves(k, &curves, rate);
         }
         self.steps += 1;
         let norm = |square: f64| self.config.report_norms.then_some(square.sqrt());
@@ -135,6 +199,7 @@ impl Network {
             log_det_age: 0,
             relative_gradient_norm: norm(squares[0]),
             mean_delta_norm: norm(squares[1]),
+            curve_gradient_norm: norm(squares[2]),
             trust_scale,
             halvings,
         }
@@ -229,6 +294,22 @@ impl Network {
             self.params[i] += rate * along;
         }
     }
+
+    /// Moves layer k's curves, by Adam whatever W follows.
+    fn ascend_curves(&mut self, k: usize, gradient: &[f64], rate: f64) {
+        let (beta1, beta2, epsilon, factor) = match self.config.optimizer {
+            Optimizer::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon, 1.0),
+            _ => (0.9, 0.999, 1e-8, 0.1),
+        };
+        let rate = rate * factor * self.config.curve_rate;
+        let unbiased = |average: f64, beta: f64| average / (1.0 - beta.powi(self.steps + 1));
+        for (i, g) in self.layout.curve(k).zip(gradient) {
+            let [m, v] = self.averages.each_mut().map(|average| &mut average[i]);
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            self.params[i] += rate * unbiased(*m, beta1) / (unbiased(*v, beta2).sqrt() + epsilon);
+        }
+    }
 }
 
 /// `E = mean(delta c^T) + I`
@@ -239,7 +320,7 @@ fn relative(pass: &Pass, weights: &[f64]) -> Numbers {
     e
 }
 
-/// `s, s', s''` of every y.
+/// `s, s', s''` of every y, of a curve that all units share.
 fn values(activation: Activation, y: &[f64]) -> [Numbers; 3] {
     let values = |y: f64| match activation {
         // Eq. 34.
@@ -256,6 +337,7 @@ fn values(activation: Activation, y: &[f64]) -> [Numbers; 3] {
             [t + b * y, slope + b, -2.0 * a * t * slope]
         }
         Activation::Identity => [y, 1.0, 0.0],
+        Activation::TanhMixture { .. } => panic!("has curves of its own"),
     };
     [0, 1, 2].map(|i| y.iter().map(|y| values(*y)[i]).collect())
 }
@@ -321,10 +403,11 @@ const NATURAL: Optimizer =
     Optimizer::Natural { decay: 0.9, damping: 0.2, clip: 1.0, momentum: 0.0 };
 const BIASES: [Bias; 4] = [Bias::None, Bias::Separate, Bias::Affine, Bias::Projected];
 const GRADIENTS: [Gradient; 3] = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
-const ACTIVATIONS: [Activation; 3] = [
+const ACTIVATIONS: [Activation; 4] = [
     Activation::SmoothLeakyRelu { a: 0.3 },
     Activation::LeakyTanh { a: 1.0, b: 0.1 },
     Activation::Identity,
+    Activation::TanhMixture { steps: 3 },
 ];
 const BASES: [Base; 3] = [Base::Normal, Base::Sech, Base::Logistic];
 
@@ -383,6 +466,10 @@ impl Run {
                     &gradient[range],
                     &plain.direction(k, pass, &shares).0,
                 );
+                let curves = &gradient[s.layout().curve(k)];
+                // The reference's 1 - t^2 loses digits.
+                let error = distance(curves, &plain.curve_gradient(k, pass, &shares));
+                assert!(error < 1e-11, "curves' gradient off by {error:e}: {self:?}");
             }
             if reports.len() == steps {
                 return reports;
@@ -393,6 +480,11 @@ impl Run {
             for k in 0..config.layers {
                 let range = s.layout().weight(k).start..s.layout().bias(k).end;
                 self.assert_layer("parameters", &params[range.clone()], &reference.params[range]);
+                let curve = s.layout().curve(k);
+                // Adam divides gradients that vanish by as little as 1e-8.
+                let error = distance(&params[curve.clone()], &reference.params[curve.clone()]);
+                assert!(error < 1e-7, "curves off by {error:e}: {self:?}");
+                reference.params[curve.clone()].copy_from_slice(&params[curve]);
             }
             reports.push(got);
         }
@@ -401,7 +493,8 @@ impl Run {
     #[track_caller]
     fn assert_report(&self, got: &Report, want: &Report) {
         let terms = |r: &Report| [r.mean_log_likelihood, r.base_density, r.log_slopes, r.log_det];
-        let norms = |r: &Report| [r.relative_gradient_norm, r.mean_delta_norm];
+        let norms =
+            |r: &Report| [r.relative_gradient_norm, r.mean_delta_norm, r.curve_gradient_norm];
         for (got, want) in terms(got).into_iter().zip(terms(want)) {
             self.assert_number("term", got, want);
         }

@@ -141,8 +141,8 @@ pub unsafe extern "C" fn relgrad_schedule_rate(
     }))
 }
 
-/// s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b. The
-/// outputs may be NULL.
+/// s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b, of a
+/// learned curve as it starts. The outputs may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_activation_evaluate(
     activation: u32,
@@ -198,9 +198,7 @@ pub unsafe extern "C" fn relgrad_activation_invert(
 
 /// A checked activation.
 fn read_activation(activation: u32, a: f64, b: f64) -> Result<Activation> {
-    let all =
-        [Activation::SmoothLeakyRelu { a }, Activation::LeakyTanh { a, b }, Activation::Identity];
-    let activation = one_of(activation, &all, "activation")?;
+    let activation = types::read_activation(activation, (a, b), ["activation", "a"])?;
     Config { activation, ..Config::new(1, 1) }.check()?;
     Ok(activation)
 }

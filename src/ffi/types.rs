@@ -85,6 +85,8 @@ pub const RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU: u32 = 0;
 pub const RELGRAD_ACTIVATION_LEAKY_TANH: u32 = 1;
 /// s(y) = y.
 pub const RELGRAD_ACTIVATION_IDENTITY: u32 = 2;
+/// s_i(y) = beta_i y + sum_j w_ij tanh(a_ij (y - m_ij)), K steps a unit, learned with the weights.
+pub const RELGRAD_ACTIVATION_TANH_MIXTURE: u32 = 3;
 
 /// Standard normal latents.
 pub const RELGRAD_BASE_NORMAL: u32 = 0;
@@ -197,7 +199,8 @@ pub struct relgrad_config {
     pub report_norms: u32,
     /// RELGRAD_LEVEL_...; results do not depend on it.
     pub level: u32,
-    /// Smooth leaky ReLU: in [1e-6, 1). Leaky tanh: in [1e-6, 1e6].
+    /// Smooth leaky ReLU: in [1e-6, 1). Leaky tanh: in [1e-6, 1e6]. Tanh mixture: the number of steps
+    /// K, whole, 1 to 16.
     pub activation_a: f64,
     /// Leaky tanh: in [1e-6, 1e6].
     pub activation_b: f64,
@@ -215,16 +218,20 @@ pub struct relgrad_config {
     pub damping: f64,
     /// Natural: trust region clip * sqrt(D), in [1e-12, 1e12].
     pub clip: f64,
+    /// How fast learned curves move beside the weights, in [0, 1000]; 0 keeps them. They follow Adam,
+    /// at the rate of the step times this, and times 0.1 unless the weights follow Adam too.
+    pub curve_rate: f64,
     /// Zero.
-    pub reserved: [u64; 8],
+    pub reserved: [u64; 7],
 }
 
 /// What the caller must provide. Lengths count numbers, bytes count bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct relgrad_sizes {
-    /// Parameters: W_1, b_1, ..., W_L, b_L, then shift and scale with an input transform. Weights
-    /// are row-major, row = output.
+    /// Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
+    /// shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
+    /// are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center.
     pub params_len: usize,
     /// A dense gradient or accumulator: the parameters without shift and scale.
     pub gradient_len: usize,
@@ -273,6 +280,8 @@ pub struct relgrad_report {
     pub trust_scale: f64,
     /// How often layers' steps were halved so as not to cross a singular matrix.
     pub halvings: u64,
+    /// The norm of the learned curves' gradient, zero at a maximum; -1 without report_norms.
+    pub curve_gradient_norm: f64,
 }
 
 /// What relgrad_refresh found.
@@ -428,7 +437,8 @@ impl relgrad_config {
             decay: 0.99,
             damping: 0.1,
             clip: 1.0,
-            reserved: [0; 8],
+            curve_rate: c.curve_rate,
+            reserved: [0; 7],
         }
     }
 
@@ -443,12 +453,6 @@ impl relgrad_config {
             let v = Value::Int(i as u64);
             return Err(Error::new(Status::Reserved, "config.reserved", v, "must be 0"));
         }
-        let (a, b) = (self.activation_a, self.activation_b);
-        let activations = [
-            Activation::SmoothLeakyRelu { a },
-            Activation::LeakyTanh { a, b },
-            Activation::Identity,
-        ];
         let bases = [Base::Normal, Base::Sech, Base::Logistic, Base::Custom];
         let biases = [Bias::None, Bias::Separate, Bias::Affine, Bias::Projected];
         let gradients = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
@@ -464,7 +468,11 @@ impl relgrad_config {
             dim: self.dim as usize,
             layers: self.layers as usize,
             max_batch: self.max_batch as usize,
-            activation: one_of(self.activation, &activations, "config.activation")?,
+            activation: read_activation(
+                self.activation,
+                (self.activation_a, self.activation_b),
+                ["config.activation", "config.activation_a"],
+            )?,
             final_activation: flag(self.final_activation, "config.final_activation")?,
             base: one_of(self.base, &bases, "config.base")?,
             bias: one_of(self.bias, &biases, "config.bias")?,
@@ -478,6 +486,7 @@ impl relgrad_config {
             )?,
             log_det: one_of(self.log_det, &[LogDet::Exact, LogDet::Lazy], "config.log_det")?,
             track_inverse: flag(self.track_inverse, "config.track_inverse")?,
+            curve_rate: self.curve_rate,
             report_norms: flag(self.report_norms, "config.report_norms")?,
             level: one_of(
                 self.level,
@@ -488,6 +497,28 @@ impl relgrad_config {
         config.check()?;
         Ok(config)
     }
+}
+
+/// An activation from its number and its parameters, as yet unchecked.
+pub(super) fn read_activation(
+    activation: u32,
+    (a, b): (f64, f64),
+    [name, name_of_a]: [&'static str; 2],
+) -> Result<Activation> {
+    let steps = a as u32;
+    let learned = Activation::TanhMixture { steps };
+    let all = [
+        Activation::SmoothLeakyRelu { a },
+        Activation::LeakyTanh { a, b },
+        Activation::Identity,
+        learned,
+    ];
+    let activation = one_of(activation, &all, name)?;
+    if activation == learned && f64::from(steps) != a {
+        let allowed = "must be a number of steps, 1 to 16";
+        return Err(Error::new(Status::Activation, name_of_a, Value::Real(a), allowed));
+    }
+    Ok(activation)
 }
 
 /// The value behind an enumeration's number.
@@ -526,6 +557,7 @@ impl From<Report> for relgrad_report {
             mean_delta_norm: r.mean_delta_norm.unwrap_or(-1.0),
             trust_scale: r.trust_scale,
             halvings: r.halvings.into(),
+            curve_gradient_norm: r.curve_gradient_norm.unwrap_or(-1.0),
         }
     }
 }

@@ -3,16 +3,19 @@
 use std::format;
 use std::path::Path;
 use std::string::ToString;
+use std::vec;
 use std::vec::Vec;
 
 use super::error::{FileError, FileResult};
 use super::model_file::{IN_MEMORY, ModelFile, Parameters};
-use crate::{Bias, Real};
+use crate::density::activation::tanh_mixture;
+use crate::{Bias, Layout, Real};
 
 impl ModelFile {
     /// The model with one layer more, of a density near the old one. The last layer's outputs are
     /// multiplied by `bend`, pass the activation where it is nearly straight, and the new layer
-    /// undoes both to first order: `W = I / (bend s'(0))`, `b = -s(0) / (bend s'(0))`. The
+    /// undoes both to first order: `W = I / (bend s'(0))`, `b = -s(0) / (bend s'(0))`. Learned curves
+    /// are made nearly straight instead: their steps' weights are multiplied by `bend`. The
     /// smaller `bend`, the closer the two models and the slower the new layer learns to bend;
     /// 0.3 serves.
     ///
@@ -33,34 +36,52 @@ impl ModelFile {
             let allowed = "must be false: the new layer follows an affine one";
             return Err(FileError::field(path, "final_activation", "true", allowed));
         }
-        let (offset, slope, _) = self.activation.evaluate(0.0f64);
+        let config = self.config();
+        let (offset, mut slope, _) = self.activation.evaluate(0.0f64);
+        let mut curves = vec![0.0f64; (1 + 3 * config.steps()) * usize::from(config.steps() > 0)];
+        let (scale, steps) = if curves.is_empty() { (bend, 1.0) } else { (1.0, bend) };
+        if !curves.is_empty() {
+            tanh_mixture::start(&mut curves, 1, config.steps());
+            let line = curves[0].exp();
+            slope = line + steps * (slope - line);
+            curves[1..=config.steps()].iter_mut().for_each(|w| *w += steps.ln());
+        }
         if self.bias == Bias::None && offset != 0.0 {
             let allowed = format!("must be another: biases take up s(0) = {offset}");
             return Err(FileError::field(path, "bias", "none", allowed));
         }
-        let gain = 1.0 / (bend * slope);
+        let gain = 1.0 / (scale * slope);
+        let layer = (scale, gain, -offset * gain);
         let parameters = match &self.parameters {
-            Parameters::F32(v) => Parameters::F32(self.one_more(v, bend, gain, -offset * gain)),
-            Parameters::F64(v) => Parameters::F64(self.one_more(v, bend, gain, -offset * gain)),
+            Parameters::F32(v) => Parameters::F32(self.one_more(v, layer, &curves)),
+            Parameters::F64(v) => Parameters::F64(self.one_more(v, layer, &curves)),
         };
         let deeper = ModelFile { layers: self.layers + 1, parameters, ..self.clone() };
         deeper.check(path)?;
         Ok(deeper)
     }
 
-    /// `numbers` with the last layer times `bend`, and another of `gain I` and biases `shift`.
-    fn one_more<T: Real>(&self, numbers: &[T], bend: f64, gain: f64, shift: f64) -> Vec<T> {
-        let d = self.dim;
+    /// `numbers` with the last layer times `scale` and followed by units of `curve`, if they are
+    /// learned, and another of `gain I` and biases `shift`.
+    fn one_more<T: Real>(
+        &self,
+        numbers: &[T],
+        (scale, gain, shift): (f64, f64, f64),
+        curve: &[f64],
+    ) -> Vec<T> {
+        let (d, layout) = (self.dim, Layout::new(&self.config()));
         let biases = if self.bias == Bias::None { 0 } else { d };
-        let layer = d * d + biases;
-        let (network, input) = numbers.split_at(self.layers * layer);
-        let (kept, last) = network.split_at(network.len() - layer);
-        let mut deeper = Vec::with_capacity(numbers.len() + layer);
+        let (kept, rest) = numbers.split_at(layout.weight(self.layers - 1).start);
+        let (last, rest) = rest.split_at(d * d + biases);
+        let (curves, input) = rest.split_at(layout.curves_len());
+        let mut deeper = Vec::with_capacity(numbers.len() + last.len() + curve.len() * d);
         deeper.extend_from_slice(kept);
-        deeper.extend(last.iter().map(|v| T::from_f64(v.to_f64() * bend)));
+        deeper.extend(last.iter().map(|v| T::from_f64(v.to_f64() * scale)));
         let unit = |i| if i % (d + 1) == 0 { gain } else { 0.0 };
         deeper.extend((0..d * d).map(|i| T::from_f64(unit(i))));
         deeper.extend((0..biases).map(|_| T::from_f64(shift)));
+        deeper.extend_from_slice(curves);
+        deeper.extend(curve.iter().flat_map(|v| core::iter::repeat_n(T::from_f64(*v), d)));
         deeper.extend_from_slice(input);
         deeper
     }
@@ -87,6 +108,7 @@ mod tests {
             Activation::SmoothLeakyRelu { a: 0.3 },
             Activation::LeakyTanh { a: 2.0, b: 0.5 },
             Activation::Identity,
+            Activation::TanhMixture { steps: 4 },
         ];
         for activation in curves {
             let (file, mut model) = trained_like(activation, Bias::Separate);

@@ -1,7 +1,8 @@
 //! Model files: safetensors with the network's tensors and its description as metadata.
 //!
 //! Tensors are `layers.K.weight` (D, D; row-major, out by in), `layers.K.bias` (D) with
-//! biases, K from 0, and optionally `input.shift` and `input.scale` (D); all of them F32, or
+//! biases, K from 0; with learned curves of S steps `layers.K.log_slope` (D) and
+//! `layers.K.log_weight`, `.log_steepness` and `.center` (S, D); and optionally `input.shift` and `input.scale` (D); all of them F32, or
 //! all F64. `input.origin` (D), in F64 always, is taken off the data before all else, in f64.
 //! String metadata say what the tensors do not: see [`ModelFile`].
 
@@ -21,7 +22,7 @@ use super::origin::Origin;
 use super::replace_file::write_file;
 use super::tensors::{Tensor, write_tensors};
 use crate::status::Value;
-use crate::{Activation, Base, Bias, Config, Real};
+use crate::{Activation, Base, Bias, Config, Layout, Real};
 
 /// The parameters of a model in the order of all of relgrad: `W_1, b_1, W_2, b_2, ...`, then
 /// shift and scale.
@@ -48,7 +49,7 @@ pub struct ModelFile {
     pub dim: usize,
     /// Layers.
     pub layers: usize,
-    /// Metadata `activation`: `smooth_leaky_relu:a`, `leaky_tanh:a,b` or `identity`.
+    /// Metadata `activation`: `tanh_mixture:k`, `smooth_leaky_relu:a`, `leaky_tanh:a,b` or `identity`.
     pub activation: Activation,
     /// Metadata `final_activation`: `true` or `false`.
     pub final_activation: bool,
@@ -121,7 +122,8 @@ impl ModelFile {
         let final_activation = take_choice(path, &mut extra, "final_activation", &BOOLS)?;
         let text = extra.remove("activation");
         let activation = text.as_deref().and_then(|t| t.parse().ok()).ok_or_else(|| {
-            let allowed = "must be \"smooth_leaky_relu:a\", \"leaky_tanh:a,b\" or \"identity\"";
+            let allowed = "must be \"tanh_mixture:k\", \"smooth_leaky_relu:a\", \"leaky_tanh:a,b\" or \
+                           \"identity\"";
             field_error(path, "activation", text, allowed.to_owned())
         })?;
 
@@ -133,7 +135,14 @@ impl ModelFile {
         })?;
         let dim = first.shape().first().copied().unwrap_or(1);
         let input_transform = stored.contains_key(SHIFT) || stored.contains_key(SCALE);
-        let ours = tensors(dim, layers, bias, input_transform);
+        let config = Config {
+            activation,
+            final_activation,
+            bias,
+            input_transform,
+            ..Config::new(dim, layers)
+        };
+        let ours = tensors(&config);
         let parameters = match first.dtype() {
             Dtype::F32 => {
                 let read = f32::from_le_bytes;
@@ -200,15 +209,12 @@ impl ModelFile {
     }
 
     fn check_numbers<T: Real>(&self, path: &Path, mut numbers: &[T]) -> FileResult<()> {
-        let (dim, layers) = (self.dim as u128, self.layers as u128);
-        let bias = if self.bias == Bias::None { 0 } else { dim };
-        let input = if self.input_transform { 2 * dim } else { 0 };
-        let expected = layers * (dim * dim + bias) + input;
-        if numbers.len() as u128 != expected {
+        let expected = Layout::new(&self.config()).params_len();
+        if numbers.len() != expected {
             let found = format!("{} numbers", numbers.len());
             return Err(FileError::field(path, "parameters", found, format!("must be {expected}")));
         }
-        for (name, shape) in tensors(self.dim, self.layers, self.bias, self.input_transform) {
+        for (name, shape) in tensors(&self.config()) {
             let (tensor, rest) = numbers.split_at(shape.iter().product());
             numbers = rest;
             let bad = |v: &T| !v.to_f64().is_finite() || (name == SCALE && v.to_f64() == 0.0);
@@ -258,7 +264,8 @@ impl ModelFile {
     }
 
     fn tensors_of<'n, T: Real>(&self, mut numbers: &'n [T]) -> Vec<Tensor<'n>> {
-        let names = tensors(self.dim, self.layers, self.bias, self.input_transform);
+        let config = self.config();
+        let names = tensors(&config);
         let tensor = |(name, shape): (String, Vec<usize>)| {
             let (own, rest) = numbers.split_at(shape.iter().product());
             numbers = rest;

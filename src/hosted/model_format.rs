@@ -12,7 +12,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::error::{FileError, FileResult};
 use super::origin::Origin;
-use crate::{Bias, Real};
+use crate::{Bias, Config, Real};
 
 /// The metadata key of the version of this format, and the version.
 pub(super) const FORMAT: (&str, &str) = ("relgrad.format", "1");
@@ -32,20 +32,23 @@ pub(super) fn is_ours(tensor: &str) -> bool {
 }
 
 /// Names and shapes of the tensors in the order of [`Parameters`](super::model_file::Parameters).
-pub(super) fn tensors(
-    dim: usize,
-    layers: usize,
-    bias: Bias,
-    input_transform: bool,
-) -> impl Iterator<Item = (String, Vec<usize>)> {
+pub(super) fn tensors(config: &Config) -> impl Iterator<Item = (String, Vec<usize>)> {
+    let (dim, layers, bias) = (config.dim, config.layers, config.bias);
+    let (steps, curves) =
+        (config.steps(), if config.has_curves() { config.activated() } else { 0 });
     let layer = move |k| {
         let weight = (format!("layers.{k}.weight"), [dim, dim].to_vec());
         let bias = (bias != Bias::None).then(|| (format!("layers.{k}.bias"), [dim].to_vec()));
         [Some(weight), bias].into_iter().flatten()
     };
-    let input = if input_transform { &[SHIFT, SCALE][..] } else { &[] };
+    let curve = move |k| {
+        let of_steps = ["log_weight", "log_steepness", "center"];
+        let of_steps = of_steps.map(|name| (format!("layers.{k}.{name}"), [steps, dim].to_vec()));
+        [(format!("layers.{k}.log_slope"), [dim].to_vec())].into_iter().chain(of_steps)
+    };
+    let input = if config.input_transform { &[SHIFT, SCALE][..] } else { &[] };
     let input = input.iter().map(move |&name| (name.to_owned(), [dim].to_vec()));
-    (0..layers).flat_map(layer).chain(input)
+    (0..layers).flat_map(layer).chain((0..curves).flat_map(curve)).chain(input)
 }
 
 pub(super) fn name_of<V: PartialEq>(

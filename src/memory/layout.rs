@@ -6,6 +6,7 @@ use crate::config::{Bias, Config, Gradient, Optimizer};
 use crate::plan::{self, Forward, Reach};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::simd::ops::table_len;
 
 /// A product of sizes, `usize::MAX` where it exceeds the address space: [`Sizes::of`] refuses what
 /// does not fit.
@@ -14,12 +15,18 @@ pub(crate) fn times(sizes: &[usize]) -> usize {
 }
 
 /// Where each layer's parameters lie in the one flat array:
-/// `W_1, b_1, ..., W_L, b_L`, then `shift, scale` with an input transform.
+/// `W_1, b_1, ..., W_L, b_L`, then the learned curves of the layers that have them, then
+/// `shift, scale` with an input transform.
+///
+/// A layer's curves are `1 + 3 K` rows of `D` numbers, a number a unit: `log_slope`, then K rows
+/// each of `log_weight`, `log_steepness` and `center`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     dim: usize,
     layers: usize,
     bias: bool,
+    steps: usize,
+    curves: usize,
     transform: bool,
 }
 
@@ -30,6 +37,8 @@ impl Layout {
             dim: config.dim,
             layers: config.layers,
             bias: config.bias != Bias::None,
+            steps: config.steps(),
+            curves: if config.steps() > 0 { config.activated() } else { 0 },
             transform: config.input_transform,
         }
     }
@@ -38,9 +47,33 @@ impl Layout {
         times(&[self.dim, self.dim]).saturating_add(if self.bias { self.dim } else { 0 })
     }
 
-    /// Numbers that optimisers move: weights and biases.
-    pub fn network_len(&self) -> usize {
+    fn curve_len(&self) -> usize {
+        times(&[1 + 3 * self.steps, self.dim])
+    }
+
+    /// Weights and biases.
+    pub(crate) fn linear_len(&self) -> usize {
         times(&[self.layers, self.layer_len()])
+    }
+
+    /// Numbers that optimisers move: weights, biases and curves.
+    pub fn network_len(&self) -> usize {
+        self.linear_len().saturating_add(self.curves_len())
+    }
+
+    /// The parameters of all learned curves.
+    pub fn curves_len(&self) -> usize {
+        times(&[self.curves, self.curve_len()])
+    }
+
+    /// How many layers, from the first, have learned curves.
+    pub fn curves(&self) -> usize {
+        self.curves
+    }
+
+    /// Steps of a learned curve, 0 for fixed ones.
+    pub fn steps(&self) -> usize {
+        self.steps
     }
 
     /// All parameters.
@@ -58,6 +91,12 @@ impl Layout {
     pub fn bias(&self, k: usize) -> Range<usize> {
         let from = k * self.layer_len() + self.dim * self.dim;
         from..(k + 1) * self.layer_len()
+    }
+
+    /// The learned curves after layer `k`, none if there are none.
+    pub fn curve(&self, k: usize) -> Range<usize> {
+        let at = |k: usize| self.linear_len() + k.min(self.curves) * self.curve_len();
+        at(k)..at(k + 1)
     }
 
     /// The input's shift, empty without a transform.
@@ -151,6 +190,9 @@ pub(crate) struct Parts {
     pub fisher: usize,
     /// Tracked inverses.
     pub inverse: usize,
+    /// Parameters of learned curves, and what kernels read in their place.
+    pub curves: usize,
+    pub prepared: usize,
     /// Inputs of every layer: gradients whose right factor is z.
     pub inputs: usize,
     /// Inverse transposes: the ordinary gradient.
@@ -171,7 +213,8 @@ pub(crate) struct Parts {
 impl Parts {
     pub fn of<T: Real>(config: &Config) -> Parts {
         let (d, l, b) = (config.dim, config.layers, config.max_batch);
-        let network = Layout::new(config).network_len();
+        let layout = Layout::new(config);
+        let network = layout.linear_len();
         let when = |yes: bool, n: usize| if yes { n } else { 0 };
         let adam = matches!(config.optimizer, Optimizer::Adam { .. });
         let natural = matches!(config.optimizer, Optimizer::Natural { .. });
@@ -185,6 +228,8 @@ impl Parts {
             second_moment: when(adam, network),
             fisher: when(natural, times(&[l, d])),
             inverse: when(config.track_inverse, squares),
+            curves: layout.curves_len(),
+            prepared: times(&[layout.curves, table_len::<T>(d, layout.steps)]),
             inputs: when(inputs, times(&[l, Rows::new::<T>(config).layer])),
             inverse_transposes: when(ordinary, squares),
             capacitance: if reach.summed { d } else { usize::min(b, d) },

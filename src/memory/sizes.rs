@@ -9,13 +9,15 @@ use crate::status::{Error, Result, Status, Value};
 /// What a caller must provide. Sizes depend on the configuration only, not on the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Numbers in the parameter array: `L (D^2 + D) [+ 2 D]`.
+    /// Numbers in the parameter array: `L (D^2 + D) [+ 2 D]`, and `(1 + 3 K) D` for each layer with
+    /// learned curves.
     pub params_len: usize,
     /// Numbers in a dense gradient or accumulator: the parameters without the input transform.
     pub gradient_len: usize,
-    /// Numbers that one sample's factors take, `2 L D`.
+    /// Numbers that one sample's factors take, `2 L D`, and D for each layer with learned curves.
     pub factors_len: usize,
-    /// Bytes of optimiser state: O(L D) for SGD and natural, `2 L D^2` numbers for Adam.
+    /// Bytes of optimiser state: O(L D) for SGD and natural, `2 L D^2` numbers for Adam; twice the
+    /// parameters of learned curves for each.
     pub state_bytes: usize,
     /// Bytes of workspace: O(L B D), and `(L + 1) D^2` numbers for the ordinary gradient.
     pub workspace_bytes: usize,
@@ -39,9 +41,9 @@ impl Sizes {
         let sizes = Sizes {
             params_len: layout.params_len(),
             gradient_len: layout.network_len(),
-            factors_len: times(&[2, config.layers, config.dim]),
+            factors_len: times(&[2 * config.layers + layout.curves(), config.dim]),
             state_bytes: measure(|c| State::<T>::carve(c, config)),
-            workspace_bytes: measure(|c| Work::<T>::carve(c, config)),
+            workspace_bytes: measure(|c| Work::<T>::carve_all(c, config)),
             refresh_bytes: measure(|c| Scratch::carve_refresh(c, config.dim)),
             start_bytes: measure(|c| Scratch::carve_start(c, config.dim)),
             factorization_bytes: measure(|c| Scratch::carve_factorization::<T>(c, config)),

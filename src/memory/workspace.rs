@@ -98,6 +98,9 @@ pub(crate) struct State<'m, T> {
     pub q: &'m mut [T],
     /// `W_k^-1`.
     pub inverse: &'m mut [T],
+    /// Adam's averages of the curves' gradients.
+    pub curve_first: &'m mut [T],
+    pub curve_second: &'m mut [T],
 }
 
 impl<T> State<'_, T> {
@@ -182,6 +185,8 @@ impl<'m, T: Real> State<'m, T> {
             h: c.take(parts.fisher),
             q: c.take(parts.fisher),
             inverse: c.take(parts.inverse),
+            curve_first: c.take(parts.curves),
+            curve_second: c.take(parts.curves),
         }
     }
 }
@@ -243,6 +248,8 @@ pub(crate) struct Sums<'m, T> {
     pub moments: &'m mut [T],
     /// The directions of all parameters in lanes, a copy of a weight otherwise.
     pub directions: &'m mut [T],
+    /// The gradient of the learned curves, whatever the route.
+    pub curves: &'m mut [T],
 }
 
 /// The Fisher factors of natural steps as they will be, and 1 over them, damped.
@@ -288,7 +295,12 @@ pub(crate) struct Ordinary<'m, T> {
 }
 
 impl<'m, T: Real> Work<'m, T> {
-    pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
+    /// The workspace, and the tables of learned curves.
+    pub fn carve_all(c: &mut Carver<'m>, config: &Config) -> (Self, &'m mut [T]) {
+        (Self::carve(c, config), c.take(Parts::of::<T>(config).prepared))
+    }
+
+    fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
         let (d, l, b) = (config.dim, config.layers, config.max_batch);
         let parts = Parts::of::<T>(config);
         let batch = Rows::new::<T>(config).layer;
@@ -315,6 +327,7 @@ impl<'m, T: Real> Work<'m, T> {
                 products: c.take(parts.products),
                 moments: c.take(parts.moments),
                 directions: c.take(parts.directions),
+                curves: c.take(parts.curves),
             },
             fisher: Fisher {
                 h: c.take(parts.fisher),

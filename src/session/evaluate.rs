@@ -20,7 +20,7 @@ pub(crate) fn forward<T: Real>(
     let batch = Checked::of(&session.config, batch)?;
     let n = batch.x.rows;
     session.on_team(Call::Forward, n, |session| {
-        let (net, _, work) = session.parts();
+        let (net, _, work) = session.parts(params);
         forward::run(&net, params, &batch.x, &mut work.pass, Needs::Latents)
     })?;
     for (b, row) in z[..n * d].chunks_exact_mut(d).enumerate() {
@@ -42,7 +42,7 @@ pub(crate) fn log_likelihood<T: Real>(
     let batch = Checked::of(&session.config, batch)?;
     let n = batch.x.rows;
     session.on_team(Call::LogLikelihood, n, |session| {
-        let (net, _, work) = session.parts();
+        let (net, _, work) = session.parts(params);
         forward::run(&net, params, &batch.x, &mut work.pass, Needs::Likelihood)?;
         scores::evaluate(&net, &batch, &mut work.pass, false)
     })?;
@@ -66,11 +66,11 @@ pub(crate) fn count_positive<T: Real>(
 ) -> Result<()> {
     session.check_params(params)?;
     let batch = Checked::of(&session.config, batch)?;
-    let (net, _, work) = session.parts();
+    let (net, _, work) = session.parts(params);
     let (n, d) = (batch.x.rows, net.config.dim);
-    check_len("counts", counts.len(), net.activated() * d)?;
+    check_len("counts", counts.len(), net.config.activated() * d)?;
     forward::run(&net, params, &batch.x, &mut work.pass, Needs::Gradient)?;
-    for k in 0..net.activated() {
+    for k in 0..net.config.activated() {
         let bias = net.bias(params, k).filter(|_| !net.keeps_y());
         for row in net.rows.of(work.pass.c, k, n).iter() {
             for (i, u) in row.iter().enumerate() {

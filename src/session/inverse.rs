@@ -84,7 +84,7 @@ pub(crate) fn inverse<T: Real>(
         let v = Value::At(i as u64, z[i].to_f64());
         return Err(Error::new(Status::NonFiniteData, "z", v, "latents must be finite"));
     }
-    let (net, state, work) = session.parts();
+    let (net, state, work) = session.parts(params);
     let (rows, pass) = (net.rows, &mut work.pass);
     for (b, row) in z[..n * d].chunks_exact(d).enumerate() {
         rows.row_mut(pass.z, 0, b).copy_from_slice(row);
@@ -124,7 +124,7 @@ fn unwind<T: Real>(
         for b in 0..n {
             let z = net.rows.row_mut(pass.z, 0, b);
             if net.config.is_activated(k) {
-                let went = T::preimages(net.exec, net.curve, z);
+                let went = T::preimages(net.exec, net.curve_of(k), z);
                 inversion.iterations = inversion.iterations.max(went.iterations);
                 inversion.newton_residual = inversion.newton_residual.max(went.residual);
             }

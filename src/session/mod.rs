@@ -13,10 +13,11 @@ pub use refresh::Refresh;
 pub use start::Start;
 
 use crate::config::Config;
-use crate::density::activation::Curve;
+use crate::density::activation::Curves;
 use crate::memory::layout::{Layout, Rows};
 use crate::memory::sizes::Sizes;
 use crate::memory::workspace::{self, HEADER_FINGERPRINT, HEADER_MAGIC, State, Work};
+use crate::simd::ops::table_len;
 use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value, check_len};
 use crate::step::net::Net;
@@ -48,7 +49,8 @@ pub struct Session<'m, T> {
     pub(crate) exec: Exec<'m>,
     pub(crate) layout: Layout,
     pub(crate) rows: Rows,
-    pub(crate) curve: Curve<T>,
+    /// The learned curves as kernels read them, made anew in each call.
+    pub(crate) tables: &'m mut [T],
     pub(crate) state: State<'m, T>,
     pub(crate) work: Work<'m, T>,
 }
@@ -125,15 +127,15 @@ impl<'m, T: Real> Session<'m, T> {
     ) -> Result<Self> {
         let state =
             workspace::carve(state, sizes.state_bytes, "state", |c| State::carve(c, config))?;
-        let work = workspace::carve(workspace, sizes.workspace_bytes, "workspace", |c| {
-            Work::carve(c, config)
-        })?;
+        let bytes = sizes.workspace_bytes;
+        let (work, tables) =
+            workspace::carve(workspace, bytes, "workspace", |c| Work::carve_all(c, config))?;
         Ok(Session {
             config: *config,
             exec: Exec::serial(config.level.resolve()),
             layout: Layout::new(config),
             rows: Rows::new::<T>(config),
-            curve: Curve::new(config.activation),
+            tables,
             state,
             work,
         })
@@ -194,11 +196,19 @@ impl<'m, T: Real> Session<'m, T> {
         }
     }
 
-    /// What stages take: the network, the state and the workspace.
-    pub(crate) fn parts(&mut self) -> (Net<'_, T>, &mut State<'m, T>, &mut Work<'m, T>) {
-        let Session { config, exec, layout, rows, curve, state, work } = self;
-        let net = Net { exec: *exec, config, layout: *layout, rows: *rows, curve: *curve };
-        (net, state, work)
+    /// What stages take: the network with its curves, the state and the workspace.
+    pub(crate) fn parts(
+        &mut self,
+        params: &[T],
+    ) -> (Net<'_, T>, &mut State<'m, T>, &mut Work<'m, T>) {
+        let Session { config, exec, layout, rows, tables, state, work } = self;
+        let shape = (config.dim, layout.steps());
+        let len = table_len::<T>(shape.0, shape.1);
+        for (k, table) in tables.chunks_exact_mut(len).enumerate() {
+            T::curve_table(*exec, &params[layout.curve(k)], shape, table);
+        }
+        let curves = Curves::new(config, tables);
+        (Net { exec: *exec, config, layout: *layout, rows: *rows, curves }, state, work)
     }
 
     /// Steps taken since [`Session::new`].
@@ -253,6 +263,8 @@ pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
         config.bias as u64,
         u64::from(config.input_transform),
         u64::from(config.track_inverse),
+        config.steps() as u64,
+        if config.has_curves() { config.activated() as u64 } else { 0 },
         config.gradient as u64,
         optimizer,
     ];

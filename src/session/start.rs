@@ -1,6 +1,7 @@
 //! Where training starts: orthogonal weights, and the data-dependent starts that keep it out of
 //! the Gaussian trap (units that straddle the kink from the first step on).
 
+use crate::density::activation::tanh_mixture;
 use crate::linalg::{cholesky, orthogonal};
 use crate::memory::layout::START_ROWS;
 use crate::memory::workspace::{self, HEADER_AGE, Scratch};
@@ -63,9 +64,10 @@ pub(crate) fn identity<T: Real>(session: &mut Session<T>, params: &mut [T]) -> R
 
 /// Biases 0, transform the identity, log-determinants 0.
 fn finish<T: Real>(session: &mut Session<T>, params: &mut [T]) {
-    let (net, state, _) = session.parts();
+    let (net, state, _) = session.parts(params);
     for k in 0..net.config.layers {
         params[net.layout.bias(k)].fill(T::ZERO);
+        tanh_mixture::start(&mut params[net.layout.curve(k)], net.config.dim, net.layout.steps());
         state.log_det[k] = 0.0;
         state.weight_max[k] = T::max_abs(net.exec, &params[net.layout.weight(k)]);
     }

@@ -1,13 +1,14 @@
 //! The kernels as functions of the number types: compiled once, here, whatever generic code
 //! outside the crate calls them.
 
-use super::layers::{elementwise, lane_sums, lanes, natural, pointwise};
+use super::layers::{elementwise, lane_sums, lanes, mixture, natural, pointwise};
 use super::matmul::{self, nn, nt};
 use super::systems::{eliminate, transpose, triangle};
 use crate::density::activation::Curve;
 use crate::density::activation::newton::{self, Preimage};
 use crate::density::base::Density;
 use crate::simd::layers::lanes::{Layers, Passes};
+use crate::simd::layers::mixture::{CurveStep, Table};
 use crate::simd::layers::natural::{Average, Squares, Terms};
 use crate::simd::layers::pointwise::Keep;
 use crate::simd::matmul::epilogue::{Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled};
@@ -149,6 +150,24 @@ kernels! {
         moments: &[Self],
         out: &mut [Self],
     ) = lane_sums::lanes_directions;
+    fn curve_table(exec: Exec, params: &[Self], shape: (usize, usize), out: &mut [Self])
+        = mixture::curve_table;
+    fn curve_gradient(
+        exec: Exec,
+        table: Table<Self>,
+        c: (Mat<Self>, Option<&[Self]>),
+        g: Mat<Self>,
+        weights: &[Self],
+        out: &mut [Self],
+    ) = mixture::curve_gradient;
+    fn lanes_curve_gradient(
+        exec: Exec,
+        net: &Layers<Self>,
+        passes: &Passes<Self>,
+        keep_y: bool,
+        out: &mut [Self],
+    ) = mixture::lanes_curve_gradient;
+    fn curve_ascend(exec: Exec, step: CurveStep<Self>) = mixture::curve_ascend;
     fn eliminate(
         exec: Exec,
         columns: &mut [Self],

@@ -109,6 +109,26 @@ pub(crate) fn exp_neg<T: Real, S: Arithmetic<T>>(x: S) -> S {
     S::select_lt(x, least, S::zero(), scale.fma(q, scale))
 }
 
+/// `(e^x, e^x - 1)`, each of full relative accuracy, for `x <= 0` that [`most_exponent`] allows.
+#[inline(always)]
+pub(crate) fn exp_and_expm1<T: Real, S: Arithmetic<T>>(x: S) -> (S, S) {
+    let (scale, q) = exp_parts(x);
+    (scale.fma(q, scale), scale.fma(q, scale.sub(S::splat(T::ONE))))
+}
+
+/// `e^x` where it is a normal number and its inverse too.
+#[inline(always)]
+pub(crate) fn exp<T: Real, S: Arithmetic<T>>(x: S) -> S {
+    let (scale, q) = exp_parts(x);
+    scale.fma(q, scale)
+}
+
+/// The largest x of which `e^-x` is surely a normal number.
+#[inline(always)]
+pub(crate) fn most_exponent<T: Real>() -> f64 {
+    -constants::<T>().exp_min - 1.0
+}
+
 /// With `s = f / (2 + f)` and `h = f^2 / 2`, `log(1 + f) = f - (h - s (h + R(s^2)))`, so that the
 /// leading term `f` stays exact: h and the last product.
 #[inline(always)]
@@ -147,7 +167,7 @@ pub(crate) fn log<T: Real, S: Arithmetic<T>>(x: S) -> S {
 /// exponent an error of E counts less than once.
 #[inline(always)]
 pub(crate) fn tanh_exp<T: Real, S: Arithmetic<T>>(x: S) -> (S, S) {
-    let most: S = splat(-constants::<T>().exp_min - 1.0);
+    let most: S = splat(most_exponent::<T>());
     let (scale, q) = exp_parts(x.abs().mul(splat(2.0)).min(most));
     let one = S::splat(T::ONE);
     let expm1 = scale.fma(q, scale.sub(one));

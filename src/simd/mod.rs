@@ -29,9 +29,13 @@ pub(crate) use vector::{Arithmetic, Kernel, Vector};
 
 pub(crate) mod ops {
     //! What the kernels take and give; they themselves are methods of [`Kernels`](super::Kernels).
+    pub(crate) use super::interleaved::Interleaved;
     pub(crate) use super::layers::lanes::{Layers, Passes};
+    pub(crate) use super::layers::mixture::{CurveStep, Table, table_len};
     pub(crate) use super::layers::natural::{Average, Squares, Terms};
-    pub(crate) use super::layers::pointwise::{Keep, LogDensity, Map, Nonlinearity, Values, map};
+    pub(crate) use super::layers::pointwise::{
+        Keep, LogDensity, Map, Nonlinearity, Units, Values, map,
+    };
     pub(crate) use super::matmul::epilogue::{
         Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled,
     };

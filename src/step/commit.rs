@@ -8,7 +8,7 @@ use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
 use crate::step::net::Net;
 use crate::step::propose::{GradientRows, bias_keeps_own, moves_together};
-use crate::step::{determinant, lanes};
+use crate::step::{curves, determinant, lanes};
 use crate::threads::parallel::Exec;
 
 /// Moves parameters and state as proposed.
@@ -37,6 +37,7 @@ pub(crate) fn run<T: Real>(
         }
         state.momentum_max[k] = state.momentum_max[k].max(work.proposal.bound[k]);
     }
+    curves::ascend(net, params, state, &work.proposal, work.sums.curves, T::ONE);
     state.h.copy_from_slice(work.fisher.h);
     state.q.copy_from_slice(work.fisher.q);
     state.count_step(exact);
@@ -177,7 +178,7 @@ fn all_layers<T: Real>(
     if structured {
         return;
     }
-    let n = net.layout.network_len();
+    let n = net.layout.linear_len();
     let rate = proposal.rate[0];
     let mut moments = Moments::of(state.first_moment, state.second_moment);
     let (none, base) = (Mat::new(&[], 0, 1), Some((Mat::new(sums.directions, 1, n), T::ONE)));
@@ -192,6 +193,14 @@ fn all_layers<T: Real>(
 /// without a power, which takes a tenth of a small step.
 fn one_less_power(beta: f64, t: f64) -> f64 {
     if t * (1.0 - beta) > 40.0 { 1.0 } else { 1.0 - libm::pow(beta, t) }
+}
+
+/// Adam's correction of averages that began with 0, for the step after `steps` others: what epsilon
+/// and the rate are multiplied by.
+pub(crate) fn bias_correction(beta1: f64, beta2: f64, steps: u64) -> (f64, f64) {
+    let t = (steps + 1) as f64;
+    let root = libm::sqrt(one_less_power(beta2, t));
+    (root, root / one_less_power(beta1, t))
 }
 
 /// What an unstructured step does with its direction, besides the rate.
@@ -212,13 +221,9 @@ impl<T: Real> Pace<T> {
         let pair = |beta: f64| [T::from_f64(beta), T::from_f64(1.0 - beta)];
         match config.optimizer {
             Optimizer::Adam { beta1, beta2, epsilon } => {
-                let t = (steps + 1) as f64;
-                let root = libm::sqrt(one_less_power(beta2, t));
-                Pace::Adam {
-                    decay: [pair(beta1), pair(beta2)],
-                    epsilon: T::from_f64(epsilon * root),
-                    factor: root / one_less_power(beta1, t),
-                }
+                let (root, factor) = bias_correction(beta1, beta2, steps);
+                let epsilon = T::from_f64(epsilon * root);
+                Pace::Adam { decay: [pair(beta1), pair(beta2)], epsilon, factor }
             }
             other if other.momentum() > 0.0 => Pace::Momentum(pair(other.momentum())),
             _ => Pace::Plain,

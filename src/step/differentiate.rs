@@ -10,7 +10,7 @@ use crate::step::forward::{self, Needs};
 use crate::step::net::Net;
 use crate::step::norms::{self, Certificate, dot};
 use crate::step::report::Terms;
-use crate::step::{backward, lanes, natural, scores, summed};
+use crate::step::{backward, curves, lanes, natural, scores, summed};
 
 /// Everything that a proposal is made of: delta and c (divided by the Fisher factors in natural
 /// steps) and `p = W^T c`, or their sums.
@@ -29,6 +29,7 @@ pub(crate) fn run<T: Real>(
     }
     for k in (0..net.config.layers).rev() {
         if !plan.is_summed() {
+            curves::gradient(net, params, &work.pass, work.sums.curves, k, plan.rows);
             backward::delta(net, &mut work.pass, k, plan.rows)?;
         }
         if net.config.report_norms {
@@ -38,6 +39,9 @@ pub(crate) fn run<T: Real>(
         if !plan.is_summed() {
             backward::down_with_right_factor(net, params, &mut work.pass, k, plan.rows);
         }
+    }
+    if net.config.report_norms {
+        certificate.curves = norms::square(work.sums.curves);
     }
     Ok((terms, certificate))
 }
@@ -74,6 +78,7 @@ pub(crate) fn up<T: Real>(
 fn sum<T: Real>(net: &Net<T>, params: &[T], work: &mut Work<T>, plan: Plan) -> Result<()> {
     let Work { pass, sums, .. } = work;
     if plan.route == Route::Lanes {
+        lanes::curve_gradient(net, params, pass, sums, plan.rows);
         lanes::sum(net, pass, sums, plan.rows);
         return Ok(());
     }
@@ -82,9 +87,10 @@ fn sum<T: Real>(net: &Net<T>, params: &[T], work: &mut Work<T>, plan: Plan) -> R
     Ok(())
 }
 
-/// delta of every layer from the scores of `n` rows.
+/// delta of every layer, and the gradient of its curves, from the scores of `n` rows.
 fn all_deltas<T: Real>(net: &Net<T>, params: &[T], work: &mut Work<T>, n: usize) -> Result<()> {
     for k in (0..net.config.layers).rev() {
+        curves::gradient(net, params, &work.pass, work.sums.curves, k, n);
         backward::delta(net, &mut work.pass, k, n)?;
         backward::down(net, params, &mut work.pass, k, n);
     }

@@ -46,14 +46,14 @@ fn passes<'w, T: Real>(
 }
 
 /// The layers as the kernels see them.
-pub(crate) fn layers<'p, T: Real>(net: &Net<T>, params: &'p [T]) -> Layers<'p, T> {
+pub(crate) fn layers<'p, T: Real>(net: &Net<'p, T>, params: &'p [T]) -> Layers<'p, T> {
     Layers {
         params,
         dim: net.config.dim,
         layers: net.config.layers,
         bias: net.config.has_bias(),
-        curve: net.curve,
-        activated: net.activated(),
+        curves: net.curves,
+        activated: net.config.activated(),
     }
 }
 
@@ -109,6 +109,22 @@ fn custom_density<T: Real>(net: &Net<T>, batch: &Checked<T>, pass: &mut Pass<T>)
     Ok(())
 }
 
+/// The gradient of all learned curves into `sums.curves`.
+pub(crate) fn curve_gradient<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    pass: &mut Pass<T>,
+    sums: &mut Sums<T>,
+    rows: usize,
+) {
+    if net.config.has_curves() {
+        let out = core::mem::take(&mut sums.curves);
+        let (layers, lanes) = (layers(net, params), passes(net, pass, sums, rows));
+        T::lanes_curve_gradient(net.exec, &layers, &lanes, net.keeps_y(), out);
+        sums.curves = out;
+    }
+}
+
 /// `E^T` and the moments of every layer.
 pub(crate) fn sum<T: Real>(net: &Net<T>, pass: &mut Pass<T>, sums: &mut Sums<T>, rows: usize) {
     let shape = (net.config.dim, net.config.layers);
@@ -116,11 +132,16 @@ pub(crate) fn sum<T: Real>(net: &Net<T>, pass: &mut Pass<T>, sums: &mut Sums<T>,
     T::lanes_sums(net.exec, shape, squares, &mut passes(net, pass, sums, rows));
 }
 
-/// Each sample's delta and c as rows.
+/// Each sample's delta and c as rows, and the derivatives by the outputs of learned curves, in
+/// `pass.p`.
 pub(crate) fn unpack<T: Real>(net: &Net<T>, pass: &mut Pass<T>, rows: usize) {
     let (d, n) = (net.config.dim, filled::<T>(rows));
     for k in 0..net.config.layers {
-        for x in [&mut *pass.delta, &mut *pass.c] {
+        if k >= net.layout.curves() {
+            net.rows.clear_between(pass.p, k, rows);
+        }
+        let kept = if k < net.layout.curves() { Some(&mut *pass.p) } else { None };
+        for x in [&mut *pass.delta, &mut *pass.c].into_iter().chain(kept) {
             let layer = &mut x[k * net.rows.layer..][..net.rows.layer];
             pass.z[..d * n].copy_from_slice(&layer[..d * n]);
             for b in 0..rows {
@@ -129,17 +150,17 @@ pub(crate) fn unpack<T: Real>(net: &Net<T>, pass: &mut Pass<T>, rows: usize) {
             }
             net.rows.clear_between(layer, 0, rows);
         }
-        net.rows.clear_between(pass.p, k, rows);
     }
     net.rows.clear_between(pass.z, 0, rows);
 }
 
-/// Rows of delta and c as lanes.
+/// Rows of delta and c, and of what [`unpack`] leaves in `pass.p`, as lanes.
 pub(crate) fn pack<T: Real>(net: &Net<T>, pass: &mut Pass<T>, rows: usize) {
     let (d, n) = (net.config.dim, filled::<T>(rows));
     pass.between[0] = 1;
     for k in 0..net.config.layers {
-        for x in [&mut *pass.delta, &mut *pass.c] {
+        let kept = if k < net.layout.curves() { Some(&mut *pass.p) } else { None };
+        for x in [&mut *pass.delta, &mut *pass.c].into_iter().chain(kept) {
             let layer = &mut x[k * net.rows.layer..][..net.rows.layer];
             for i in 0..d {
                 let feature = &mut pass.z[i * n..][..n];

@@ -1,11 +1,12 @@
 //! One training step. A batch goes through these files in order: [`batch`] checks it, `plan`
 //! chooses the route, [`forward`] and [`scores`] go up, [`backward`] comes down (or [`lanes`] does
-//! both), [`summed`], [`norms`] and [`natural`] find the direction, [`propose`] and [`determinant`]
+//! both), [`curves`], [`summed`], [`norms`] and [`natural`] find the direction, [`propose`] and [`determinant`]
 //! how far it goes, [`commit`] moves the parameters. [`split`] does the same in parts.
 
 mod backward;
 pub(crate) mod batch;
 mod commit;
+mod curves;
 mod determinant;
 mod differentiate;
 pub(crate) mod forward;
@@ -44,7 +45,7 @@ pub(crate) fn step<T: Real>(
     let batch = Checked::of(&session.config, batch)?;
     let plan = Plan::step(&session.config, batch.x.rows);
     session.on_team(Call::Step, plan.rows, |session| {
-        let (net, state, work) = session.parts();
+        let (net, state, work) = session.parts(params);
         let (terms, certificate) = differentiate::run(&net, params, &batch, state, work, plan)?;
         let proposed = propose::run(&net, params, state, work, plan, rate)?;
         let report = report(&net, state, terms, certificate, proposed);

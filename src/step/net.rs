@@ -1,7 +1,7 @@
 //! What the stages of a call have in common.
 
 use crate::config::{Bias, Config};
-use crate::density::activation::Curve;
+use crate::density::activation::{Curve, Curves};
 use crate::memory::layout::{Layout, Rows};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
@@ -16,11 +16,11 @@ pub(crate) struct Net<'a, T> {
     pub layout: Layout,
     /// How a batch lies in the workspace.
     pub rows: Rows,
-    /// What follows every activated layer.
-    pub curve: Curve<T>,
+    /// What follows the activated layers.
+    pub curves: Curves<'a, T>,
 }
 
-impl<T: Real> Net<'_, T> {
+impl<'a, T: Real> Net<'a, T> {
     /// The weight of layer `k`.
     pub fn weight<'p>(&self, params: &'p [T], k: usize) -> Mat<'p, T> {
         let d = self.config.dim;
@@ -38,14 +38,9 @@ impl<T: Real> Net<'_, T> {
         (!scale.is_empty()).then(|| (&params[self.layout.shift()], scale))
     }
 
-    /// How many layers, from the first, are followed by the curve.
-    pub fn activated(&self) -> usize {
-        self.config.layers - usize::from(!self.config.final_activation)
-    }
-
     /// The curve after layer `k`.
-    pub fn curve_of(&self, k: usize) -> Curve<T> {
-        if self.config.is_activated(k) { self.curve } else { Curve::Identity }
+    pub fn curve_of(&self, k: usize) -> Curve<'a, T> {
+        if self.config.is_activated(k) { self.curves.of(k) } else { Curve::IDENTITY }
     }
 
     /// Whether c is `y = u + b` and not `u`: the bias rules that move W and b together.

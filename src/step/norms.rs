@@ -18,6 +18,7 @@ pub(crate) struct Norms {
 pub(crate) struct Certificate {
     pub matrix: f64,
     pub vector: f64,
+    pub curves: f64,
 }
 
 impl Certificate {

@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, diverged};
 use crate::step::net::Net;
-use crate::step::{determinant, natural, summed};
+use crate::step::{curves, determinant, natural, summed};
 
 /// Halvings of a layer's step before a crossing is an error.
 const MAX_HALVINGS: u32 = 20;
@@ -55,6 +55,7 @@ fn layer<T: Real>(
     mut rate: f64,
     proposed: &mut Proposed,
 ) -> Result<()> {
+    curves::check(net, work.sums.curves, k)?;
     let structured = net.config.is_structured();
     let scale = natural::trust_region(net, work, plan, k);
     if !scale.is_finite() {

@@ -24,6 +24,8 @@ pub struct Report {
     pub relative_gradient_norm: Option<f64>,
     /// `||mean delta||` over all layers: zero at a maximum, with biases. Only with `report_norms`.
     pub mean_delta_norm: Option<f64>,
+    /// The norm of the gradient of all learned curves: zero at a maximum. Only with `report_norms`.
+    pub curve_gradient_norm: Option<f64>,
     /// The smallest trust-region scale of a layer; 1 if no layer's step was scaled.
     pub trust_scale: f64,
     /// How often layers' steps were halved so as not to cross a singular matrix.
@@ -50,6 +52,7 @@ pub(crate) fn report<T: Real>(
         log_det_age,
         relative_gradient_norm: norm(certificate.matrix),
         mean_delta_norm: norm(certificate.vector),
+        curve_gradient_norm: norm(certificate.curves),
         trust_scale: proposed.trust_scale,
         halvings: proposed.halvings,
     }

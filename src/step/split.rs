@@ -7,6 +7,7 @@
 //! 160 features the parts say for that how many rows the whole has ([`Batch::of_whole`]).
 
 use crate::config::{Bias, Config, Gradient, Optimizer, check_rate};
+use crate::memory::layout::Layout;
 use crate::memory::workspace::{State, Work};
 use crate::plan::{self, Plan, Route};
 use crate::session::Session;
@@ -21,7 +22,7 @@ use crate::step::net::Net;
 use crate::step::norms::Certificate;
 use crate::step::propose::{self, GradientRows, Proposed, bias_keeps_own};
 use crate::step::report::{Report, Terms, report};
-use crate::step::{backward, commit, lanes, natural, norms, summed};
+use crate::step::{backward, commit, curves, lanes, natural, norms, summed};
 
 /// What the parts of a batch add up besides their gradients. Sums over samples, so parts are
 /// merged by adding each field.
@@ -61,9 +62,10 @@ impl Totals {
 /// What the rows of a batch are wanted for.
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
-    /// A dense gradient: delta and the right factor, and norms if they are reported.
+    /// A dense gradient: delta and the right factor, the curves' gradient, and norms if they are
+    /// reported.
     Gradient,
-    /// delta and c.
+    /// delta and c, and what [`curves::keep`] keeps.
     Factors,
 }
 
@@ -82,6 +84,9 @@ fn rows<T: Real>(
     let terms = up(net, params, batch, work, route)?;
     let Work { pass, sums, capacitance, .. } = work;
     if route == Route::Lanes {
+        if wanted == Wanted::Gradient {
+            lanes::curve_gradient(net, params, pass, sums, n);
+        }
         if with_norms {
             lanes::sum(net, pass, sums, n);
         }
@@ -97,14 +102,23 @@ fn rows<T: Real>(
             }
             continue;
         }
+        if wanted == Wanted::Gradient {
+            curves::gradient(net, params, pass, sums.curves, k, n);
+        }
         backward::delta(net, pass, k, n)?;
         if with_norms {
             certificate.add(norms::of_rows(net, pass, capacitance, k, n));
         }
         match wanted {
             Wanted::Gradient => backward::down_with_right_factor(net, params, pass, k, n),
-            Wanted::Factors => backward::down(net, params, pass, k, n),
+            Wanted::Factors => {
+                curves::keep(net, pass, k, n);
+                backward::down(net, params, pass, k, n);
+            }
         }
+    }
+    if with_norms {
+        certificate.curves = norms::square(sums.curves);
     }
     Ok((terms, certificate))
 }
@@ -126,7 +140,7 @@ pub(crate) fn gradient<T: Real>(
     session.state.check_known()?;
     let batch = Checked::of(&session.config, batch)?;
     let (d, n) = (session.config.dim, batch.x.rows);
-    let (net, state, work) = session.parts();
+    let (net, state, work) = session.parts(params);
     let route = plan::gradient(net.config, n);
     let (terms, certificate) = rows(&net, params, &batch, work, route, Wanted::Gradient)?;
     let report = report(&net, state, terms, certificate, Proposed::WHOLE);
@@ -150,6 +164,7 @@ pub(crate) fn gradient<T: Real>(
             T::update_gradient(net.exec, f, left, &sink);
         }
     }
+    out[net.layout.linear_len()..net.layout.network_len()].copy_from_slice(work.sums.curves);
     Ok(report)
 }
 
@@ -167,7 +182,7 @@ pub(crate) fn accumulate<T: Real>(
     session.state.check_known()?;
     let batch = Checked::of(&session.config, batch)?;
     let (d, n) = (session.config.dim, batch.x.rows);
-    let (net, state, work) = session.parts();
+    let (net, state, work) = session.parts(params);
     let route = plan::gradient(net.config, n);
     let (terms, _) = rows(&net, params, &batch, work, route, Wanted::Gradient)?;
     let weight = batch.total_weight();
@@ -189,6 +204,10 @@ pub(crate) fn accumulate<T: Real>(
             T::update_accumulate(net.exec, f, left, &Accumulate(out));
         }
     }
+    let weight = T::from_f64(weight);
+    for (sum, g) in sums[net.layout.linear_len()..].iter_mut().zip(work.sums.curves.iter()) {
+        *sum = *sum + weight * *g;
+    }
     *totals = new_totals;
     Ok(())
 }
@@ -207,10 +226,11 @@ pub(crate) fn apply<T: Real>(
     session.state.check_known()?;
     check_len("sums", sums.len(), session.layout.network_len())?;
     let terms = totals.means(T::LIMIT)?;
-    let (net, state, work) = session.parts();
+    let (net, state, work) = session.parts(params);
     let mut report = report(&net, state, terms, Certificate::default(), Proposed::WHOLE);
     report.relative_gradient_norm = None;
     report.mean_delta_norm = None;
+    report.curve_gradient_norm = None;
     if net.config.gradient == Gradient::Ordinary {
         backward::invert_transposes(&net, params, &mut work.ordinary)?;
     }
@@ -228,6 +248,7 @@ pub(crate) fn apply<T: Real>(
         }
         propose::bound_adam::<T>(net.config, k, rate * average)?;
         work.proposal.bound[k] = direction;
+        work.proposal.rate[k] = rate;
     }
     apply_layers(&net, params, state, work, sums, T::from_f64(factor), rate);
     state.count_step(false);
@@ -274,6 +295,8 @@ fn apply_layers<T: Real>(
             direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
         }
     }
+    let curve_sums = &sums[net.layout.linear_len()..net.layout.network_len()];
+    curves::ascend(net, params, state, &work.proposal, curve_sums, factor);
 }
 
 /// [`Session::factors`].
@@ -285,13 +308,13 @@ pub(crate) fn factors<T: Real>(
     totals: &mut Totals,
 ) -> Result<()> {
     check_factors(&session.config)?;
-    let (d, layers) = (session.config.dim, session.config.layers);
-    let sample = 2 * layers * d;
+    let d = session.config.dim;
+    let sample = sample_len(&session.config);
     check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
     session.check_params(params)?;
     session.state.check_known()?;
     let batch = Checked::of(&session.config, batch)?;
-    let (net, _, work) = session.parts();
+    let (net, _, work) = session.parts(params);
     // Each sample's numbers are those of the step that they are for.
     let route = match Plan::step(net.config, batch.whole).route {
         Route::Lanes => Route::Lanes,
@@ -301,9 +324,13 @@ pub(crate) fn factors<T: Real>(
     let mut new_totals = *totals;
     new_totals.add(batch.total_weight(), terms)?;
     for (b, row) in out[..batch.x.rows * sample].chunks_exact_mut(sample).enumerate() {
-        for (k, pair) in row.chunks_exact_mut(2 * d).enumerate() {
+        let (pairs, kept) = row.split_at_mut(2 * net.config.layers * d);
+        for (k, pair) in pairs.chunks_exact_mut(2 * d).enumerate() {
             pair[..d].copy_from_slice(net.rows.row(work.pass.delta, k, b));
             pair[d..].copy_from_slice(net.rows.row(work.pass.c, k, b));
+        }
+        for (k, kept) in kept.chunks_exact_mut(d).enumerate() {
+            kept.copy_from_slice(net.rows.row(work.pass.p, k, b));
         }
     }
     *totals = new_totals;
@@ -324,18 +351,18 @@ pub(crate) fn apply_factors<T: Real>(
     session.check_params(params)?;
     session.state.check_known()?;
     check_rows(&session.config, n)?;
-    let (d, layers) = (session.config.dim, session.config.layers);
-    let sample = 2 * layers * d;
+    let layers = session.config.layers;
+    let sample = sample_len(&session.config);
     check_len("factors", factors.len(), n * sample)?;
     let terms = totals.means(T::LIMIT)?;
-    let (net, state, work) = session.parts();
+    let (net, state, work) = session.parts(params);
     load_weights(weights, &mut work.pass.weights[..n])?;
     if let Some(i) = factors[..n * sample].iter().position(|v| !v.is_finite()) {
         let v = Value::At(i as u64, factors[i].to_f64());
         return Err(Error::new(Status::NonFiniteData, "factors", v, "factors must be finite"));
     }
     let plan = Plan::step(net.config, n);
-    take_factors(&net, work, factors, plan);
+    take_factors(&net, params, work, factors, plan);
     let mut certificate = Certificate::default();
     for k in (0..layers).rev() {
         if net.config.report_norms {
@@ -353,27 +380,44 @@ pub(crate) fn apply_factors<T: Real>(
 }
 
 /// Gathered factors as delta and c, and their sums where the step is made of them.
-fn take_factors<T: Real>(net: &Net<T>, work: &mut Work<T>, factors: &[T], plan: Plan) {
+fn take_factors<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    work: &mut Work<T>,
+    factors: &[T],
+    plan: Plan,
+) {
     let (d, n) = (net.config.dim, plan.rows);
     let Work { pass, sums, .. } = work;
-    let sample = 2 * net.config.layers * d;
+    let sample = sample_len(net.config);
     for (b, row) in factors[..n * sample].chunks_exact(sample).enumerate() {
-        for (k, pair) in row.chunks_exact(2 * d).enumerate() {
+        let (pairs, kept) = row.split_at(2 * net.config.layers * d);
+        for (k, pair) in pairs.chunks_exact(2 * d).enumerate() {
             net.rows.row_mut(pass.delta, k, b).copy_from_slice(&pair[..d]);
             net.rows.row_mut(pass.c, k, b).copy_from_slice(&pair[d..]);
         }
-    }
-    match plan.route {
-        Route::Rows => pass.clear_between(net, n),
-        Route::Summed => {
-            pass.clear_between(net, n);
-            summed::sum(net, pass, sums, n);
-        }
-        Route::Lanes => {
-            lanes::pack(net, pass, n);
-            lanes::sum(net, pass, sums, n);
+        for (k, kept) in kept.chunks_exact(d).enumerate() {
+            net.rows.row_mut(pass.p, k, b).copy_from_slice(kept);
         }
     }
+    if plan.route == Route::Lanes {
+        lanes::pack(net, pass, n);
+        lanes::curve_gradient(net, params, pass, sums, n);
+        lanes::sum(net, pass, sums, n);
+        return;
+    }
+    pass.clear_between(net, n);
+    for k in 0..net.layout.curves() {
+        curves::gradient_of_kept(net, params, pass, sums.curves, k, n);
+    }
+    if plan.route == Route::Summed {
+        summed::sum(net, pass, sums, n);
+    }
+}
+
+/// Numbers that a sample's factors take.
+fn sample_len(config: &Config) -> usize {
+    (2 * config.layers + Layout::new(config).curves()) * config.dim
 }
 
 fn check_dense(config: &Config) -> Result<()> {
@@ -403,6 +447,7 @@ fn check_products<T: Real>(
     before: f64,
 ) -> Result<()> {
     for k in 0..net.config.layers {
+        curves::check(net, work.sums.curves, k)?;
         work.proposal.diagonal[net.features(k)].fill(T::ONE);
         let bound = propose::bound(net, params, state, work, by_rows(n), k, 0.0)?;
         // An infinite or NaN bound is out of range too.

@@ -361,7 +361,7 @@ fn unrelated<T: Scalar>(s: &mut Session<T>, params: &[T], random: &mut Lcg) {
         // Refused where the optimiser or the gradient does not allow them, or out of date.
         let _ = s.log_likelihood(params, &batch, &mut vec![0.0; rows]);
         let _ = s.accumulate(params, &batch, &mut out, &mut Totals::default());
-        let mut factors = vec![T::ZERO; rows * 2 * d * s.config().layers];
+        let mut factors = vec![T::ZERO; rows * Sizes::of::<T>(s.config()).unwrap().factors_len];
         let _ = s.factors(params, &batch, &mut factors, &mut Totals::default());
         s.count_positive(params, &batch, &mut vec![0; d * s.config().layers]).unwrap();
         let mut memory = AlignedBytes::new(Sizes::of::<T>(s.config()).unwrap().factorization_bytes);

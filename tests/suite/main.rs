@@ -9,6 +9,7 @@ mod failures;
 mod golden;
 mod gradients;
 mod inverse;
+mod learned;
 mod log_det;
 mod max_batch;
 mod memory;

@@ -27,6 +27,11 @@ const SIZES: [(usize, usize); 16] = [
     (161, 125),
 ];
 
+/// A fixed curve or a learned one.
+fn activation(i: usize) -> Activation {
+    [Config::new(1, 1).activation, Activation::TanhMixture { steps: 3 }][i % 2]
+}
+
 /// Everything that calls on `rows` samples write, with memory for so many.
 fn run<T: Scalar>(config: Config, rows: usize, max_batch: usize) -> (Vec<u64>, Vec<u8>) {
     let mut owned = Owned::<T>::orthogonal(Config { max_batch, ..config }, 1);
@@ -50,7 +55,7 @@ fn run<T: Scalar>(config: Config, rows: usize, max_batch: usize) -> (Vec<u64>, V
         s.log_likelihood(params, &batch, &mut log_p).unwrap();
         let mut gradient = vec![T::ZERO; s.layout().network_len()];
         s.gradient(params, &batch, &mut gradient).unwrap();
-        let mut factors = vec![T::ZERO; rows * 2 * d * config.layers];
+        let mut factors = vec![T::ZERO; rows * Sizes::of::<T>(&config).unwrap().factors_len];
         s.factors(params, &batch, &mut factors, &mut Totals::default()).unwrap();
         seen.push(report.mean_log_likelihood.to_bits());
         seen.extend([z, gradient, factors].iter().flat_map(|x| bits(x)));
@@ -65,8 +70,9 @@ fn max_batch_changes_no_bit() {
     fn check<T: Scalar>() {
         for (i, (dim, rows)) in SIZES.into_iter().enumerate() {
             let bias = [Bias::Separate, Bias::Affine, Bias::None][i % 3];
-            for optimizer in OPTIMIZERS {
-                let config = Config { optimizer, bias, ..Config::new(dim, 2) };
+            for (j, optimizer) in OPTIMIZERS.into_iter().enumerate() {
+                let activation = activation(i + j);
+                let config = Config { optimizer, bias, activation, ..Config::new(dim, 2) };
                 let want = run::<T>(config, rows, rows);
                 for max_batch in [rows + 1, 2 * dim + 9] {
                     assert!(run::<T>(config, rows, max_batch) == want, "{max_batch} {config:?}");
@@ -83,7 +89,8 @@ fn max_batch_changes_no_bit() {
 fn a_rows_share_of_a_gradient_does_not_depend_on_the_batch() {
     fn check<T: Scalar>() {
         for (dim, rows) in [(3, 20), (16, 20), (17, 40), (64, 70), (100, 120), (161, 5)] {
-            let config = Config { max_batch: rows, ..Config::new(dim, 3) };
+            let config =
+                Config { max_batch: rows, activation: activation(dim), ..Config::new(dim, 3) };
             let mut owned = Owned::<T>::orthogonal(config, 1);
             let (mut s, params, _) = owned.session();
             let x: Vec<T> = Lcg(4).normals(rows * dim);
@@ -111,14 +118,19 @@ fn a_rows_share_of_a_gradient_does_not_depend_on_the_batch() {
 fn parts_know_their_whole() {
     fn check<T: Scalar>() {
         for (dim, rows, part) in [(3, 20, 6), (17, 40, 9), (64, 70, 13), (130, 120, 50)] {
-            let config =
-                Config { max_batch: rows, optimizer: Optimizer::NATURAL, ..Config::new(dim, 2) };
+            let config = Config {
+                max_batch: rows,
+                optimizer: Optimizer::NATURAL,
+                activation: activation(1),
+                final_activation: part % 2 == 0,
+                ..Config::new(dim, 2)
+            };
             let x: Vec<T> = Lcg(4).normals(rows * dim);
             let mut whole = Owned::<T>::orthogonal(config, 1);
             let report = whole.step(&x, 0.05).unwrap();
             let mut parts = Owned::<T>::orthogonal(config, 1);
             let (mut s, params, _) = parts.session();
-            let sample = 2 * dim * config.layers;
+            let sample = Sizes::of::<T>(&config).unwrap().factors_len;
             let mut factors = vec![T::ZERO; rows * sample];
             let mut totals = Totals::default();
             for (x, out) in x.chunks(part * dim).zip(factors.chunks_mut(part * sample)) {

@@ -3,74 +3,168 @@
 mod leaky_tanh;
 pub(crate) mod newton;
 mod smooth_leaky_relu;
+pub(crate) mod tanh_mixture;
 
-use crate::config::Activation;
-use crate::simd::ops::{Nonlinearity, Values};
+use crate::config::{Activation, Config, MAX_STEPS};
+use crate::simd::ops::{Interleaved, Nonlinearity, Table, Units, Values, table_len};
 use crate::simd::{Arithmetic, Real, Vector};
 use crate::status::{Error, Result, Status, Value};
 use crate::threads::parallel::Exec;
 pub use newton::Preimage;
 
-/// An activation with its parameters in the working precision.
+/// What follows a layer: an activation with its parameters in the working precision, the same for
+/// all units or each unit's own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Curve<T> {
+pub(crate) enum Curve<'a, T> {
+    Fixed(Fixed<T>),
+    TanhMixture(Table<'a, T>),
+}
+
+/// A curve that all units share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fixed<T> {
     SmoothLeakyRelu { a: T },
     LeakyTanh { a: T, b: T },
     Identity,
 }
 
-impl<T: Real> Curve<T> {
-    pub fn new(activation: Activation) -> Self {
-        match activation {
-            Activation::SmoothLeakyRelu { a } => Curve::SmoothLeakyRelu { a: T::from_f64(a) },
-            Activation::LeakyTanh { a, b } => {
-                Curve::LeakyTanh { a: T::from_f64(a), b: T::from_f64(b) }
+/// The curves of all activated layers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Curves<'a, T> {
+    Fixed(Fixed<T>),
+    /// The tables of all layers, one after the other, of a width and so many steps.
+    TanhMixtures(&'a [T], usize, usize),
+}
+
+impl<'a, T: Real> Curves<'a, T> {
+    /// The curves of a configuration, of which `tables` are its learned ones.
+    pub fn new(config: &Config, tables: &'a [T]) -> Self {
+        match config.activation {
+            Activation::SmoothLeakyRelu { a } => {
+                Curves::Fixed(Fixed::SmoothLeakyRelu { a: T::from_f64(a) })
             }
-            Activation::Identity => Curve::Identity,
+            Activation::LeakyTanh { a, b } => {
+                Curves::Fixed(Fixed::LeakyTanh { a: T::from_f64(a), b: T::from_f64(b) })
+            }
+            Activation::Identity => Curves::Fixed(Fixed::Identity),
+            Activation::TanhMixture { .. } => {
+                Curves::TanhMixtures(tables, config.dim, config.steps())
+            }
+        }
+    }
+
+    /// The curve after an activated layer.
+    #[inline(always)]
+    pub fn of(&self, k: usize) -> Curve<'a, T> {
+        match *self {
+            Curves::Fixed(curve) => Curve::Fixed(curve),
+            Curves::TanhMixtures(tables, dim, steps) => {
+                let len = table_len::<T>(dim, steps);
+                Curve::TanhMixture(Table::new(&tables[k * len..][..len], dim, steps))
+            }
+        }
+    }
+
+    /// Whether they are the units' own.
+    #[inline(always)]
+    pub fn are_learned(&self) -> bool {
+        matches!(self, Curves::TanhMixtures(..))
+    }
+}
+
+impl<'a, T: Real> Curve<'a, T> {
+    /// `s(y) = y`.
+    pub const IDENTITY: Self = Curve::Fixed(Fixed::Identity);
+
+    /// The table of learned curves.
+    #[inline(always)]
+    pub fn table(self) -> Option<Table<'a, T>> {
+        match self {
+            Curve::Fixed(_) => None,
+            Curve::TanhMixture(table) => Some(table),
+        }
+    }
+}
+
+impl<T: Real> Fixed<T> {
+    #[inline(always)]
+    fn values<S: Arithmetic<T>>(&self, y: S) -> Values<S> {
+        match *self {
+            Fixed::SmoothLeakyRelu { a } => smooth_leaky_relu::values(a, y),
+            Fixed::LeakyTanh { a, b } => leaky_tanh::values(a, b, y),
+            Fixed::Identity => Values { s: y, slope: S::splat(T::ONE), ratio: S::zero() },
         }
     }
 
     /// `s(0)` and the least and the largest slope: they bracket every preimage.
-    pub fn range(&self) -> (T, T, T) {
+    fn range(&self) -> (T, T, T) {
         match *self {
-            Curve::SmoothLeakyRelu { a } => smooth_leaky_relu::range(a),
-            Curve::LeakyTanh { a, b } => leaky_tanh::range(a, b),
-            Curve::Identity => (T::ZERO, T::ONE, T::ONE),
+            Fixed::SmoothLeakyRelu { a } => smooth_leaky_relu::range(a),
+            Fixed::LeakyTanh { a, b } => leaky_tanh::range(a, b),
+            Fixed::Identity => (T::ZERO, T::ONE, T::ONE),
         }
     }
 }
 
-impl<T: Real> Nonlinearity<T> for Curve<T> {
+impl<T: Real> Nonlinearity<T> for Curve<'_, T> {
     #[inline(always)]
-    fn values<S: Arithmetic<T>>(&self, y: S) -> Values<S> {
-        match *self {
-            Curve::SmoothLeakyRelu { a } => smooth_leaky_relu::values(a, y),
-            Curve::LeakyTanh { a, b } => leaky_tanh::values(a, b, y),
-            Curve::Identity => Values { s: y, slope: S::splat(T::ONE), ratio: S::zero() },
+    fn values<S: Vector<T>, const N: usize>(
+        &self,
+        units: impl Fn(usize) -> Units,
+        y: Interleaved<S, N>,
+    ) -> Values<Interleaved<S, N>> {
+        let table = match self {
+            Curve::Fixed(curve) => return curve.values(y),
+            Curve::TanhMixture(table) => table,
+        };
+        let mut out = Values { s: y, slope: y, ratio: y };
+        for g in 0..N {
+            let v = table.values(units(g), y.0[g]);
+            (out.s.0[g], out.slope.0[g], out.ratio.0[g]) = (v.s, v.slope, v.ratio);
         }
+        out
     }
 }
 
 impl Activation {
-    /// `(s(y), s'(y), s''(y))` at one point, in the precision of `T`.
+    /// `(s(y), s'(y), s''(y))` at one point, in the precision of `T`; of learned curves as they
+    /// start.
     pub fn evaluate<T: Real>(&self, y: T) -> (T, T, T) {
-        struct At<T> {
-            curve: Curve<T>,
+        struct At<'a, T> {
+            curve: Curve<'a, T>,
             y: T,
         }
-        impl<T: Real> crate::simd::Kernel<T> for At<T> {
+        impl<T: Real> crate::simd::Kernel<T> for At<'_, T> {
             type Output = (T, T, T);
             #[inline(always)]
             fn run<S: Vector<T>>(self) -> (T, T, T) {
-                let v = self.curve.values(S::splat(self.y));
+                let y = Interleaved([S::splat(self.y)]);
+                let v = self.curve.values(|_| Units::One(0), y);
                 let first = |x: S| x.to_array().as_ref()[0];
-                (first(v.s), first(v.slope), first(v.ratio.mul(v.slope)))
+                let [s, slope, ratio] = [v.s.0[0], v.slope.0[0], v.ratio.0[0]];
+                (first(s), first(slope), first(ratio.mul(slope)))
             }
         }
-        T::dispatch(crate::simd::Level::Auto.resolve(), At { curve: Curve::new(*self), y })
+        let level = crate::simd::Level::Auto.resolve();
+        self.with_one(|curve| T::dispatch(level, At { curve, y }))
     }
 
-    /// Replaces every target `t` by `y` with `s(y) = t`, by Newton's method in a bracket.
+    /// Hands over the curve of one unit, as it starts if it is learned.
+    fn with_one<T: Real, R>(&self, body: impl FnOnce(Curve<T>) -> R) -> R {
+        let config = Config { activation: *self, final_activation: true, ..Config::new(1, 1) };
+        let steps = config.steps();
+        let mut params = [T::ZERO; 1 + 3 * MAX_STEPS];
+        let mut table = [T::ZERO; 16 * (1 + 4 * MAX_STEPS)];
+        let (params, table) =
+            (&mut params[..1 + 3 * steps], &mut table[..table_len::<T>(1, steps)]);
+        tanh_mixture::start(params, 1, steps);
+        let exec = Exec::serial(crate::simd::Level::Auto.resolve());
+        T::curve_table(exec, params, (1, steps), table);
+        body(Curves::new(&config, table).of(0))
+    }
+
+    /// Replaces every target `t` by `y` with `s(y) = t`, by Newton's method in a bracket; of
+    /// learned curves as they start.
     ///
     /// # Errors
     /// A target that is not finite, a preimage that does not fit; the slice is then useless.
@@ -85,7 +179,14 @@ impl Activation {
             None => Ok(()),
         };
         check(targets, Status::NonFiniteData)?;
-        let went = T::preimages(exec, Curve::new(*self), targets);
+        let went = self.with_one(|curve| {
+            let all = match curve {
+                Curve::Fixed(_) => targets.len(),
+                Curve::TanhMixture(_) => 1,
+            };
+            let parts = targets.chunks_mut(all.max(1));
+            parts.fold(Preimage::default(), |worst, t| worst.worst(T::preimages(exec, curve, t)))
+        });
         check(targets, Status::Overflow)?;
         Ok(went)
     }

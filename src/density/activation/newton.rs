@@ -1,7 +1,7 @@
 //! Inverting an activation: Newton's method from 0, guarded by a bracket.
 
-use super::Curve;
-use crate::simd::ops::{Map, Nonlinearity, map};
+use super::{Curve, Fixed};
+use crate::simd::ops::{Interleaved, Map, Nonlinearity, Units, map};
 use crate::simd::{Real, Vector};
 use crate::threads::parallel::Exec;
 
@@ -10,8 +10,19 @@ use crate::threads::parallel::Exec;
 pub struct Preimage {
     /// The most iterations that an element took.
     pub iterations: u32,
-    /// The largest `|s(y) - t| / max(|t|, |s(0)|)`.
+    /// The largest `|s(y) - t| / max(|t|, |s(0)|)`; of learned curves
+    /// `|s(y) - t| / (|t| + sum w + s'(y) |y|)`, since they may be steep far from 0.
     pub residual: f64,
+}
+
+impl Preimage {
+    /// The worse of two, field by field.
+    pub(crate) fn worst(self, other: Self) -> Self {
+        Preimage {
+            iterations: self.iterations.max(other.iterations),
+            residual: self.residual.max(other.residual),
+        }
+    }
 }
 
 /// Enough for any bracket to be halved down to neighbouring numbers where Newton's steps fail.
@@ -19,57 +30,97 @@ const MAX_ITERATIONS: u32 = 200;
 
 /// Replaces every target `t` by `y` with `s(y) = t`; infinite where `y` does not fit.
 pub(crate) fn invert<T: Real>(exec: Exec, curve: Curve<T>, t: &mut [T]) -> Preimage {
-    if let Curve::Identity = curve {
+    if let Curve::Fixed(Fixed::Identity) = curve {
         return Preimage::default();
     }
-    let mut newton = Newton { curve, range: curve.range(), worst: Preimage::default() };
+    let mut newton = Newton { curve, worst: Preimage::default() };
     map(exec, t, &mut newton);
     newton.worst
 }
 
-struct Newton<T> {
-    curve: Curve<T>,
-    range: (T, T, T),
+struct Newton<'a, T> {
+    curve: Curve<'a, T>,
     worst: Preimage,
 }
 
-impl<T: Real> Map<T> for Newton<T> {
-    /// Both curves are convex or concave on either side of 0, so the iterates approach the root
-    /// from one side; a lane stops when its step no longer shrinks at the level of rounding.
+/// Where a preimage lies, and what its residual is measured by.
+struct Bracket<S> {
+    low: S,
+    high: S,
+    scale: S,
+}
+
+impl<T: Real> Curve<'_, T> {
+    /// The slopes of a fixed curve bound the root, `|t - s(0)| / most <= |y| <= |t - s(0)| / least`,
+    /// those of a learned one do by `|s(y) - beta y| <= sum w`. The ends give way a little for
+    /// rounding.
     #[inline(always)]
-    fn map<S: Vector<T>>(&mut self, t: S) -> S {
-        let (s0, least, most) = self.range;
+    fn bracket<S: Vector<T>>(&self, units: Units, t: S) -> Bracket<S> {
+        let (zero, largest) = (S::zero(), S::splat(T::MAX));
+        let wider = S::splat(T::from_f64(1.0 + 1e-5));
+        let bounded = |x: S| x.abs().min(largest).copysign(x);
+        match self {
+            Curve::Fixed(curve) => {
+                let (s0, least, most) = curve.range();
+                let rise = t.sub(S::splat(s0));
+                let near = rise.div(S::splat(most)).mul(S::splat(T::from_f64(1.0 - 1e-5)));
+                let far = bounded(rise.div(S::splat(least)).mul(wider));
+                // At rise 0 the bracket is [0, 0]; open it by what rounding of s(0) may hide.
+                let slack = S::splat(T::from_f64(4.0 * T::EPSILON * s0.to_f64() / least.to_f64()));
+                Bracket {
+                    low: S::select_lt(rise, zero, far, near).sub(slack),
+                    high: S::select_lt(rise, zero, near, far).add(slack),
+                    scale: t.abs().max(S::splat(s0)),
+                }
+            }
+            Curve::TanhMixture(table) => {
+                let (beta, sum) = table.bounds::<S>(units);
+                let scale = t.abs().add(sum);
+                let (middle, reach) = (bounded(t.div(beta)), bounded(sum.div(beta).mul(wider)));
+                let slack = middle.abs().mul(S::splat(T::from_f64(1e-5)));
+                let reach = reach.add(slack);
+                Bracket { low: bounded(middle.sub(reach)), high: bounded(middle.add(reach)), scale }
+            }
+        }
+    }
+}
+
+impl<T: Real> Map<T> for Newton<'_, T> {
+    /// Fixed curves are convex or concave on either side of 0, so the iterates approach the root
+    /// from one side; on learned ones they may run to and fro, and the bracket is halved where a
+    /// step is not half of the move before. A lane stops when its step no longer shrinks at the level
+    /// of rounding.
+    #[inline(always)]
+    fn map<S: Vector<T>>(&mut self, units: Units, t: S) -> S {
         let (zero, one, half) = (S::zero(), S::splat(T::ONE), S::splat(T::from_f64(0.5)));
         let largest = S::splat(T::MAX);
-        // The slopes bound the root: |t - s0| / most <= |y| <= |t - s0| / least. The ends give
-        // way a little for rounding.
-        let rise = t.sub(S::splat(s0));
-        let near = rise.div(S::splat(most)).mul(S::splat(T::from_f64(1.0 - 1e-5)));
-        let far = rise.div(S::splat(least)).mul(S::splat(T::from_f64(1.0 + 1e-5)));
-        let far = far.abs().min(largest).copysign(far);
-        let mut low = S::select_lt(rise, zero, far, near);
-        let mut high = S::select_lt(rise, zero, near, far);
-        // At rise 0 the bracket is [0, 0]; open it by what rounding of s(0) may hide.
-        let slack = S::splat(T::from_f64(4.0 * T::EPSILON * s0.to_f64() / least.to_f64()));
-        low = low.sub(slack);
-        high = high.add(slack);
-
-        let scale = t.abs().max(S::splat(s0));
-        let tolerance = scale.mul(S::splat(T::from_f64(16.0 * T::EPSILON)));
-        let (mut y, mut last_step, mut open) = (zero, largest, one);
+        let Bracket { mut low, mut high, scale } = self.curve.bracket(units, t);
+        let few_ulps = S::splat(T::from_f64(16.0 * T::EPSILON));
+        let is_learned = self.curve.table().is_some();
+        let size = |y: S, slope: S| match is_learned {
+            true => slope.fma(y.abs(), scale),
+            false => scale,
+        };
+        let (mut y, mut last_step, mut last_move, mut open) = (zero, largest, largest, one);
         let mut iterations = 0;
         while iterations < MAX_ITERATIONS {
             iterations += 1;
-            let v = self.curve.values(y);
-            let excess = v.s.sub(t);
+            let v = self.curve.values(|_| units, Interleaved([y]));
+            let excess = v.s.0[0].sub(t);
             high = S::select_lt(excess, zero, high, high.min(y.max(low)));
             low = S::select_lt(excess, zero, low.max(y.min(high)), low);
-            let step = excess.div(v.slope);
+            let step = excess.div(v.slope.0[0]);
             let newton = y.sub(step);
             let middle = half.mul(low).add(half.mul(high));
             let inside = S::select_lt(newton, low, middle, newton);
-            let next = S::select_lt(high, inside, middle, inside);
+            let mut next = S::select_lt(high, inside, middle, inside);
+            let tolerance = size(y, v.slope.0[0]).mul(few_ulps);
             let settled = S::select_lt(excess.abs(), tolerance, one, zero);
+            if is_learned {
+                let halved = S::select_lt(step.abs(), half.mul(last_move), next, middle);
+                next = S::select_lt(zero, settled, next, halved);
+                last_move = next.sub(y).abs();
+            }
             let shrinks = S::select_lt(step.abs(), last_step, one, zero);
             // Closed when it neither moves nor (once settled) shrinks.
             let moves = S::select_lt(zero, next.sub(y).abs(), one, zero);
@@ -81,7 +132,9 @@ impl<T: Real> Map<T> for Newton<T> {
                 break;
             }
         }
-        let residual = self.curve.values(y).s.sub(t).abs().div(scale);
+        let v = self.curve.values(|_| units, Interleaved([y]));
+        let scale = size(y, v.slope.0[0]);
+        let residual = v.s.0[0].sub(t).abs().div(scale);
         // The preimage of 0 under an odd curve: 0 / 0.
         let residual = S::select_lt(zero, scale, residual, zero);
         let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));

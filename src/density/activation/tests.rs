@@ -3,7 +3,7 @@ use super::*;
 use crate::simd::Level;
 use std::vec::Vec;
 
-const CURVES: [Activation; 7] = [
+const CURVES: [Activation; 10] = [
     Activation::SmoothLeakyRelu { a: 0.3 },
     Activation::SmoothLeakyRelu { a: 0.01 },
     Activation::SmoothLeakyRelu { a: 0.001 },
@@ -11,6 +11,9 @@ const CURVES: [Activation; 7] = [
     Activation::LeakyTanh { a: 1.0, b: 0.1 },
     Activation::LeakyTanh { a: 5.0, b: 0.001 },
     Activation::Identity,
+    Activation::TanhMixture { steps: 1 },
+    Activation::TanhMixture { steps: 3 },
+    Activation::TanhMixture { steps: 16 },
 ];
 
 /// 0, and both signs of magnitudes from 1e-300 to 1e300 (of f32's range in f32).
@@ -27,19 +30,34 @@ fn targets<T: Real>() -> Vec<T> {
     t
 }
 
+/// What a residual is measured by where the target is smaller.
+fn size<T: Real>(activation: Activation) -> f64 {
+    activation.with_one(|curve| match curve {
+        Curve::<T>::Fixed(curve) => curve.range().0.to_f64(),
+        // The weights of all steps.
+        Curve::TanhMixture(_) => 1.0,
+    })
+}
+
+/// Of targets that are all of the one unit that there is.
+fn invert_each<T: Real>(exec: Exec, curve: Curve<T>, t: &mut [T]) -> Preimage {
+    let width = if curve.table().is_some() { 1 } else { t.len() };
+    t.chunks_mut(width).fold(Preimage::default(), |w, t| w.worst(invert(exec, curve, t)))
+}
+
 fn inverse_is_right<T: Real>(worst_iterations: u32) {
     for activation in CURVES {
         let t = targets::<T>();
         let mut reference = None;
         for level in Level::available() {
             let mut y = t.clone();
-            let info = invert(Exec::serial(level), Curve::new(activation), &mut y);
+            let exec = Exec::serial(level);
+            let info = activation.with_one(|curve| invert_each(exec, curve, &mut y));
             for (y, t) in y.iter().zip(&t) {
                 assert!(y.is_finite(), "{activation:?} target {t}");
                 let s = activation.evaluate(*y).0;
-                let (s0, ..) = Curve::<T>::new(activation).range();
                 let error = (s.to_f64() - t.to_f64()).abs();
-                let allowed = 8.0 * T::EPSILON * t.to_f64().abs().max(s0.to_f64());
+                let allowed = 8.0 * T::EPSILON * t.to_f64().abs().max(size::<T>(activation));
                 assert!(error <= allowed, "{activation:?} target {t} gives {y}, s(y) = {s}");
             }
             assert!(info.iterations <= worst_iterations, "{activation:?} {info:?}");
@@ -58,11 +76,8 @@ fn newton_inverts_tiny_and_huge_targets() {
 #[test]
 fn a_preimage_that_overflows_is_infinite() {
     let mut y = [-1e38f32, 1e38];
-    invert(
-        Exec::serial(Level::Scalar),
-        Curve::new(Activation::SmoothLeakyRelu { a: 0.001 }),
-        &mut y,
-    );
+    let relu = Activation::SmoothLeakyRelu { a: 0.001 };
+    relu.with_one(|curve| invert(Exec::serial(Level::Scalar), curve, &mut y));
     assert!(!y[0].is_finite() && y[1] == 1e38);
 }
 
@@ -83,24 +98,65 @@ fn derivatives_agree_with_differences() {
 /// Passes look at the values alone to see whether numbers have left the finite range.
 #[test]
 fn values_of_what_is_not_finite_are_not_finite() {
-    struct Value<T>(Curve<T>, T);
-    impl<T: Real> crate::simd::Kernel<T> for Value<T> {
+    struct Value<'a, T>(Curve<'a, T>, T);
+    impl<T: Real> crate::simd::Kernel<T> for Value<'_, T> {
         type Output = T;
         #[inline(always)]
         fn run<S: Vector<T>>(self) -> T {
-            self.0.values(S::splat(self.1)).s.to_array().as_ref()[0]
+            let y = Interleaved([S::splat(self.1)]);
+            self.0.values(|_| Units::One(0), y).s.0[0].to_array().as_ref()[0]
         }
     }
     fn check<T: Real>() {
-        for curve in CURVES.map(Curve::new) {
+        for activation in CURVES {
             for y in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 for level in Level::available() {
-                    let s = T::dispatch(level, Value(curve, T::from_f64(y)));
-                    assert!(!s.is_finite(), "{curve:?} at {y}: {s}, {level:?}");
+                    let y = T::from_f64(y);
+                    let s = activation.with_one(|curve| T::dispatch(level, Value(curve, y)));
+                    assert!(!s.is_finite(), "{activation:?} at {y}: {s}, {level:?}");
                 }
             }
         }
     }
     check::<f32>();
     check::<f64>();
+}
+
+/// Curves all over their ranges: 40 units of `steps` steps, some with parameters far outside.
+fn wild<T: Real>(steps: usize) -> Vec<T> {
+    let mut random = crate::random::Random::new(7, steps as u32);
+    let ranges = [[-6.9, 6.9], [-13.8, 6.9], [-6.9, 4.6], [-30.0, 30.0]];
+    let rows = (0..1 + 3 * steps).map(|row| ranges[row.div_ceil(steps)]);
+    rows.flat_map(|[low, high]| {
+        let row: Vec<T> = (0..40)
+            .map(|i| {
+                let x = low + (high - low) * (0.5 + 0.2 * random.normal());
+                T::from_f64(if i == 39 { 1e3 * x } else { x })
+            })
+            .collect();
+        row
+    })
+    .collect()
+}
+
+fn wild_inverse_is_right<T: Real>(worst_iterations: u32) {
+    for steps in [1, 2, 3, 7, 16] {
+        let mut table = std::vec![T::ZERO; table_len::<T>(40, steps)];
+        let exec = Exec::serial(Level::Auto.resolve());
+        T::curve_table(exec, &wild::<T>(steps), (40, steps), &mut table);
+        let curve = Curve::TanhMixture(Table::new(&table, 40, steps));
+        for t in targets::<T>() {
+            let mut y = std::vec![t; 40];
+            let went = invert(exec, curve, &mut y);
+            assert!(y.iter().all(|y| y.is_finite()), "{steps} steps: {t}, {went:?} {y:?}");
+            assert!(went.residual < 16.0 * T::EPSILON, "{steps} steps: {t}, {went:?}");
+            assert!(went.iterations <= worst_iterations, "{steps} steps: {t}, {went:?}");
+        }
+    }
+}
+
+#[test]
+fn newton_inverts_wild_curves() {
+    wild_inverse_is_right::<f64>(60);
+    wild_inverse_is_right::<f32>(60);
 }

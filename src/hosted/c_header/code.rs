@@ -162,6 +162,14 @@ impl Code<'_> {
         )
     }
 
+    /// What a call of the activation of layer k and unit i says before y.
+    fn curve(&self) -> &'static str {
+        match self.file.activation {
+            Activation::TanhMixture { .. } => "NAME_curve[k] + i * (1 + 3 * NAME_STEPS), ",
+            _ => "",
+        }
+    }
+
     fn activation(&self) -> String {
         let literal = |v: f64| self.precision.literal(v);
         let (body, at_zero) = match self.file.activation {
@@ -174,14 +182,15 @@ impl Code<'_> {
                 (LEAKY_TANH.replace("A_VALUE", &literal(a)).replace("B_VALUE", &literal(b)), 0.0)
             }
             Activation::Identity => return String::new(),
-        };
-        let epsilon = match self.precision {
-            Precision::F32 => f64::from(f32::EPSILON),
-            Precision::F64 => f64::EPSILON,
+            Activation::TanhMixture { steps } => {
+                let steps = format!("\n#define NAME_STEPS {steps}u\n");
+                let tolerance = literal(16.0 * self.precision.epsilon());
+                return steps + &TANH_MIXTURE.replace("TOLERANCE", &tolerance);
+            }
         };
         let newton = NEWTON
             .replace("AT_ZERO", &literal(at_zero))
-            .replace("TOLERANCE", &literal(16.0 * epsilon));
+            .replace("TOLERANCE", &literal(16.0 * self.precision.epsilon()));
         body + &newton
     }
 
@@ -201,9 +210,10 @@ impl Code<'_> {
         let activation = match self.activates() {
             true => format!(
                 "            {}{{\n                NAME_real slope;\n\
-                 \x20               z[i] = NAME_activation(z[i], &slope);\n\
+                 \x20               z[i] = NAME_activation({curve}z[i], &slope);\n\
                  \x20               log_slopes += (double)log@(slope);\n            }}\n",
-                self.if_activated()
+                self.if_activated(),
+                curve = self.curve(),
             ),
             false => String::new(),
         };
@@ -240,7 +250,10 @@ impl Code<'_> {
 
     fn inverse(&self) -> String {
         let activation = match self.activates() {
-            true => format!("            {}v = NAME_preimage(v);\n", self.if_activated()),
+            true => {
+                let (condition, curve) = (self.if_activated(), self.curve());
+                format!("            {condition}v = NAME_preimage({curve}v);\n")
+            }
             false => String::new(),
         };
         let bias = if self.file.bias == Bias::None { "" } else { " - NAME_bias[k][i]" };
@@ -278,6 +291,47 @@ static inline NAME_real NAME_activation(NAME_real y, NAME_real *slope)
     const NAME_real e = exp@(-2 * a * fabs@(y));
     *slope = 4 * a * e / ((1 + e) * (1 + e)) + b;
     return tanh@(a * y) + b * y;
+}
+";
+
+/// As in `activation/tanh_mixture.rs` and `activation/newton.rs`.
+const TANH_MIXTURE: &str = "
+/* s(y) = beta y + sum w tanh(a (y - m)), and its slope: of a unit whose numbers are beta, then w, a
+ * and m of each step. */
+static inline NAME_real NAME_activation(const NAME_real *curve, NAME_real y, NAME_real *slope)
+{
+    NAME_real s = curve[0] * y;
+    *slope = curve[0];
+    for (size_t j = 0; j < NAME_STEPS; j++) {
+        const NAME_real w = curve[1 + 3 * j], a = curve[2 + 3 * j];
+        const NAME_real x = a * (y - curve[3 + 3 * j]);
+        const NAME_real e = exp@(-2 * fabs@(x));
+        s += w * tanh@(x);
+        *slope += w * a * (4 * e / ((1 + e) * (1 + e)));
+    }
+    return s;
+}
+
+/* y of s(y) = t by Newton's method, between bounds that |s(y) - beta y| <= sum w gives. */
+static inline NAME_real NAME_preimage(const NAME_real *curve, NAME_real t)
+{
+    NAME_real sum = 0, y, low, high, last = 0;
+    for (size_t j = 0; j < NAME_STEPS; j++) sum += curve[1 + 3 * j];
+    const NAME_real size = fabs@(t) + sum;
+    y = t / curve[0];
+    low = y - (NAME_real)1e-5 * fabs@(y) - (NAME_real)1.00001 * sum / curve[0];
+    high = y + (y - low);
+    for (int i = 0; i < 200; i++) {
+        NAME_real slope;
+        const NAME_real excess = NAME_activation(curve, y, &slope) - t;
+        const NAME_real step = excess / slope;
+        if (excess < 0) low = y;
+        else high = y;
+        if (i > 0 && fabs@(excess) <= TOLERANCE * size && fabs@(step) >= last) break;
+        y = y - step > low && y - step < high ? y - step : (low + high) / 2;
+        last = fabs@(step);
+    }
+    return y;
 }
 ";
 

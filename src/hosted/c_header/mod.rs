@@ -39,6 +39,13 @@ impl Parameters {
 }
 
 impl Precision {
+    fn epsilon(self) -> f64 {
+        match self {
+            Precision::F32 => f32::EPSILON.into(),
+            Precision::F64 => f64::EPSILON,
+        }
+    }
+
     fn round(self, v: f64) -> f64 {
         match self {
             Precision::F32 => f64::from(v as f32),
@@ -125,6 +132,10 @@ impl ModelFile {
             let biases = (0..self.layers).map(|k| params[layout.bias(k)].to_vec());
             tables.add("bias", &biases.collect::<Vec<_>>())?;
         }
+        if layout.curves() > 0 {
+            let curves = (0..layout.curves()).map(|k| by_units(&params[layout.curve(k)], d));
+            tables.add("curve", &curves.collect::<Vec<_>>())?;
+        }
         if self.input_transform {
             let scale = &params[layout.scale()];
             if scale.contains(&0.0) {
@@ -146,6 +157,20 @@ impl ModelFile {
 /// A row-major matrix, column after column.
 fn columns(matrix: &[f64], d: usize) -> Vec<f64> {
     (0..d * d).map(|at| matrix[at % d * d + at / d]).collect()
+}
+
+/// A layer's curves, unit after unit: its slope, then weight, steepness and center of each step.
+fn by_units(curves: &[f64], d: usize) -> Vec<f64> {
+    let rows: Vec<&[f64]> = curves.chunks_exact(d).collect();
+    let steps = rows.len() / 3;
+    let mut units = Vec::new();
+    for i in 0..d {
+        units.push(rows[0][i].exp());
+        for j in 1..=steps {
+            units.extend([rows[j][i].exp(), rows[steps + j][i].exp(), rows[2 * steps + j][i]]);
+        }
+    }
+    units
 }
 
 /// Arrays in C, and what they say of the determinant.

@@ -5,11 +5,11 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::density::activation::Curve;
+use crate::density::activation::{Curve, Curves};
 use crate::plan::threads::{CURVE, LANES_BAND, LANES_GRAIN, LANES_TIGHT};
 use crate::simd::interleaved::{Interleaved, for_interleaved};
 use crate::simd::layers::elementwise::{Finite, RowSum};
-use crate::simd::layers::pointwise::{LogDensity, LogProduct, Nonlinearity};
+use crate::simd::layers::pointwise::{LogDensity, LogProduct, Nonlinearity, Units};
 use crate::simd::matmul::epilogue::Store;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::matmul::nn::{Lhs, strips};
@@ -25,8 +25,8 @@ pub(crate) struct Layers<'a, T> {
     pub dim: usize,
     pub layers: usize,
     pub bias: bool,
-    pub curve: Curve<T>,
-    /// How many layers, from the first, are followed by the curve.
+    pub curves: Curves<'a, T>,
+    /// How many layers, from the first, are followed by a curve.
     pub activated: usize,
 }
 
@@ -40,7 +40,13 @@ impl<'a, T: Real> Layers<'a, T> {
         Mat::new(&self.params[k * self.layer_len()..][..d * d], d, d)
     }
 
-    fn bias(&self, k: usize, i: usize) -> T {
+    /// The curve after an activated layer.
+    #[inline(always)]
+    pub(in crate::simd) fn curve(&self, k: usize) -> Curve<'a, T> {
+        self.curves.of(k)
+    }
+
+    pub(in crate::simd) fn bias(&self, k: usize, i: usize) -> T {
         let d = self.dim;
         if self.bias { self.params[k * (d * d + d) + d * d + i] } else { T::ZERO }
     }
@@ -275,15 +281,16 @@ unsafe fn activate_band<T: Real, S: Vector<T>>(
     slopes: &mut [LogProduct<S>; LANES_BAND],
     finite: &mut Finite<S>,
 ) {
-    let (n, from) = (c.ld, samples.0);
+    let (curve, n, from) = (net.curve(k), c.ld, samples.0);
     let blocks = (samples.1 - from) / T::LANES;
     // One offset into all of them.
     let [c, z, slope, ratio] = [c.at(0, from), z.at(0, from), slope.at(0, from), ratio.at(0, from)];
     let (mut i, mut b) = (0, 0);
     for_interleaved!(S, net.dim * blocks, |_block, N| {
-        let (mut at, mut of_block, mut bias) = ([0; N], [0; N], [T::ZERO; N]);
+        let (mut at, mut of_block, mut unit, mut bias) = ([0; N], [0; N], [0; N], [T::ZERO; N]);
         for g in 0..N {
-            (at[g], of_block[g], bias[g]) = (i * n + b * T::LANES, b, net.bias(k, i));
+            (at[g], of_block[g], unit[g]) = (i * n + b * T::LANES, b, i);
+            bias[g] = net.bias(k, i);
             b += 1;
             if b == blocks {
                 (i, b) = (i + 1, 0);
@@ -298,7 +305,7 @@ unsafe fn activate_band<T: Real, S: Vector<T>>(
             if keep_y {
                 y.store(|g| c.add(at[g]), T::LANES);
             }
-            let v = net.curve.values(y);
+            let v = curve.values(|g| Units::One(unit[g]), y);
             finite.see_all(v.s);
             v.s.store(|g| z.add(at[g]), T::LANES);
             v.slope.store(|g| slope.add(at[g]), T::LANES);
@@ -348,7 +355,8 @@ pub(crate) fn lanes_density<T: Real, P: LogDensity<T>>(
     });
 }
 
-/// delta of every layer from the scores in z (GFJSH20 eq. 19). The first layer found whose
+/// delta of every layer from the scores in z (GFJSH20 eq. 19); where curves are learned, the
+/// derivatives by the layers' outputs in `ratio`. The first layer found whose
 /// numbers are not finite, if any.
 pub(crate) fn lanes_backward<T: Real>(
     exec: Exec,
@@ -374,7 +382,7 @@ impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
     #[inline(always)]
     fn run<S: Vector<T>>(self) -> Option<usize> {
         let Backward { net, passes, samples } = self;
-        let (d, n) = (net.dim, passes.n);
+        let (d, n, learns) = (net.dim, passes.n, net.curves.are_learned());
         for k in (0..net.layers).rev() {
             // SAFETY: this thread alone uses these samples.
             let [u, delta, ratio] = unsafe {
@@ -396,7 +404,11 @@ impl<T: Real> Kernel<T> for Backward<'_, '_, T> {
                     unsafe {
                         let mut e = S::load(u.at(0, at));
                         if k < net.activated {
+                            let by_output = e;
                             e = S::load(delta.at(0, at)).fma(e, S::load(ratio.at(0, at)));
+                            if learns {
+                                by_output.store(ratio.at(0, at));
+                            }
                         }
                         finite.see(e);
                         e.store(delta.at(0, at));

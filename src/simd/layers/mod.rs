@@ -3,5 +3,6 @@
 pub(super) mod elementwise;
 pub(super) mod lane_sums;
 pub(super) mod lanes;
+pub(super) mod mixture;
 pub(super) mod natural;
 pub(super) mod pointwise;

@@ -17,10 +17,24 @@ pub(crate) struct Values<S> {
     pub ratio: S,
 }
 
-/// An elementwise function with its derivatives; methods must be `#[inline(always)]`.
+/// Which of a layer's units the lanes of a block are.
+#[derive(Clone, Copy)]
+pub(crate) enum Units {
+    /// So many from this one on.
+    From(usize, usize),
+    /// This one, of as many samples.
+    One(usize),
+}
+
+/// A function of each unit's pre-activation with its derivatives; methods must be
+/// `#[inline(always)]`.
 pub(crate) trait Nonlinearity<T: Real>: Copy + Sync {
-    /// `s` must not be finite where y is not.
-    fn values<S: Arithmetic<T>>(&self, y: S) -> Values<S>;
+    /// Of blocks, `units(g)` saying whose block g is. `s` must not be finite where y is not.
+    fn values<S: Vector<T>, const N: usize>(
+        &self,
+        units: impl Fn(usize) -> Units,
+        y: Interleaved<S, N>,
+    ) -> Values<Interleaved<S, N>>;
 }
 
 /// A log-density of one latent; methods must be `#[inline(always)]`.
@@ -31,12 +45,12 @@ pub(crate) trait LogDensity<T: Real>: Copy + Sync {
     fn constant(&self) -> f64;
 }
 
-/// An elementwise function that also tells how it went; methods must be `#[inline(always)]`.
+/// A function of each unit that also tells how it went; methods must be `#[inline(always)]`.
 pub(crate) trait Map<T: Real> {
-    fn map<S: Vector<T>>(&mut self, x: S) -> S;
+    fn map<S: Vector<T>>(&mut self, units: Units, x: S) -> S;
 }
 
-/// Replaces every element of `x` by its image. Lanes past the end see zeros.
+/// Replaces every element of `x`, one a unit, by its image. Lanes past the end see zeros.
 pub(crate) fn map<T: Real, F: Map<T>>(exec: Exec, x: &mut [T], f: &mut F) {
     struct Run<'a, T, F>(&'a mut [T], &'a mut F);
     impl<T: Real, F: Map<T>> Kernel<T> for Run<'_, T, F> {
@@ -46,7 +60,9 @@ pub(crate) fn map<T: Real, F: Map<T>>(exec: Exec, x: &mut [T], f: &mut F) {
             let p = self.0.as_mut_ptr();
             for_blocks!(T, self.0.len(), |c, n| {
                 // SAFETY: the slice has the elements c..c+n.
-                unsafe { self.1.map(S::load_n(p.add(c), n)).store_n(p.add(c), n) }
+                unsafe {
+                    self.1.map(Units::From(c, n), S::load_n(p.add(c), n)).store_n(p.add(c), n)
+                }
             });
         }
     }
@@ -133,8 +149,8 @@ pub(in crate::simd) struct LogProduct<S> {
 }
 
 impl<S: Copy> LogProduct<S> {
-    /// Slopes lie between 1e-6 and 2e6: so many, and a mantissa that is left, multiply to a normal
-    /// number.
+    /// Slopes lie between 1e-6 and 2e6 (learned ones too): so many, and a mantissa that is left,
+    /// multiply to a normal number.
     const MOST: usize = 6;
 
     #[inline(always)]
@@ -278,7 +294,7 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
             if self.keep_y {
                 y.store(|g| self.u.at(r, c(g)), n);
             }
-            let v = self.curve.values(y);
+            let v = self.curve.values(|g| Units::From(c(g), n), y);
             finite.see_all(v.s);
             v.s.store(|g| self.z.at(r, c(g)), n);
             if let Some((slope, ratio)) = &self.keep.derivatives {
