@@ -192,6 +192,11 @@
 #define RELGRAD_ACTIVATION_IDENTITY 2
 
 /**
+ * s_i(y) = beta_i y + sum_j w_ij tanh(a_ij (y - m_ij)), K steps a unit, learned with the weights.
+ */
+#define RELGRAD_ACTIVATION_TANH_MIXTURE 3
+
+/**
  * Standard normal latents.
  */
 #define RELGRAD_BASE_NORMAL 0
@@ -429,7 +434,8 @@ typedef struct {
    */
   uint32_t level;
   /**
-   * Smooth leaky ReLU: in [1e-6, 1). Leaky tanh: in [1e-6, 1e6].
+   * Smooth leaky ReLU: in [1e-6, 1). Leaky tanh: in [1e-6, 1e6]. Tanh mixture: the number of steps
+   * K, whole, 1 to 16.
    */
   double activation_a;
   /**
@@ -465,9 +471,14 @@ typedef struct {
    */
   double clip;
   /**
+   * How fast learned curves move beside the weights, in [0, 1000]; 0 keeps them. They follow Adam,
+   * at the rate of the step times this, and times 0.1 unless the weights follow Adam too.
+   */
+  double curve_rate;
+  /**
    * Zero.
    */
-  uint64_t reserved[8];
+  uint64_t reserved[7];
 } relgrad_config;
 
 /**
@@ -509,8 +520,9 @@ typedef struct {
  */
 typedef struct {
   /**
-   * Parameters: W_1, b_1, ..., W_L, b_L, then shift and scale with an input transform. Weights
-   * are row-major, row = output.
+   * Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
+   * shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
+   * are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center.
    */
   size_t params_len;
   /**
@@ -664,6 +676,10 @@ typedef struct {
    * How often layers' steps were halved so as not to cross a singular matrix.
    */
   uint64_t halvings;
+  /**
+   * The norm of the learned curves' gradient, zero at a maximum; -1 without report_norms.
+   */
+  double curve_gradient_norm;
 } relgrad_report;
 
 /**
@@ -800,8 +816,8 @@ int32_t relgrad_param_offsets(const relgrad_config *config,
 int32_t relgrad_schedule_rate(const relgrad_schedule *schedule, uint64_t step, double *rate);
 
 /**
- * s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b. The
- * outputs may be NULL.
+ * s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b, of a
+ * learned curve as it starts. The outputs may be NULL.
  */
 int32_t relgrad_activation_evaluate(uint32_t activation,
                                     double a,

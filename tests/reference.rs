@@ -571,7 +571,7 @@ fn every_combination_of_settings() {
             }
         }
     }
-    assert_eq!(runs, 42 * 144);
+    assert_eq!(runs, 42 * 192);
 }
 
 fn one_of<X: Copy>(all: &[X], random: &mut Lcg) -> X {

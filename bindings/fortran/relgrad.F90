@@ -16,7 +16,7 @@ module relgrad_types
 
   enum, bind(c)
     enumerator :: RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU, RELGRAD_ACTIVATION_LEAKY_TANH, &
-                  RELGRAD_ACTIVATION_IDENTITY
+                  RELGRAD_ACTIVATION_IDENTITY, RELGRAD_ACTIVATION_TANH_MIXTURE
   end enum
   enum, bind(c)
     enumerator :: RELGRAD_BASE_NORMAL, RELGRAD_BASE_SECH, RELGRAD_BASE_LOGISTIC
@@ -44,7 +44,8 @@ module relgrad_types
     integer(c_int32_t) :: track_inverse = 0, report_norms = 0, level = 0
     real(c_double) :: activation_a = 0, activation_b = 0, momentum = 0, beta1 = 0, beta2 = 0
     real(c_double) :: epsilon = 0, decay = 0, damping = 0, clip = 0
-    integer(c_int64_t) :: reserved(8) = 0
+    real(c_double) :: curve_rate = 0
+    integer(c_int64_t) :: reserved(7) = 0
   end type
 
   type, bind(c) :: relgrad_sizes
@@ -67,6 +68,7 @@ module relgrad_types
     integer(c_int64_t) :: log_det_age = 0
     real(c_double) :: relative_gradient_norm = 0, mean_delta_norm = 0, trust_scale = 0
     integer(c_int64_t) :: halvings = 0
+    real(c_double) :: curve_gradient_norm = 0
   end type
 
   ! Calls run(task, i), a relgrad_task, once for each i from 0 to count - 1, on any threads, and

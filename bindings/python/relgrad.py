@@ -25,7 +25,7 @@ import numpy as np
 ABI_VERSION = 1
 ALIGNMENT = 64
 CHOICES = {
-    "activation": ("smooth_leaky_relu", "leaky_tanh", "identity"),
+    "activation": ("smooth_leaky_relu", "leaky_tanh", "identity", "tanh_mixture"),
     "base": ("normal", "sech", "logistic", "custom"),
     "bias": ("none", "separate", "affine", "projected"),
     "gradient": ("relative", "transposed", "ordinary"),
@@ -47,8 +47,8 @@ class Config(ctypes.Structure):
             "track_inverse", "report_norms", "level")),
         *((name, c_double) for name in (
             "activation_a", "activation_b", "momentum", "beta1", "beta2", "epsilon", "decay",
-            "damping", "clip")),
-        ("reserved", c_uint64 * 8),
+            "damping", "clip", "curve_rate")),
+        ("reserved", c_uint64 * 7),
     ]
 
     def __setattr__(self, name, value):
@@ -69,7 +69,8 @@ class Report(ctypes.Structure):
     _fields_ = [
         ("mean_log_likelihood", c_double), ("base_density", c_double), ("log_slopes", c_double),
         ("log_det", c_double), ("log_det_age", c_uint64), ("relative_gradient_norm", c_double),
-        ("mean_delta_norm", c_double), ("trust_scale", c_double), ("halvings", c_uint64)]
+        ("mean_delta_norm", c_double), ("trust_scale", c_double), ("halvings", c_uint64),
+        ("curve_gradient_norm", c_double)]
 
 
 class RefreshReport(ctypes.Structure):

@@ -53,6 +53,28 @@ class Tests(unittest.TestCase):
         np.testing.assert_allclose(model.log_likelihood(x), log_p, rtol=1e-12)
         np.testing.assert_allclose(model.forward(x), z, rtol=1e-12)
 
+    def test_learned_curves(self):
+        model = relgrad.Model(2, 2, np.float64, activation="tanh_mixture", activation_a=3,
+                              report_norms=1, max_batch=50)
+        model.start("orthogonal", seed=5)
+        x = moons(50, 1)
+        before = model.params.copy()
+        self.assertGreater(model.step(x, 0.01).curve_gradient_norm, 0)
+        # Behind two layers of 4 weights and 2 biases: a slope and 3 (w, a, m) a unit.
+        curve = model.params[12:]
+        self.assertEqual(curve.size, 2 * (1 + 3 * 3))
+        self.assertTrue((curve != before[12:]).all())
+        model.refresh()
+        w1, b1, w2, b2 = np.split(model.params[:12], [4, 6, 10])
+        w, a, m = np.split(curve[2:].reshape(9, 2), 3)
+        y = x @ w1.reshape(2, 2).T + b1
+        t = np.tanh(np.exp(a) * (y[:, None] - m))
+        z = (np.exp(curve[:2]) * y + (np.exp(w) * t).sum(1)) @ w2.reshape(2, 2).T + b2
+        slopes = np.exp(curve[:2]) + (np.exp(w + a) * (1 - t**2)).sum(1)
+        log_p = -0.5 * (z**2 + np.log(2 * np.pi)).sum(1) + np.log(slopes).sum(1)
+        log_p += sum(np.linalg.slogdet(w.reshape(2, 2))[1] for w in (w1, w2))
+        np.testing.assert_allclose(model.log_likelihood(x), log_p, rtol=1e-12)
+
     def test_data_are_not_copied(self):
         model = relgrad.Model(2, 2)
         x = np.zeros((5, 2), np.float32)

@@ -15,7 +15,7 @@ static const struct {
     const char *name;
     uint32_t unknown;
 } fields[] = {
-    FIELD(activation, 3),    FIELD(final_activation, 2), FIELD(base, 4),
+    FIELD(activation, 4),    FIELD(final_activation, 2), FIELD(base, 4),
     FIELD(bias, 4),          FIELD(input_transform, 2),  FIELD(gradient, 3),
     FIELD(optimizer, 3),     FIELD(crossing, 2),         FIELD(log_det, 2),
     FIELD(track_inverse, 2), FIELD(report_norms, 2),     FIELD(level, 5),
@@ -62,7 +62,7 @@ static void unknown_values(void) {
         int32_t status = relgrad_config_check(&config, text, sizeof text);
         CHECK(status != RELGRAD_ERR_ENUMERATION, "%s", text);
     }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 7; i++) {
         OK(relgrad_config_default(&config, 4, 2));
         config.reserved[i] = 1;
         RETURNS(RELGRAD_ERR_RESERVED, relgrad_config_check(&config, text, sizeof text));
@@ -79,7 +79,7 @@ static void unknown_values(void) {
     OK(relgrad_schedule_rate(&schedule, 25, &rate));
     CHECK(rate == 0.025, "%g", rate);
     RETURNS(RELGRAD_ERR_ENUMERATION,
-            relgrad_activation_evaluate(3, 0.3, 0.1, 1.0, &rate, NULL, NULL));
+            relgrad_activation_evaluate(4, 0.3, 0.1, 1.0, &rate, NULL, NULL));
     CHECK(rate == 0.025, "an output was written");
 }
 
@@ -153,12 +153,19 @@ static void offsets(void) {
 static void activations(void) {
     double s, slope, bend, y, residual;
     uint32_t iterations;
-    for (uint32_t kind = 0; kind < 3; kind++) {
-        OK(relgrad_activation_evaluate(kind, 0.3, 0.1, 1.25, &s, &slope, &bend));
-        OK(relgrad_activation_invert(kind, 0.3, 0.1, s, &y, &iterations, &residual));
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        double a = kind == RELGRAD_ACTIVATION_TANH_MIXTURE ? 5 : 0.3;
+        OK(relgrad_activation_evaluate(kind, a, 0.1, 1.25, &s, &slope, &bend));
+        OK(relgrad_activation_invert(kind, a, 0.1, s, &y, &iterations, &residual));
         CHECK(y > 1.25 - 1e-12 && y < 1.25 + 1e-12 && residual < 1e-14, "%g", y);
-        OK(relgrad_activation_invert(kind, 0.3, 0.1, s, &y, NULL, NULL));
-        OK(relgrad_activation_evaluate(kind, 0.3, 0.1, 1.25, NULL, NULL, NULL));
+        OK(relgrad_activation_invert(kind, a, 0.1, s, &y, NULL, NULL));
+        OK(relgrad_activation_evaluate(kind, a, 0.1, 1.25, NULL, NULL, NULL));
+    }
+    double steps[4] = {0, 2.5, 17, NAN};
+    for (int i = 0; i < 4; i++) {
+        RETURNS(RELGRAD_ERR_ACTIVATION,
+                relgrad_activation_evaluate(RELGRAD_ACTIVATION_TANH_MIXTURE, steps[i], 0, 1.0,
+                                            NULL, NULL, NULL));
     }
     /* All outputs or none. */
     double misaligned[2];

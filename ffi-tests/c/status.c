@@ -153,12 +153,17 @@ static void configurations(void) {
     BAD(RELGRAD_ERR_ABI, "config.struct_size", c.struct_size += 8);
     BAD(RELGRAD_ERR_ENUMERATION, "config.base", c.base = 4);
     BAD(RELGRAD_ERR_ENUMERATION, "config.level", c.level = 5);
-    BAD(RELGRAD_ERR_RESERVED, "config.reserved", c.reserved[7] = 1);
+    BAD(RELGRAD_ERR_RESERVED, "config.reserved", c.reserved[6] = 1);
     BAD(RELGRAD_ERR_DIM, "dim", c.dim = 0);
     BAD(RELGRAD_ERR_LAYERS, "layers", c.layers = 0);
     BAD(RELGRAD_ERR_BATCH, "max_batch", c.max_batch = 0);
     BAD(RELGRAD_ERR_ACTIVATION, "activation.a", c.activation_a = 1.0);
     BAD(RELGRAD_ERR_ACTIVATION, "activation.a", c.activation_a = NAN);
+    BAD(RELGRAD_ERR_ACTIVATION, "config.activation_a",
+        (c.activation = RELGRAD_ACTIVATION_TANH_MIXTURE, c.activation_a = 2.5));
+    BAD(RELGRAD_ERR_ACTIVATION, "activation.steps",
+        (c.activation = RELGRAD_ACTIVATION_TANH_MIXTURE, c.activation_a = 17));
+    BAD(RELGRAD_ERR_RATE, "curve_rate", c.curve_rate = -1.0);
     BAD(RELGRAD_ERR_OPTIMIZER, "optimizer.beta2", c.beta2 = -0.5);
     BAD(RELGRAD_ERR_COMBINATION, "track_inverse", c.track_inverse = 1);
     /* In range one by one, but more memory than there are addresses. */

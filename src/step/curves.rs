@@ -16,44 +16,20 @@ fn of_layer<T: Real>(net: &Net<T>, k: usize) -> core::ops::Range<usize> {
     range.start - from..range.end - from
 }
 
-/// The gradient of layer `k`'s curves, if they are learned, from `pass.c` and what came down into
-/// `pass.z`, the derivatives by the layer's output.
+/// The gradient of layer `k`'s curves, if they are learned, from `pass.c` and `g`, the derivatives
+/// of the samples' log-likelihoods by the layer's output.
 pub(crate) fn gradient<T: Real>(
-    net: &Net<T>,
-    params: &[T],
-    pass: &Pass<T>,
-    out: &mut [T],
-    k: usize,
-    n: usize,
-) {
-    from(net, params, pass, net.rows.of(pass.z, 0, n), out, k, n);
-}
-
-/// As [`gradient`], with the derivatives in `pass.p`, where [`keep`] left them.
-pub(crate) fn gradient_of_kept<T: Real>(
-    net: &Net<T>,
-    params: &[T],
-    pass: &Pass<T>,
-    out: &mut [T],
-    k: usize,
-    n: usize,
-) {
-    from(net, params, pass, net.rows.of(pass.p, k, n), out, k, n);
-}
-
-fn from<T: Real>(
     net: &Net<T>,
     params: &[T],
     pass: &Pass<T>,
     g: Mat<T>,
     out: &mut [T],
     k: usize,
-    n: usize,
 ) {
     let Some(table) = net.curve_of(k).table() else { return };
     let bias = net.bias(params, k).filter(|_| !net.keeps_y());
-    let (c, out) = (net.rows.of(pass.c, k, n), &mut out[of_layer(net, k)]);
-    T::curve_gradient(net.exec, table, (c, bias), g, &pass.weights[..n], out);
+    let (c, out) = (net.rows.of(pass.c, k, g.rows), &mut out[of_layer(net, k)]);
+    T::curve_gradient(net.exec, table, (c, bias), g, &pass.weights[..g.rows], out);
 }
 
 /// Copies the derivatives by the output of layer `k` from `pass.z` to `pass.p`, where its curves

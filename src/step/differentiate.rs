@@ -29,7 +29,8 @@ pub(crate) fn run<T: Real>(
     }
     for k in (0..net.config.layers).rev() {
         if !plan.is_summed() {
-            curves::gradient(net, params, &work.pass, work.sums.curves, k, plan.rows);
+            let above = net.rows.of(work.pass.z, 0, plan.rows);
+            curves::gradient(net, params, &work.pass, above, work.sums.curves, k);
             backward::delta(net, &mut work.pass, k, plan.rows)?;
         }
         if net.config.report_norms {
@@ -90,7 +91,8 @@ fn sum<T: Real>(net: &Net<T>, params: &[T], work: &mut Work<T>, plan: Plan) -> R
 /// delta of every layer, and the gradient of its curves, from the scores of `n` rows.
 fn all_deltas<T: Real>(net: &Net<T>, params: &[T], work: &mut Work<T>, n: usize) -> Result<()> {
     for k in (0..net.config.layers).rev() {
-        curves::gradient(net, params, &work.pass, work.sums.curves, k, n);
+        let above = net.rows.of(work.pass.z, 0, n);
+        curves::gradient(net, params, &work.pass, above, work.sums.curves, k);
         backward::delta(net, &mut work.pass, k, n)?;
         backward::down(net, params, &mut work.pass, k, n);
     }

@@ -103,7 +103,8 @@ fn rows<T: Real>(
             continue;
         }
         if wanted == Wanted::Gradient {
-            curves::gradient(net, params, pass, sums.curves, k, n);
+            let above = net.rows.of(pass.z, 0, n);
+            curves::gradient(net, params, pass, above, sums.curves, k);
         }
         backward::delta(net, pass, k, n)?;
         if with_norms {
@@ -408,7 +409,8 @@ fn take_factors<T: Real>(
     }
     pass.clear_between(net, n);
     for k in 0..net.layout.curves() {
-        curves::gradient_of_kept(net, params, pass, sums.curves, k, n);
+        let above = net.rows.of(pass.p, k, n);
+        curves::gradient(net, params, pass, above, sums.curves, k);
     }
     if plan.route == Route::Summed {
         summed::sum(net, pass, sums, n);

@@ -48,7 +48,12 @@ fn configs() -> Vec<Config> {
         let tracked = Config { track_inverse: true, ..config };
         if tracked.check().is_ok() && random.below(2) == 0 { tracked } else { config }
     };
-    sizes.map(config).collect()
+    let fixed: Vec<Config> = sizes.map(config).collect();
+    let learned = fixed.iter().enumerate().filter(|(i, _)| i % 3 == 0).map(|(i, config)| {
+        let steps = [1, 2, 3, 4, 7, 16][i / 3 % 6];
+        Config { activation: Activation::TanhMixture { steps }, ..*config }
+    });
+    fixed.iter().copied().chain(learned).collect()
 }
 
 /// All that a few steps and the calls around them write: parameters, state, outputs.
@@ -105,9 +110,14 @@ fn every_level_f64() {
 
 /// The parameters after 20 steps of every optimiser, one run after another.
 fn trained<T: Scalar>(level: Level, dim: usize, max_batch: usize) -> u64 {
+    trained_with::<T>(Config { level, max_batch, ..Config::new(dim, 3) })
+}
+
+fn trained_with<T: Scalar>(config: Config) -> u64 {
+    let Config { dim, max_batch, .. } = config;
     let mut all: Vec<T> = vec![];
     for optimizer in OPTIMIZERS {
-        let config = Config { optimizer, level, max_batch, ..Config::new(dim, 3) };
+        let config = Config { optimizer, ..config };
         let mut owned = Owned::<T>::orthogonal(config, 42);
         let mut random = Lcg(42);
         for _ in 0..20 {
@@ -116,6 +126,21 @@ fn trained<T: Scalar>(level: Level, dim: usize, max_batch: usize) -> u64 {
         all.extend(&owned.params);
     }
     hash(&all)
+}
+
+/// As [`golden_hashes`], with learned curves.
+#[test]
+fn golden_hashes_of_learned_curves() {
+    for level in Level::available() {
+        let activation = Activation::TanhMixture { steps: 5 };
+        let of = |dim| Config { level, activation, max_batch: 10, ..Config::new(dim, 3) };
+        assert_eq!(trained_with::<f32>(of(17)), 0xbe9c_f7a9_62e7_8062, "{level:?}");
+        assert_eq!(trained_with::<f64>(of(17)), 0xd3b9_54d4_3ef7_beb1, "{level:?}");
+        if !cfg!(relgrad_no_lanes) {
+            assert_eq!(trained_with::<f32>(of(5)), 0xcced_ddb6_0734_d54f, "{level:?}");
+            assert_eq!(trained_with::<f64>(of(5)), 0x4a78_8745_4bf4_a129, "{level:?}");
+        }
+    }
 }
 
 /// Part of the contract: a change of these numbers is a change of everybody's results. Networks

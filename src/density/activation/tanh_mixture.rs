@@ -5,6 +5,9 @@
 //!
 //! `s' = beta + sum w a r`, `s'' = -2 sum w a^2 t r`.
 
+// Steps of a group are indexed as in the formulas.
+#![allow(clippy::needless_range_loop)]
+
 use crate::simd::ops::{Interleaved, Values};
 use crate::simd::{Arithmetic, Real, math};
 
@@ -41,6 +44,19 @@ macro_rules! for_steps {
 }
 pub(crate) use for_steps;
 
+/// Steps `j .. j + N`, of which `get(j)` gives the parameters.
+#[inline(always)]
+pub(crate) fn group<S: Copy, const N: usize>(
+    get: impl Fn(usize) -> Step<S>,
+    j: usize,
+) -> [Step<S>; N] {
+    let mut of = [get(j); N];
+    for g in 1..N {
+        of[g] = get(j + g);
+    }
+    of
+}
+
 /// `x`, `t` and `r` of N steps.
 #[derive(Clone, Copy)]
 pub(crate) struct Bends<S, const N: usize> {
@@ -50,8 +66,9 @@ pub(crate) struct Bends<S, const N: usize> {
 }
 
 impl<S, const N: usize> Bends<S, N> {
-    /// With `e = e^(-2|x|)` and `q = e - 1`, each of full relative accuracy: `t = -q / (2 + q)`,
-    /// `r = 4 e / (2 + q)^2`. Where r is 0 in all but name, x goes no further.
+    /// With `e = e^(-2|x|)` and `q = e - 1`, each of full relative accuracy: `|t| = -q / (2 + q)`,
+    /// `r = (1 - |t|) (1 + |t|) = 2 e (1 + |t|) / (2 + q)`. Where r is 0 in all but name, x goes no
+    /// further.
     #[inline(always)]
     pub fn new<T: Real>(steps: &[Step<S>; N], y: S) -> Self
     where
@@ -65,9 +82,9 @@ impl<S, const N: usize> Bends<S, N> {
         let magnitude = x.abs().min(most);
         let (e, q) = math::exp_and_expm1(magnitude.mul(Interleaved::splat(T::from_f64(-2.0))));
         let over = reciprocals(q.add(Interleaved::splat(T::from_f64(2.0))));
-        let t = q.neg().mul(over).copysign(x);
-        let r = Interleaved::splat(T::from_f64(4.0)).mul(e).mul(over.mul(over));
-        Bends { x: magnitude.copysign(x), t, r }
+        let (t, two) = (q.neg().mul(over), Interleaved::splat(T::from_f64(2.0)));
+        let r = e.mul(over).mul(two.fma(t, two));
+        Bends { x: magnitude.copysign(x), t: t.copysign(x), r }
     }
 }
 
@@ -100,10 +117,7 @@ pub(crate) fn values<T: Real, S: Arithmetic<T>>(
 ) -> Values<S> {
     let (mut s, mut slope, mut bend) = (beta.mul(y), beta, S::zero());
     for_steps!(steps, |j, N| {
-        let mut of = [get(j); N];
-        for g in 1..N {
-            of[g] = get(j + g);
-        }
+        let of = group::<S, N>(&get, j);
         let bends = Bends::<S, N>::new(&of, y);
         for g in 0..N {
             let (t, r) = (bends.t.0[g], bends.r.0[g]);

@@ -1,6 +1,6 @@
 use super::newton::invert;
 use super::*;
-use crate::simd::Level;
+use crate::simd::{Kernels, Level};
 use std::vec::Vec;
 
 const CURVES: [Activation; 10] = [
@@ -159,4 +159,50 @@ fn wild_inverse_is_right<T: Real>(worst_iterations: u32) {
 fn newton_inverts_wild_curves() {
     wild_inverse_is_right::<f64>(60);
     wild_inverse_is_right::<f32>(60);
+}
+
+/// Against f64's own tanh, in units of the last place of T: s of the sum of its terms' magnitudes,
+/// s' of itself, from the centers to where a step is no more than its ends.
+#[test]
+fn learned_curves_keep_their_last_places() {
+    struct Of<'a>(Table<'a, f32>, f32);
+    impl crate::simd::Kernel<f32> for Of<'_> {
+        type Output = [f32; 2];
+        #[inline(always)]
+        fn run<S: Vector<f32>>(self) -> [f32; 2] {
+            let v = self.0.values(Units::One(0), S::splat(self.1));
+            [v.s, v.slope].map(|x| x.to_array().as_ref()[0])
+        }
+    }
+    let mut worst = [0.0f64; 2];
+    for (steps, steepness, slope) in [(1, 1.0, 0.1), (3, 2.0, 0.5), (4, 8.0, 0.1), (7, 0.5, 1.0)] {
+        let mut params = std::vec![0.0f32; 1 + 3 * steps];
+        tanh_mixture::start(&mut params, 1, steps);
+        params[0] = f32::ln(slope);
+        params[1 + steps..=2 * steps].fill(f32::ln(steepness));
+        let mut table = std::vec![0.0; table_len::<f32>(1, steps)];
+        let exec = Exec::serial(Level::Auto.resolve());
+        f32::curve_table(exec, &params, (1, steps), &mut table);
+        // What the kernels read, so that the curve alone is judged.
+        let row = |r: usize| f64::from(table[16 * r]);
+        for i in -4000..=4000 {
+            // Near the first center too, and far from all.
+            let y = params[1 + 2 * steps] + (f64::from(i) / 700.0).powi(3) as f32;
+            let [mut s, mut size, mut slope] = [row(0) * f64::from(y), 0.0, row(0)];
+            size += s.abs();
+            for j in 0..steps {
+                let [w, rise, a, m] = [1, 2, 3, 4].map(|r| row(4 * j + r));
+                let x = a * (f64::from(y) - m);
+                s += w * x.tanh();
+                size += (w * x.tanh()).abs();
+                slope += rise / x.cosh().powi(2);
+            }
+            let [got_s, got_slope] =
+                f32::dispatch(Level::Auto.resolve(), Of(Table::new(&table, 1, steps), y));
+            let ulp = |x: f64| f64::from(f32::EPSILON) * x.max(1e-30).log2().floor().exp2();
+            worst[0] = worst[0].max((f64::from(got_s) - s).abs() / ulp(size));
+            worst[1] = worst[1].max((f64::from(got_slope) - slope).abs() / ulp(slope));
+        }
+    }
+    assert!(worst.iter().all(|w| *w <= 4.0), "{worst:?}");
 }

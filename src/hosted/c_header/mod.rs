@@ -161,16 +161,13 @@ fn columns(matrix: &[f64], d: usize) -> Vec<f64> {
 
 /// A layer's curves, unit after unit: its slope, then weight, steepness and center of each step.
 fn by_units(curves: &[f64], d: usize) -> Vec<f64> {
-    let rows: Vec<&[f64]> = curves.chunks_exact(d).collect();
-    let steps = rows.len() / 3;
-    let mut units = Vec::new();
-    for i in 0..d {
-        units.push(rows[0][i].exp());
-        for j in 1..=steps {
-            units.extend([rows[j][i].exp(), rows[steps + j][i].exp(), rows[2 * steps + j][i]]);
-        }
-    }
-    units
+    let steps = curves.len() / d / 3;
+    let unit = |i: usize| {
+        let row = move |r: usize| curves[r * d + i];
+        let step = move |j| [row(j).exp(), row(steps + j).exp(), row(2 * steps + j)];
+        core::iter::once(row(0).exp()).chain((1..=steps).flat_map(step))
+    };
+    (0..d).flat_map(unit).collect()
 }
 
 /// Arrays in C, and what they say of the determinant.

@@ -1,7 +1,7 @@
 //! Learned curves, each unit its own: their parameters as kernels read them, and their gradients.
 
 use crate::config::{MAX_STEPS, curve_range};
-use crate::density::activation::tanh_mixture::{self, Bends, Step, StepSums, for_steps};
+use crate::density::activation::tanh_mixture::{self, Bends, Step, StepSums, for_steps, group};
 use crate::memory::layout::times;
 use crate::plan::threads::{CURVE, LANES_FEATURES, LANES_TIGHT};
 use crate::simd::layers::elementwise::for_blocks;
@@ -116,10 +116,7 @@ impl<'a, T: Real> Table<'a, T> {
             let [y, g, w] = sample(b);
             let mut slope: S = beta;
             for_steps!(self.steps, |j, N| {
-                let mut of = [step(j); N];
-                for i in 1..N {
-                    of[i] = step(j + i);
-                }
+                let of = group::<S, N>(&step, j);
                 let bends = Bends::<S, N>::new(&of, y);
                 for i in 0..N {
                     slope = slope.add(of[i].rise.mul(bends.r.0[i]));

@@ -45,7 +45,8 @@ mutable struct Config
     decay::Float64
     damping::Float64
     clip::Float64
-    reserved::NTuple{8, UInt64}
+    curve_rate::Float64
+    reserved::NTuple{7, UInt64}
     Config() = new()
 end
 
@@ -84,6 +85,7 @@ struct Report
     mean_delta_norm::Float64
     trust_scale::Float64
     halvings::UInt64
+    curve_gradient_norm::Float64
 end
 
 struct RefreshReport

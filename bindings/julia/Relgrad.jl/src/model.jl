@@ -11,7 +11,7 @@ end
 Base.showerror(io::IO, e::RelgradError) = print(io, "RelgradError: ", e.text)
 
 const CHOICES = Dict(
-    :activation => (:smooth_leaky_relu, :leaky_tanh, :identity),
+    :activation => (:smooth_leaky_relu, :leaky_tanh, :identity, :tanh_mixture),
     :base => (:normal, :sech, :logistic, :custom),
     :bias => (:none, :separate, :affine, :projected),
     :gradient => (:relative, :transposed, :ordinary),

@@ -65,6 +65,16 @@ end
     @test Relgrad.log_det(model)[2] == 0
 end
 
+@testset "learned curves" begin
+    model = Model(Float64, 2, 2; activation = :tanh_mixture, activation_a = 3, report_norms = true)
+    init!(model; seed = 5)
+    before = copy(model.params)
+    @test step!(model, moons(Float64, 50, 1), 0.01).curve_gradient_norm > 0
+    # Behind two layers of 4 weights and 2 biases: a slope and 3 (w, a, m) a unit.
+    @test length(model.params) == 12 + 2 * (1 + 3 * 3)
+    @test all(model.params[13:end] .!= before[13:end])
+end
+
 @testset "views are read in place" begin
     models = [init!(Model(2, 3; optimizer = :natural, max_batch = 8); seed = 1) for _ in 1:2]
     wide = zeros(Float32, 4, 16)
