@@ -1043,8 +1043,9 @@ int32_t relgrad_apply(relgrad_context *context,
                       relgrad_report *report);
 
 /**
- * Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L) and
- * adds to `totals`. Relative gradients only.
+ * Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L, then the
+ * derivatives by the outputs of the layers with learned curves) and adds to `totals`. Relative
+ * gradients only.
  */
 int32_t relgrad_factors(relgrad_context *context,
                         const float *params,

@@ -1,4 +1,5 @@
 /* A header and a library that do not match, unknown values, texts, offsets, version. */
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 

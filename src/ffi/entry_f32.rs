@@ -236,8 +236,9 @@ pub unsafe extern "C" fn relgrad_apply(
     unsafe { api::apply::<f32>(context.cast(), params, sums, totals, rate, report) }
 }
 
-/// Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L) and
-/// adds to `totals`. Relative gradients only.
+/// Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L, then the
+/// derivatives by the outputs of the layers with learned curves) and adds to `totals`. Relative
+/// gradients only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_factors(
     context: *mut relgrad_context,

@@ -330,6 +330,20 @@ mod tests {
                 assert_eq!(ModelFile::read(&path).unwrap(), model);
             }
         }
+        // Curves of three steps after both layers.
+        let curves = (1..=12 + 2 * 20 + 4).map(|i| 1.0 / f64::from(i)).collect();
+        model = ModelFile {
+            activation: Activation::TanhMixture { steps: 3 },
+            bias: Bias::Separate,
+            parameters: Parameters::F64(curves),
+            ..model
+        };
+        model.write(&path).unwrap();
+        assert_eq!(ModelFile::read(&path).unwrap(), model);
+        let bytes = std::fs::read(&path).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.tensor("layers.1.log_slope").unwrap().shape(), [2]);
+        assert_eq!(tensors.tensor("layers.0.center").unwrap().shape(), [3, 2]);
         let single = self::model();
         assert_eq!(ModelFile::from_bytes(&single.to_bytes().unwrap()).unwrap(), single);
         let without = ModelFile {

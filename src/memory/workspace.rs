@@ -200,6 +200,7 @@ impl<'m, T: Real> State<'m, T> {
 /// | `forward`, layer by layer | `pass.z` | `pass.c` = u (or y), `pass.delta` = s', `pass.p` = s''/s', `pass.z` = the output, `pass.log_slopes`, `pass.inputs` |
 /// | `density` | `pass.z` = the latents | `pass.log_p`, `pass.z` = the scores |
 /// | `backward`, from the last layer | `pass.z` = scores, then `W^T delta` | `pass.delta` = delta, `pass.p` = `W^T c`, `pass.z` |
+/// | `curves`, before a layer's delta | `pass.c`, `pass.z` (factors: `pass.p`) | `sums.curves`; `pass.p` = `pass.z` for factors |
 /// | `lanes` | the same, features as rows | the same, and `sums` |
 /// | `summed` | `pass.delta`, `pass.c` | `sums`, `pass.z` = `w delta` |
 /// | `norms` | `pass` or `sums` | `capacitance`, `pass.z` |

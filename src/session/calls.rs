@@ -84,8 +84,9 @@ impl<T: Scalar> Session<'_, T> {
         T::apply(self, params, sums, totals, rate)
     }
 
-    /// Writes each sample's factors to `out`: `delta_1, c_1, ..., delta_L, c_L`, `D` numbers
-    /// each, and adds to `totals`. Relative gradients only.
+    /// Writes each sample's factors to `out`: `delta_1, c_1, ..., delta_L, c_L`, and the
+    /// derivatives by the outputs of the layers with learned curves, `D` numbers each; adds to
+    /// `totals`. Relative gradients only.
     ///
     /// # Errors
     /// As for [`Session::step`].

@@ -2,9 +2,10 @@
 //!
 //! Dense: `accumulate` adds a part's sums, `merge` joins sums, `apply` steps with the whole;
 //! equal to one batch up to the order of summation, and the log-determinant goes out of date.
-//! Factors: `factors` writes `2 L D` numbers a sample; the gathered rows of all parts, in
-//! order, give `apply_factors` the same bits as one process, log-determinant included. From 17 to
-//! 160 features the parts say for that how many rows the whole has ([`Batch::of_whole`]).
+//! Factors: `factors` writes `2 L D` numbers a sample, and D for each layer with learned curves;
+//! the gathered rows of all parts, in order, give `apply_factors` the same bits as one process,
+//! log-determinant included. From 17 to 160 features the parts say for that how many rows the
+//! whole has ([`Batch::of_whole`]).
 
 use crate::config::{Bias, Config, Gradient, Optimizer, check_rate};
 use crate::memory::layout::Layout;

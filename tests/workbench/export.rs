@@ -142,12 +142,20 @@ fn headers_compute_what_the_workbench_does() {
     // a deep network's inverse makes of it.
     type Model<'a> = (&'a str, &'a Data<f64>, &'a str, &'a [&'a str], f64);
     let (single, double) = (2e-4, 1e-9);
-    let cases: [Model; 8] = [
+    let cases: [Model; 10] = [
         (DIGITS[1], &digits, "--activation smooth_leaky_relu:0.01", &[], single),
         (DIGITS[1], &digits, "--base sech --bias none --dtype f64", &[], double),
         (rings, &few, "--layers 12 --base logistic --init orthogonal --dtype f64", &[], double),
         (rings, &few, "--layers 6 --activation leaky_tanh:1,0.1", &[], single),
         (rings, &few, "--layers 6 --activation leaky_tanh:2,0.5 --dtype f64", &[], double),
+        (rings, &few, "--layers 4 --activation tanh_mixture:5", &[], single),
+        (
+            rings,
+            &few,
+            "--layers 3 --activation tanh_mixture:2 --final-activation --dtype f64",
+            &[],
+            double,
+        ),
         (
             rings,
             &few,

@@ -17,7 +17,12 @@ const RULES: [(&str, &str, &str, &str); 14] = [
     ("checkpoint-steps", "7", "without --checkpoint", "DIR"),
     ("momentum", "0", "--optimizer adam", "sgd or natural"),
     ("activation", "\"leaky_tanh\"", "--layers 1", "2 or more, or --final-activation"),
-    ("final-activation", "", "--activation identity", "smooth_leaky_relu or leaky_tanh"),
+    (
+        "final-activation",
+        "",
+        "--activation identity",
+        "tanh_mixture, smooth_leaky_relu or leaky_tanh",
+    ),
     ("bias", "\"affine\"", "--gradient ordinary", "--gradient relative"),
     ("bias", "\"projected\"", "--gradient transposed", "--gradient relative"),
     ("stream", "", "--data a.csv", "FILE, binary and uncompressed"),

@@ -326,6 +326,7 @@ fn only_a_kink_is_straddled() {
         ("--layers 1 --final-activation", true),
         ("--activation identity", false),
         ("--activation leaky_tanh", false),
+        ("--activation tanh_mixture:2", false),
     ] {
         let end = folder.train(&data, "m", &format!("--epochs 1 {how}"));
         assert_eq!(end["straddling_share"].is_number(), has_kink, "{how}");

@@ -42,6 +42,7 @@ pub struct Train {
     /// Layers of the network [default: 2, or those of the model that --init names].
     #[arg(long)]
     pub layers: Option<usize>,
+    /// `tanh_mixture[:K]` (each unit learns a curve of K steps, 4 unless given),
     /// `smooth_leaky_relu[:A]`, `leaky_tanh[:A[,B]]` or `identity`; A is 0.3 or 1 and B 0.1 unless
     /// given [default: smooth_leaky_relu:0.3, or that of --init].
     #[arg(long, value_parser = activation)]
@@ -140,11 +141,12 @@ pub struct Train {
 
 const ACTIVATION: Activation = Activation::SmoothLeakyRelu { a: 0.3 };
 
-/// An activation whose parameters may be left out: those of GFJSH20 then.
+/// An activation whose parameters may be left out: of fixed ones those of GFJSH20 then.
 fn activation(text: &str) -> relgrad::Result<Activation> {
     match text {
         "smooth_leaky_relu" => Ok(ACTIVATION),
         "leaky_tanh" => "leaky_tanh:1,0.1".parse(),
+        "tanh_mixture" => Ok(Activation::TanhMixture { steps: 4 }),
         _ if text.starts_with("leaky_tanh:") && !text.contains(',') => {
             format!("{text},0.1").parse()
         }

@@ -62,7 +62,7 @@ const RULES: [Rule; 10] = [
     Rule {
         flag: "final-activation",
         by: "activation",
-        allowed: "smooth_leaky_relu or leaky_tanh",
+        allowed: "tanh_mixture, smooth_leaky_relu or leaky_tanh",
         holds: |t| t.activation != Some(Activation::Identity) || has_model(t),
     },
     Rule {

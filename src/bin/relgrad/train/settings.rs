@@ -263,12 +263,15 @@ mod tests {
         for (short, long) in [
             ("smooth_leaky_relu", "smooth_leaky_relu:0.3"),
             ("leaky_tanh", "leaky_tanh:1,0.1"),
+            ("tanh_mixture", "tanh_mixture:4"),
+            ("tanh_mixture:7", "tanh_mixture:7"),
             ("leaky_tanh:2", "leaky_tanh:2,0.1"),
             ("leaky_tanh:2,0.5", "leaky_tanh:2,0.5"),
         ] {
             assert_eq!(activation(short).unwrap(), long);
         }
-        for text in ["relu", "smooth_leaky_relu:", "leaky_tanh:", "identity:1"] {
+        for text in ["relu", "smooth_leaky_relu:", "leaky_tanh:", "identity:1", "tanh_mixture:0.5"]
+        {
             let error = activation(text).unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("leaky_tanh:a,b"), "{error}");
         }
