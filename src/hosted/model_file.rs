@@ -2,9 +2,9 @@
 //!
 //! Tensors are `layers.K.weight` (D, D; row-major, out by in), `layers.K.bias` (D) with
 //! biases, K from 0; with learned curves of S steps `layers.K.log_slope` (D) and
-//! `layers.K.log_weight`, `.log_steepness` and `.center` (S, D); and optionally `input.shift` and `input.scale` (D); all of them F32, or
-//! all F64. `input.origin` (D), in F64 always, is taken off the data before all else, in f64.
-//! String metadata say what the tensors do not: see [`ModelFile`].
+//! `layers.K.log_weight`, `.log_steepness` and `.center` (S, D); and optionally `input.shift` and
+//! `input.scale` (D); all of them F32, or all F64. `input.origin` (D), in F64 always, is taken off
+//! the data before all else, in f64. String metadata say what the tensors do not: see [`ModelFile`].
 
 use std::borrow::ToOwned;
 use std::collections::BTreeMap;

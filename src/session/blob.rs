@@ -75,7 +75,7 @@ pub fn load<T: Real>(
     if blob[16..24] != fingerprint::<T>(config).to_le_bytes() {
         return refuse(
             "must be of a model with the same type, dim, layers, bias, transform, \
-                       gradient, tracking and kind of optimizer",
+                       gradient, tracking, learned curves and kind of optimizer",
         );
     }
     if blob[8..12] != checksum(&blob[12..]).to_le_bytes() {

@@ -98,7 +98,7 @@ impl<'m, T: Real> Session<'m, T> {
         let header = old.header;
         if header[HEADER_MAGIC] != MAGIC || header[HEADER_FINGERPRINT] != fingerprint::<T>(config) {
             let allowed = "must come from a session with the same type, dim, layers, bias, \
-                           transform, gradient, tracking and kind of optimizer";
+                           transform, gradient, tracking, learned curves and kind of optimizer";
             return Err(Error::new(Status::State, "state", Value::None, allowed));
         }
         workspace[..sizes.workspace_bytes].fill(0);

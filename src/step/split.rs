@@ -375,6 +375,9 @@ pub(crate) fn apply_factors<T: Real>(
             backward::right_factor(&net, params, &mut work.pass, k, n);
         }
     }
+    if net.config.report_norms {
+        certificate.curves = norms::square(work.sums.curves);
+    }
     let proposed = propose::run(&net, params, state, work, plan, rate)?;
     let report = report(&net, state, terms, certificate, proposed);
     commit::run(&net, params, state, work, plan);

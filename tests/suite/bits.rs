@@ -285,11 +285,14 @@ fn any_number_of_threads() {
         for bias in [Bias::Affine, Bias::Projected, Bias::None] {
             let optimizer = OPTIMIZERS[bias as usize % 3];
             for (dim, max_batch) in [(3, 9000), (24, 1500), (64, 500)] {
-                let config = Config { bias, max_batch, optimizer, ..Config::new(dim, 3) };
-                let alone = on_threads::<T>(config, None);
-                let backwards = Backwards { threads: 7, calls: 0.into() };
-                assert_eq!(on_threads::<T>(config, Some(&backwards)), alone, "{config:?}");
-                assert_eq!(on_threads::<T>(config, Some(&pools[1])), alone, "{config:?}");
+                let fixed = Config { bias, max_batch, optimizer, ..Config::new(dim, 3) };
+                let learned = Config { activation: Activation::TanhMixture { steps: 3 }, ..fixed };
+                for config in [fixed, learned] {
+                    let alone = on_threads::<T>(config, None);
+                    let backwards = Backwards { threads: 7, calls: 0.into() };
+                    assert_eq!(on_threads::<T>(config, Some(&backwards)), alone, "{config:?}");
+                    assert_eq!(on_threads::<T>(config, Some(&pools[1])), alone, "{config:?}");
+                }
             }
         }
         for (dim, max_batch) in [(150, 33), (257, 8), (130, 150), (300, 1), (70, 300), (41, 600)] {

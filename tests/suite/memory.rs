@@ -75,6 +75,12 @@ fn configs() -> Vec<Config> {
             Config { optimizer: Optimizer::Sgd { momentum: 0.5 }, ..norms },
             Config { gradient: Gradient::Transposed, bias: Bias::None, ..norms },
             Config { gradient: Gradient::Ordinary, final_activation: true, ..norms },
+            Config { activation: Activation::TanhMixture { steps: 5 }, ..norms },
+            Config {
+                activation: Activation::TanhMixture { steps: 1 },
+                final_activation: true,
+                ..track(Optimizer::NATURAL)
+            },
         ]);
     }
     configs

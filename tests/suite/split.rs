@@ -20,7 +20,10 @@ fn configs() -> Vec<Config> {
             for bias in [Bias::Separate, Bias::Affine, Bias::Projected, Bias::None] {
                 let config = Config { optimizer, gradient, bias, ..base };
                 if config.check().is_ok() {
+                    let activation = Activation::TanhMixture { steps: 3 };
+                    let final_activation = bias != Bias::Affine;
                     configs.push(config);
+                    configs.push(Config { activation, final_activation, ..config });
                 }
             }
         }
@@ -152,7 +155,8 @@ fn gathered_factors_give_the_bits_of_one_step() {
 
                     let (mut gathered, mut totals) = (vec![], Totals::default());
                     for (from, to) in PARTS {
-                        let mut factors = vec![T::ZERO; (to - from) * 2 * D * config.layers];
+                        let sample = Sizes::of::<T>(&config).unwrap().factors_len;
+                        let mut factors = vec![T::ZERO; (to - from) * sample];
                         let part = part(&data, weighted, from, to);
                         let (mut s, ..) = rank.session();
                         s.factors(&split.params, &part, &mut factors, &mut totals).unwrap();
@@ -167,6 +171,7 @@ fn gathered_factors_give_the_bits_of_one_step() {
                     assert_eq!(got.trust_scale, want.trust_scale);
                     assert_eq!(got.relative_gradient_norm, want.relative_gradient_norm);
                     assert_eq!(got.mean_delta_norm, want.mean_delta_norm);
+                    assert_eq!(got.curve_gradient_norm, want.curve_gradient_norm);
                     assert!(bits(&split.params) == bits(&whole.params), "{config:?}");
                     assert!(split.state[..] == whole.state[..], "{config:?}");
                 }

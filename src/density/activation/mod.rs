@@ -151,16 +151,11 @@ impl Activation {
 
     /// Hands over the curve of one unit, as it starts if it is learned.
     fn with_one<T: Real, R>(&self, body: impl FnOnce(Curve<T>) -> R) -> R {
-        let config = Config { activation: *self, final_activation: true, ..Config::new(1, 1) };
-        let steps = config.steps();
-        let mut params = [T::ZERO; 1 + 3 * MAX_STEPS];
-        let mut table = [T::ZERO; 16 * (1 + 4 * MAX_STEPS)];
-        let (params, table) =
-            (&mut params[..1 + 3 * steps], &mut table[..table_len::<T>(1, steps)]);
-        tanh_mixture::start(params, 1, steps);
-        let exec = Exec::serial(crate::simd::Level::Auto.resolve());
-        T::curve_table(exec, params, (1, steps), table);
-        body(Curves::new(&config, table).of(0))
+        let config = Config { activation: *self, ..Config::new(1, 1) };
+        match Curves::new(&config, &[]) {
+            Curves::Fixed(curve) => body(Curve::Fixed(curve)),
+            Curves::TanhMixtures(_, _, steps) => with_start(steps, body),
+        }
     }
 
     /// Replaces every target `t` by `y` with `s(y) = t`, by Newton's method in a bracket; of
@@ -190,6 +185,19 @@ impl Activation {
         check(targets, Status::Overflow)?;
         Ok(went)
     }
+}
+
+/// Hands over the curve that a unit of so many steps starts with. A function of its own: what it
+/// keeps on the stack would be much for a small processor.
+#[inline(never)]
+fn with_start<T: Real, R>(steps: usize, body: impl FnOnce(Curve<T>) -> R) -> R {
+    let mut params = [T::ZERO; 1 + 3 * MAX_STEPS];
+    let mut table = [T::ZERO; 16 * (1 + 4 * MAX_STEPS)];
+    let (params, table) = (&mut params[..1 + 3 * steps], &mut table[..table_len::<T>(1, steps)]);
+    tanh_mixture::start(params, 1, steps);
+    let exec = Exec::serial(crate::simd::Level::Auto.resolve());
+    T::curve_table(exec, params, (1, steps), table);
+    body(Curve::TanhMixture(Table::new(table, 1, steps)))
 }
 
 #[cfg(test)]
