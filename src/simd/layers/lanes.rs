@@ -356,8 +356,8 @@ pub(crate) fn lanes_density<T: Real, P: LogDensity<T>>(
 }
 
 /// delta of every layer from the scores in z (GFJSH20 eq. 19); where curves are learned, the
-/// derivatives by the layers' outputs in `ratio`. The first layer found whose
-/// numbers are not finite, if any.
+/// derivatives by the layers' outputs in `ratio`. The first layer found whose numbers are not
+/// finite, if any.
 pub(crate) fn lanes_backward<T: Real>(
     exec: Exec,
     net: &Layers<T>,

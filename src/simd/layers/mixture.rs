@@ -169,9 +169,11 @@ pub(crate) fn curve_table<T: Real>(
                         let w = math::exp(get(1 + j, curve_range::LOG_WEIGHT));
                         let a = math::exp(get(1 + k + j, curve_range::LOG_STEEPNESS));
                         let m = get(1 + 2 * k + j, curve_range::CENTER);
-                        for (i, x) in [w, w.mul(a), a, m].into_iter().enumerate() {
-                            put(1 + 4 * j + i, x);
-                        }
+                        let first = 1 + 4 * j;
+                        put(first, w);
+                        put(first + 1, w.mul(a));
+                        put(first + 2, a);
+                        put(first + 3, m);
                     }
                 }
             });
@@ -315,7 +317,8 @@ pub(crate) fn curve_ascend<T: Real>(exec: Exec, step: CurveStep<T>) {
         #[inline(always)]
         fn run<S: Vector<T>>(self) {
             let Ascend(s) = self;
-            let [[b1, c1], [b2, c2]] = s.decay.map(|pair| pair.map(S::splat));
+            let [[b1, c1], [b2, c2]] = s.decay;
+            let (b1, c1, b2, c2) = (S::splat(b1), S::splat(c1), S::splat(b2), S::splat(c2));
             let (share, epsilon) = (S::splat(s.share), S::splat(s.epsilon));
             let factor = S::splat(s.factor);
             for row in 0..s.params.len() / s.dim {
@@ -327,7 +330,8 @@ pub(crate) fn curve_ascend<T: Real>(exec: Exec, step: CurveStep<T>) {
                         _ => curve_range::CENTER,
                     },
                 };
-                let [low, high] = range.map(|x| S::splat(T::from_f64(x)));
+                let [low, high] = range.map(T::from_f64);
+                let (low, high) = (S::splat(low), S::splat(high));
                 for_blocks!(T, s.dim, |c, n| {
                     let at = row * s.dim + c;
                     // SAFETY: all slices have so many rows of dim numbers, as asserted below.
