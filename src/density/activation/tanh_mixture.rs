@@ -9,7 +9,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::simd::ops::{Interleaved, Values};
-use crate::simd::{Arithmetic, Real, math};
+use crate::simd::{Arithmetic, Real, Vector, math};
 
 /// A step's parameters, in the order in which [`Table`](crate::simd::ops::Table) has them.
 #[derive(Clone, Copy)]
@@ -21,12 +21,13 @@ pub(crate) struct Step<S> {
     pub center: S,
 }
 
-/// Runs the body for `steps` steps by groups: `N` steps, a constant, from step `j` on. A step's
-/// arithmetic does not depend on the others in its group but for the pairs of [`reciprocals`].
+/// Runs the body for `steps` steps by groups: `N` steps, a constant, from step `j` on, four where
+/// blocks are better off so ([`Vector::INTERLEAVE`]). A step's arithmetic does not depend on the
+/// others in its group but for the pairs of [`reciprocals`].
 macro_rules! for_steps {
-    ($steps:expr, |$j:ident, $N:ident| $body:block) => {{
+    ($S:ident, $steps:expr, |$j:ident, $N:ident| $body:block) => {{
         let (mut $j, steps) = (0, $steps);
-        while $j + 4 <= steps {
+        while $S::INTERLEAVE && $j + 4 <= steps {
             const $N: usize = 4;
             $body
             $j += $N;
@@ -109,14 +110,14 @@ fn reciprocals<T: Real, S: Arithmetic<T>, const N: usize>(
 
 /// The curve of `steps` steps, of which `get(j)` gives the parameters.
 #[inline(always)]
-pub(crate) fn values<T: Real, S: Arithmetic<T>>(
+pub(crate) fn values<T: Real, S: Vector<T>>(
     beta: S,
     steps: usize,
     get: impl Fn(usize) -> Step<S>,
     y: S,
 ) -> Values<S> {
     let (mut s, mut slope, mut bend) = (beta.mul(y), beta, S::zero());
-    for_steps!(steps, |j, N| {
+    for_steps!(S, steps, |j, N| {
         let of = group::<S, N>(&get, j);
         let bends = Bends::<S, N>::new(&of, y);
         for g in 0..N {

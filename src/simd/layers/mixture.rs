@@ -68,8 +68,36 @@ impl<'a, T: Real> Table<'a, T> {
         });
     }
 
+    /// One function for all who call, but where blocks are interleaved: the code is long, and where
+    /// they are not there are small memories.
     #[inline(always)]
     pub fn values<S: Vector<T>>(&self, units: Units, y: S) -> Values<S> {
+        struct Outlined<'a, T: Real>(Table<'a, T>, Units, T::Array);
+        impl<T: Real> Kernel<T> for Outlined<'_, T> {
+            type Output = [T::Array; 3];
+            #[inline(always)]
+            fn run<S: Vector<T>>(self) -> [T::Array; 3] {
+                // SAFETY: an array has the lanes.
+                let v = self.0.inlined(self.1, unsafe { S::load(self.2.as_ref().as_ptr()) });
+                [v.s.to_array(), v.slope.to_array(), v.ratio.to_array()]
+            }
+        }
+        if S::INTERLEAVE {
+            return self.inlined(units, y);
+        }
+        let [s, slope, ratio] = S::outline(Outlined(*self, units, y.to_array()));
+        // SAFETY: as above.
+        unsafe {
+            Values {
+                s: S::load(s.as_ref().as_ptr()),
+                slope: S::load(slope.as_ref().as_ptr()),
+                ratio: S::load(ratio.as_ref().as_ptr()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn inlined<S: Vector<T>>(&self, units: Units, y: S) -> Values<S> {
         self.check(units);
         // SAFETY: the units are below D, the steps below K.
         unsafe {
@@ -115,7 +143,7 @@ impl<'a, T: Real> Table<'a, T> {
         for b in 0..samples {
             let [y, g, w] = sample(b);
             let mut slope: S = beta;
-            for_steps!(self.steps, |j, N| {
+            for_steps!(S, self.steps, |j, N| {
                 let of = group::<S, N>(&step, j);
                 let bends = Bends::<S, N>::new(&of, y);
                 for i in 0..N {
