@@ -34,7 +34,7 @@ fn step<T: Scalar>(criterion: &mut Criterion, name: &str, optimizer: &str, confi
 
 fn config(dim: usize, layers: usize, max_batch: usize, optimizer: Optimizer) -> Config {
     let activation = Activation::SmoothLeakyRelu { a: 0.01 };
-    Config { activation, max_batch, optimizer, ..Config::new(dim, layers) }
+    Config { activation, final_activation: false, max_batch, optimizer, ..Config::new(dim, layers) }
 }
 
 fn sizes(criterion: &mut Criterion) {

@@ -177,9 +177,8 @@ pub struct Config {
     /// Carry every layer's inverse along by Woodbury's identity, O(B D^2) a step and `D^2`
     /// state a layer. Needs what [`LogDet::Exact`] needs.
     pub track_inverse: bool,
-    /// How fast learned curves move beside the weights, 0 to 1e3; 0 keeps them as they are. They
-    /// always follow Adam, at the rate of the step times this, and times 0.1 unless the weights
-    /// follow Adam too.
+    /// How fast learned curves move, 0 to 1e3; 0 keeps them as they are. They follow Adam whatever
+    /// the weights do, at the rate of the step times this.
     pub curve_rate: f64,
     /// Report the optimality norms after each step, at most O(B^2 D) or O(B D^2) a layer more.
     pub report_norms: bool,
@@ -236,15 +235,15 @@ fn combination(ok: bool, argument: &'static str, allowed: &'static str) -> Resul
 }
 
 impl Config {
-    /// The defaults for `layers` layers of `dim` features: smooth leaky ReLU with `a = 0.3`,
-    /// normal base, `separate` biases, relative gradient, Adam, batches of up to 100.
+    /// The defaults for `layers` layers of `dim` features: learned curves of 4 steps, after the
+    /// last layer too, normal base, `separate` biases, relative gradient, Adam, batches of up to 100.
     pub const fn new(dim: usize, layers: usize) -> Self {
         Config {
             dim,
             layers,
             max_batch: 100,
-            activation: Activation::SmoothLeakyRelu { a: 0.3 },
-            final_activation: false,
+            activation: Activation::TanhMixture { steps: 4 },
+            final_activation: true,
             base: Base::Normal,
             bias: Bias::Separate,
             input_transform: false,

@@ -297,11 +297,11 @@ impl Network {
 
     /// Moves layer k's curves, by Adam whatever W follows.
     fn ascend_curves(&mut self, k: usize, gradient: &[f64], rate: f64) {
-        let (beta1, beta2, epsilon, factor) = match self.config.optimizer {
-            Optimizer::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon, 1.0),
-            _ => (0.9, 0.999, 1e-8, 0.1),
+        let (beta1, beta2, epsilon) = match self.config.optimizer {
+            Optimizer::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon),
+            _ => (0.9, 0.999, 1e-8),
         };
-        let rate = rate * factor * self.config.curve_rate;
+        let rate = rate * self.config.curve_rate;
         let unbiased = |average: f64, beta: f64| average / (1.0 - beta.powi(self.steps + 1));
         for (i, g) in self.layout.curve(k).zip(gradient) {
             let [m, v] = self.averages.each_mut().map(|average| &mut average[i]);
@@ -534,7 +534,7 @@ fn rules() -> Vec<(Optimizer, Gradient, Bias)> {
     let all = OPTIMIZERS.into_iter().flat_map(gradients);
     let all = all.flat_map(|(o, gradient)| BIASES.map(|bias| (o, gradient, bias)));
     let fits = |(optimizer, gradient, bias): &(_, _, _)| {
-        let config = Config::new(1, 1);
+        let config = fixed_curves(1, 1);
         let (optimizer, gradient, bias) = (*optimizer, *gradient, *bias);
         Config { optimizer, gradient, bias, ..config }.check().is_ok()
     };
@@ -563,7 +563,7 @@ fn every_combination_of_settings() {
                         gradient,
                         optimizer,
                         report_norms: on(2),
-                        ..Config::new(3, 1 + runs % 4)
+                        ..fixed_curves(3, 1 + runs % 4)
                     };
                     Run { config, rows, weighted: runs % 3 == 0, rate: 0.02 }.check(3, &mut random);
                     runs += 1;
@@ -618,7 +618,7 @@ fn every_size() {
                     optimizer,
                     log_det: one_of(&[LogDet::Exact, LogDet::Lazy], &mut random),
                     report_norms: one_of(&[false, true], &mut random),
-                    ..Config::new(dim, 1 + random.below(if large { 2 } else { 4 }))
+                    ..fixed_curves(dim, 1 + random.below(if large { 2 } else { 4 }))
                 };
                 let weighted = one_of(&[false, true], &mut random);
                 let rate = if natural { 0.02 } else { 0.1 / dim as f64 };
@@ -653,7 +653,7 @@ fn steps_that_are_halved() {
             let mut halved = 0;
             let tries = if dim < 20 { 12 } else { 4 };
             for bias in BIASES.into_iter().take(3).cycle().take(tries) {
-                let guarded = Config { max_batch, bias, optimizer, ..Config::new(dim, 2) };
+                let guarded = Config { max_batch, bias, optimizer, ..fixed_curves(dim, 2) };
                 let allowed = Config { crossing: Crossing::Allow, ..guarded };
                 for config in [guarded, allowed] {
                     let reports = Run { config, rows, weighted: true, rate }.check(1, &mut random);
@@ -674,7 +674,7 @@ fn steps_that_are_scaled() {
             for bias in &BIASES[..3] {
                 let optimizer =
                     Optimizer::Natural { decay: 0.9, damping: 0.2, clip: 0.05, momentum };
-                let config = Config { max_batch, bias: *bias, optimizer, ..Config::new(dim, 2) };
+                let config = Config { max_batch, bias: *bias, optimizer, ..fixed_curves(dim, 2) };
                 let reports = Run { config, rows, weighted: true, rate: 0.5 }.check(3, &mut random);
                 assert!(reports.iter().all(|r| r.trust_scale < 0.9), "{reports:?} {config:?}");
             }

@@ -218,8 +218,8 @@ pub struct relgrad_config {
     pub damping: f64,
     /// Natural: trust region clip * sqrt(D), in [1e-12, 1e12].
     pub clip: f64,
-    /// How fast learned curves move beside the weights, in [0, 1000]; 0 keeps them. They follow Adam,
-    /// at the rate of the step times this, and times 0.1 unless the weights follow Adam too.
+    /// How fast learned curves move, in [0, 1000]; 0 keeps them. They follow Adam whatever the
+    /// weights do, at the rate of the step times this.
     pub curve_rate: f64,
     /// Zero.
     pub reserved: [u64; 7],

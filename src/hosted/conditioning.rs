@@ -53,12 +53,13 @@ impl<T: Scalar> Model<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bias, Config};
+    use crate::{Activation, Bias, Config};
 
     #[test]
     fn by_hand() {
         // Row sums 3 and 7; the inverse is [[-2, 1], [1.5, -0.5]].
-        let config = Config { bias: Bias::None, ..Config::new(2, 1) };
+        let (activation, bias) = (Activation::Identity, Bias::None);
+        let config = Config { activation, bias, ..Config::new(2, 1) };
         let model = Model::from_params(config, vec![1.0, 2.0, 3.0, 4.0]).unwrap();
         let report = model.conditioning().unwrap()[0];
         assert!((report.condition - 21.0).abs() < 1e-12, "{report:?}");

@@ -15,16 +15,16 @@ impl ModelFile {
     /// The model with one layer more, of a density near the old one. The last layer's outputs are
     /// multiplied by `bend`, pass the activation where it is nearly straight, and the new layer
     /// undoes both to first order: `W = I / (bend s'(0))`, `b = -s(0) / (bend s'(0))`. Learned curves
-    /// are made nearly straight instead: their steps' weights are multiplied by `bend`. The
-    /// smaller `bend`, the closer the two models and the slower the new layer learns to bend;
+    /// are made nearly straight instead: their steps' weights are multiplied by `bend`; where they
+    /// follow the last layer too, the new one comes before them. The smaller `bend`, the closer the two models and the slower the new layer learns to bend;
     /// 0.3 serves.
     ///
     /// Deep networks that learn from nothing may diverge at rates at which two layers learn
     /// well; a layer at a time avoids that.
     ///
     /// # Errors
-    /// A bend out of range; a model with a final activation, or without biases where `s(0)` is
-    /// not 0; one that [`write`](Self::write) would refuse.
+    /// A bend out of range; a model with a fixed final activation, or without biases where `s(0)`
+    /// is not 0; one that [`write`](Self::write) would refuse.
     pub fn deepen(&self, bend: f64) -> FileResult<ModelFile> {
         let path = Path::new(IN_MEMORY);
         self.check(path)?;
@@ -32,11 +32,12 @@ impl ModelFile {
             let allowed = "must be in [1e-6, 1e3]";
             return Err(FileError::field(path, "bend", bend.to_string(), allowed));
         }
-        if self.final_activation {
-            let allowed = "must be false: the new layer follows an affine one";
+        let config = self.config();
+        if self.final_activation && !config.has_curves() {
+            let allowed =
+                "must be false, or the curves learned: the new layer follows an affine one";
             return Err(FileError::field(path, "final_activation", "true", allowed));
         }
-        let config = self.config();
         let (offset, mut slope, _) = self.activation.evaluate(0.0f64);
         let mut curves = vec![0.0f64; (1 + 3 * config.steps()) * usize::from(config.steps() > 0)];
         let (scale, steps) = if curves.is_empty() { (bend, 1.0) } else { (1.0, bend) };
@@ -93,8 +94,18 @@ mod tests {
     use crate::{Activation, Config, Model};
     use std::string::String;
 
-    fn trained_like(activation: Activation, bias: Bias) -> (ModelFile, Model<f64>) {
-        let config = Config { activation, bias, input_transform: true, ..Config::new(3, 2) };
+    fn trained_like(
+        activation: Activation,
+        final_activation: bool,
+        bias: Bias,
+    ) -> (ModelFile, Model<f64>) {
+        let config = Config {
+            activation,
+            final_activation,
+            bias,
+            input_transform: true,
+            ..Config::new(3, 2)
+        };
         let start = Model::<f64>::new(config, 1).unwrap();
         let params: Vec<f64> = start.params().iter().map(|p| p + 0.05).collect();
         let model = Model::from_params(config, params).unwrap();
@@ -105,13 +116,14 @@ mod tests {
     fn the_density_stays_to_first_order() {
         let x: Vec<f64> = (0..60).map(|i| f64::from(i * 37 % 61) / 20.0 - 1.5).collect();
         let curves = [
-            Activation::SmoothLeakyRelu { a: 0.3 },
-            Activation::LeakyTanh { a: 2.0, b: 0.5 },
-            Activation::Identity,
-            Activation::TanhMixture { steps: 4 },
+            (Activation::SmoothLeakyRelu { a: 0.3 }, false),
+            (Activation::LeakyTanh { a: 2.0, b: 0.5 }, false),
+            (Activation::Identity, false),
+            (Activation::TanhMixture { steps: 4 }, false),
+            (Activation::TanhMixture { steps: 4 }, true),
         ];
-        for activation in curves {
-            let (file, mut model) = trained_like(activation, Bias::Separate);
+        for (activation, last) in curves {
+            let (file, mut model) = trained_like(activation, last, Bias::Separate);
             let before = model.mean_log_likelihood(&x).unwrap();
             let moved = |bend| {
                 let deeper = file.deepen(bend).unwrap();
@@ -131,12 +143,12 @@ mod tests {
         let refused =
             |file: &ModelFile, bend| -> String { file.deepen(bend).unwrap_err().to_string() };
         let relu = Activation::SmoothLeakyRelu { a: 0.3 };
-        let (file, _) = trained_like(relu, Bias::Separate);
+        let (file, _) = trained_like(relu, false, Bias::Separate);
         assert_eq!(refused(&file, f64::NAN), "model: bend: NaN; must be in [1e-6, 1e3]");
         assert!(refused(&file, 0.0).starts_with("model: bend: 0;"));
         let last = ModelFile { final_activation: true, ..file };
         assert!(refused(&last, 0.3).starts_with("model: final_activation: true;"));
-        let (without, _) = trained_like(relu, Bias::None);
+        let (without, _) = trained_like(relu, false, Bias::None);
         assert!(refused(&without, 0.3).starts_with("model: bias: none;"));
         let odd = ModelFile { activation: Activation::LeakyTanh { a: 1.0, b: 0.1 }, ..without };
         assert!(odd.deepen(0.3).is_ok());

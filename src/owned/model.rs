@@ -384,25 +384,23 @@ impl<T: Scalar> Model<T> {
         Ok(log_p.iter().sum::<f64>() / log_p.len() as f64)
     }
 
-    /// The share of hidden units that see both sides of the kink: pre-activations of each sign
-    /// in at least 1 % of the rows. 0 means that the model is linear on these data; 1 without
-    /// hidden units.
+    /// The share of units with a nonlinearity that bend on these data: the logarithm of the slope
+    /// at their pre-activations has a standard deviation above 0.1 over the rows. 0 means that the
+    /// model is linear there; 0 without such units too.
     ///
     /// # Errors
     /// Those of [`Session::forward`].
-    pub fn straddling_share(&mut self, x: &[T]) -> Result<f64> {
-        let rows = self.rows(x)?;
+    pub fn bending_share(&mut self, x: &[T]) -> Result<f64> {
+        const LEAST: f64 = 0.1;
+        let n = self.rows(x)? as f64;
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let layers = self.config.layers - usize::from(!self.config.final_activation);
-        let mut counts = vec![0; layers * d];
+        let mut sums = vec![[0.0; 2]; self.config.activated() * d];
         let (mut session, params) = self.view();
         for x in x.chunks(chunk) {
-            session.count_positive(params, &Batch::new(x, x.len() / d), &mut counts)?;
+            session.sum_log_slopes(params, &Batch::new(x, x.len() / d), &mut sums)?;
         }
-        let least = rows.div_ceil(100) as u64;
-        let both = |c: &&u64| **c >= least && rows as u64 - **c >= least;
-        let share = counts.iter().filter(both).count() as f64 / counts.len() as f64;
-        Ok(if counts.is_empty() { 1.0 } else { share })
+        let bends = |[sum, squares]: &&[f64; 2]| squares / n - (sum / n).powi(2) > LEAST * LEAST;
+        Ok(sums.iter().filter(bends).count() as f64 / sums.len().max(1) as f64)
     }
 
     /// Data from any number of rows of latents.
@@ -475,8 +473,14 @@ fn forget<T: Scalar>(session: &mut Session<T>) {
     let state = &mut session.state;
     state.header[HEADER_STEP] = 0;
     state.momentum_max.fill(0.0);
-    for averages in [&mut state.first_moment, &mut state.second_moment, &mut state.h, &mut state.q]
-    {
+    for averages in [
+        &mut state.first_moment,
+        &mut state.second_moment,
+        &mut state.h,
+        &mut state.q,
+        &mut state.curve_first,
+        &mut state.curve_second,
+    ] {
         averages.fill(T::ZERO);
     }
 }

@@ -157,6 +157,21 @@ impl<T: Scalar> Session<'_, T> {
         T::count_positive(self, params, batch, counts)
     }
 
+    /// Adds, for every unit of the layers that have a nonlinearity, layer after layer, `ln s'` and
+    /// its square at the rows' pre-activations: a unit where it does not vary is linear on these
+    /// data. O(L D^2) a row.
+    ///
+    /// # Errors
+    /// As for [`Session::forward`].
+    pub fn sum_log_slopes(
+        &mut self,
+        params: &[T],
+        batch: &Batch<T>,
+        sums: &mut [[f64; 2]],
+    ) -> Result<()> {
+        T::sum_log_slopes(self, params, batch, sums)
+    }
+
     /// Factors every layer's weight for [`Session::inverse`] and [`Session::sample`], into
     /// `memory` of [`Sizes::factorization_bytes`](crate::Sizes), O(D^3) a layer. Good until the
     /// parameters change.

@@ -81,3 +81,28 @@ pub(crate) fn count_positive<T: Real>(
     }
     Ok(())
 }
+
+/// [`Session::sum_log_slopes`].
+pub(crate) fn sum_log_slopes<T: Real>(
+    session: &mut Session<T>,
+    params: &[T],
+    batch: &Batch<T>,
+    sums: &mut [[f64; 2]],
+) -> Result<()> {
+    session.check_params(params)?;
+    let batch = Checked::of(&session.config, batch)?;
+    let (net, _, work) = session.parts(params);
+    let (n, d) = (batch.x.rows, net.config.dim);
+    check_len("sums", sums.len(), net.config.activated() * d)?;
+    forward::run(&net, params, &batch.x, &mut work.pass, Needs::Gradient)?;
+    for (k, sums) in sums.chunks_exact_mut(d).take(net.config.activated()).enumerate() {
+        for row in net.rows.of(work.pass.delta, k, n).iter() {
+            for (slope, [sum, squares]) in row.iter().zip(sums.iter_mut()) {
+                let log = libm::log(slope.to_f64());
+                *sum += log;
+                *squares += log * log;
+            }
+        }
+    }
+    Ok(())
+}

@@ -6,6 +6,7 @@ pub(crate) mod evaluate;
 pub(crate) mod inverse;
 pub(crate) mod refresh;
 pub(crate) mod sample;
+mod standardize;
 pub(crate) mod start;
 
 pub use inverse::{Inverse, Inversion};

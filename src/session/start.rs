@@ -1,12 +1,12 @@
 //! Where training starts: orthogonal weights, and the data-dependent starts that keep it out of
-//! the Gaussian trap (units that straddle the kink from the first step on).
+//! the Gaussian trap (units that bend on the data from the first step on).
 
 use crate::density::activation::tanh_mixture;
 use crate::linalg::{cholesky, orthogonal};
 use crate::memory::layout::START_ROWS;
 use crate::memory::workspace::{self, HEADER_AGE, Scratch};
 use crate::random::Random;
-use crate::session::Session;
+use crate::session::{Session, standardize};
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::Accumulate;
 use crate::simd::{Kernels, Real};
@@ -141,6 +141,9 @@ pub(crate) fn from_data<T: Real>(
         let diagonal = s.matrix.iter().step_by(d + 1);
         session.state.log_det[0] = -diagonal.map(|l| libm::log(*l)).sum::<f64>();
         session.state.weight_max[0] = T::max_abs(session.exec, w);
+    }
+    if session.config.has_curves() {
+        standardize::run(session, params, data, s.row);
     }
     if session.config.track_inverse {
         // The first layer's inverse is still that of the orthogonal start.

@@ -1,7 +1,7 @@
 //! What a step does to learned curves: their ordinary gradient, O(B K D) a layer, and Adam on it,
 //! whatever the weights follow. Moving them leaves every `log|det W|` as it is.
 
-use crate::config::{Config, Optimizer};
+use crate::config::Optimizer;
 use crate::memory::workspace::{Pass, Proposal, State};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
@@ -47,14 +47,6 @@ pub(crate) fn check<T: Real>(net: &Net<T>, gradient: &[T], k: usize) -> Result<(
     if fine { Ok(()) } else { Err(diverged(k)) }
 }
 
-/// How fast curves move at a rate of 1.
-fn factor(config: &Config) -> f64 {
-    match config.optimizer {
-        Optimizer::Adam { .. } => config.curve_rate,
-        _ => 0.1 * config.curve_rate,
-    }
-}
-
 /// Moves the curves of all layers along `share` times their gradient, each layer's at its own rate.
 pub(crate) fn ascend<T: Real>(
     net: &Net<T>,
@@ -75,7 +67,7 @@ pub(crate) fn ascend<T: Real>(
     let (root, correction) = bias_correction(beta1, beta2, state.steps());
     for k in 0..net.layout.curves() {
         let range = of_layer(net, k);
-        let rate = factor(net.config) * proposal.rate[k];
+        let rate = net.config.curve_rate * proposal.rate[k];
         T::curve_ascend(
             net.exec,
             CurveStep {

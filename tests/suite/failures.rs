@@ -147,7 +147,7 @@ fn natural_steps_whose_factors_have_no_reciprocals() {
             bias: Bias::None,
             max_batch: rows,
             optimizer: Optimizer::NATURAL,
-            ..Config::new(dim, 2)
+            ..fixed_curves(dim, 2)
         };
         let mut owned = Owned::<f32>::orthogonal(config, 1);
         let tiny = &vec![1e-22; dim * rows];

@@ -63,7 +63,7 @@ impl Case {
                 other => panic!("{other}"),
             },
             bias: if bias { Bias::Separate } else { Bias::None },
-            ..Config::new(int("D"), int("L"))
+            ..fixed_curves(int("D"), int("L"))
         };
         let params = flat(&json["W"], &json["b"], bias);
         Case { rows: int("B"), bias, params, config }

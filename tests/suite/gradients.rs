@@ -54,7 +54,7 @@ fn cases() -> Vec<Case> {
                     final_activation: on(0),
                     bias: if on(1) { Bias::Separate } else { Bias::None },
                     input_transform: on(2),
-                    ..Config::new(dim, layers)
+                    ..fixed_curves(dim, layers)
                 };
                 let params = random_params(&config, &mut random);
                 let x = random.normals(rows * dim);

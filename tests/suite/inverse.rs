@@ -47,7 +47,7 @@ fn there_and_back<T: Scalar>(tolerance: f64, residual: f64) {
                     bias: [Bias::Separate, Bias::None][i % 2],
                     input_transform: i >= 1,
                     max_batch: 6,
-                    ..Config::new(dim, 5)
+                    ..fixed_curves(dim, 5)
                 };
                 let mut owned =
                     Owned::<T>::with_params(config, &random_params(&config, &mut random));
@@ -82,7 +82,7 @@ fn f32_to_2e_2() {
 /// The residual is that of the way back: with the factors of other weights it is large.
 #[test]
 fn the_residual_tells_a_wrong_inverse() {
-    let config = Config { max_batch: 2, ..Config::new(3, 2) };
+    let config = Config { max_batch: 2, ..fixed_curves(3, 2) };
     let mut owned = Owned::<f64>::orthogonal(config, 1);
     let factors = factorization(&mut Owned::<f64>::orthogonal(config, 2));
     let (mut s, params, _) = owned.session();
@@ -99,7 +99,7 @@ fn preimages_that_do_not_fit_overflow() {
             final_activation: true,
             input_transform: true,
             max_batch: 1,
-            ..Config::new(1, 1)
+            ..fixed_curves(1, 1)
         };
         let mut owned = Owned::<f32>::with_params(config, &[1.0, 0.0, 0.0, scale.into()]);
         assert!(inverse(&mut owned, &[z / 1e10]).is_ok(), "{activation:?}");
@@ -135,7 +135,7 @@ fn deviation(values: &[f64], want: f64) -> f64 {
 
 #[test]
 fn samples_of_an_orthogonal_model_have_the_moments_of_the_base() {
-    let config = Config { activation: Activation::Identity, max_batch: ROWS, ..Config::new(2, 1) };
+    let config = Config { activation: Activation::Identity, max_batch: ROWS, ..fixed_curves(2, 1) };
     let bases =
         [(Base::Normal, 1.0, 3.0), (Base::Sech, 1.0, 5.0), (Base::Logistic, PI * PI / 3.0, 4.2)];
     for (base, variance, kurtosis) in bases {
@@ -165,7 +165,7 @@ fn samples_of_an_orthogonal_model_have_the_moments_of_the_base() {
 /// `D/2 (1 + log 2 pi) - log|det W|`, minus the mean log-likelihood of its own samples.
 #[test]
 fn samples_have_the_entropy_of_a_gaussian() {
-    let config = Config { activation: Activation::Identity, max_batch: ROWS, ..Config::new(3, 2) };
+    let config = Config { activation: Activation::Identity, max_batch: ROWS, ..fixed_curves(3, 2) };
     let mut owned = Owned::<f64>::with_params(config, &random_params(&config, &mut Lcg(6)));
     let x = sample(&mut owned, 1, ROWS);
     let log_det: f64 = (0..2).map(|k| determinant(&owned.weight(k), 3).1).sum();
@@ -176,7 +176,7 @@ fn samples_have_the_entropy_of_a_gaussian() {
 
 #[test]
 fn a_seed_fixes_the_samples() {
-    let config = Config { max_batch: 7, input_transform: true, ..Config::new(3, 3) };
+    let config = Config { max_batch: 7, input_transform: true, ..fixed_curves(3, 3) };
     let params = random_params(&config, &mut Lcg(2));
     let mut owned = Owned::<f32>::with_params(config, &params);
     let x = sample(&mut owned, 5, 7);

@@ -52,7 +52,7 @@ fn golden_vectors() {
             final_activation: json["final_activation"].as_bool().unwrap(),
             base: json["base"].as_str().unwrap().parse().unwrap(),
             optimizer: Optimizer::SGD,
-            ..Config::new(d, int("L"))
+            ..fixed_curves(d, int("L"))
         };
         let layout = Layout::new(&config);
         let mut params = vec![0.0; layout.params_len()];

@@ -52,7 +52,7 @@ fn drift<T: Scalar>(config: Config, steps: usize, rate: f64, tolerance: f64) {
 }
 
 fn structured(dim: usize, layers: usize, max_batch: usize, optimizer: Optimizer) -> Config {
-    Config { max_batch, optimizer, ..Config::new(dim, layers) }
+    Config { max_batch, optimizer, ..fixed_curves(dim, layers) }
 }
 
 #[test]

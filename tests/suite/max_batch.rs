@@ -29,7 +29,7 @@ const SIZES: [(usize, usize); 16] = [
 
 /// A fixed curve or a learned one.
 fn activation(i: usize) -> Activation {
-    [Config::new(1, 1).activation, Activation::TanhMixture { steps: 3 }][i % 2]
+    [fixed_curves(1, 1).activation, Activation::TanhMixture { steps: 3 }][i % 2]
 }
 
 /// Everything that calls on `rows` samples write, with memory for so many.
@@ -72,7 +72,7 @@ fn max_batch_changes_no_bit() {
             let bias = [Bias::Separate, Bias::Affine, Bias::None][i % 3];
             for (j, optimizer) in OPTIMIZERS.into_iter().enumerate() {
                 let activation = activation(i + j);
-                let config = Config { optimizer, bias, activation, ..Config::new(dim, 2) };
+                let config = Config { optimizer, bias, activation, ..fixed_curves(dim, 2) };
                 let want = run::<T>(config, rows, rows);
                 for max_batch in [rows + 1, 2 * dim + 9] {
                     assert!(run::<T>(config, rows, max_batch) == want, "{max_batch} {config:?}");
@@ -90,7 +90,7 @@ fn a_rows_share_of_a_gradient_does_not_depend_on_the_batch() {
     fn check<T: Scalar>() {
         for (dim, rows) in [(3, 20), (16, 20), (17, 40), (64, 70), (100, 120), (161, 5)] {
             let config =
-                Config { max_batch: rows, activation: activation(dim), ..Config::new(dim, 3) };
+                Config { max_batch: rows, activation: activation(dim), ..fixed_curves(dim, 3) };
             let mut owned = Owned::<T>::orthogonal(config, 1);
             let (mut s, params, _) = owned.session();
             let x: Vec<T> = Lcg(4).normals(rows * dim);
@@ -123,7 +123,7 @@ fn parts_know_their_whole() {
                 optimizer: Optimizer::NATURAL,
                 activation: activation(1),
                 final_activation: part % 2 == 0,
-                ..Config::new(dim, 2)
+                ..fixed_curves(dim, 2)
             };
             let x: Vec<T> = Lcg(4).normals(rows * dim);
             let mut whole = Owned::<T>::orthogonal(config, 1);
@@ -145,7 +145,7 @@ fn parts_know_their_whole() {
     }
     check::<f32>();
     check::<f64>();
-    let config = Config { max_batch: 4, ..Config::new(2, 1) };
+    let config = Config { max_batch: 4, ..fixed_curves(2, 1) };
     let mut owned = Owned::<f64>::orthogonal(config, 1);
     let (mut s, params, _) = owned.session();
     for whole in [1, 5] {
@@ -160,7 +160,7 @@ fn parts_know_their_whole() {
 #[test]
 fn large_batches_of_few_features_round_in_another_way_in_training() {
     let weights: Vec<f64> = (0..60).map(|b| f64::from(u8::from(b < 10))).collect();
-    let config = Config { max_batch: 60, ..Config::new(64, 3) };
+    let config = Config { max_batch: 60, ..fixed_curves(64, 3) };
     let x: Vec<f64> = Lcg(4).normals(60 * 64);
     let of = |rows: usize| {
         let mut owned = Owned::<f64>::orthogonal(config, 1);

@@ -65,7 +65,7 @@ impl<T: Scalar> Numbers<T> {
 fn configs() -> Vec<Config> {
     let mut configs = vec![];
     for (dim, max_batch) in [(1, 1), (2, 5), (3, 2), (7, 7), (9, 4), (17, 6), (33, 3), (34, 40)] {
-        let config = Config { max_batch, input_transform: true, ..Config::new(dim, 2) };
+        let config = Config { max_batch, input_transform: true, ..fixed_curves(dim, 2) };
         let track = |optimizer| Config { optimizer, track_inverse: true, ..config };
         let norms = Config { report_norms: true, ..config };
         configs.extend([
@@ -207,7 +207,7 @@ fn less_or_misaligned_memory_is_refused() {
         (inverse, 4, "factorization"),
         (inverse, 1, "workspace"),
     ];
-    let config = Config { input_transform: true, max_batch: 4, ..Config::new(3, 2) };
+    let config = Config { input_transform: true, max_batch: 4, ..fixed_curves(3, 2) };
     let sizes = Sizes::of::<f32>(&config).unwrap();
     let exact = [
         sizes.state_bytes,

@@ -11,7 +11,7 @@ const B: usize = 9;
 
 /// Every optimiser, gradient and bias rule that go together.
 fn configs() -> Vec<Config> {
-    let base = Config { max_batch: B, report_norms: true, ..Config::new(D, 3) };
+    let base = Config { max_batch: B, report_norms: true, ..fixed_curves(D, 3) };
     let mut configs = vec![];
     for optimizer in
         [Optimizer::ADAM, Optimizer::SGD, MOMENTUM, Optimizer::NATURAL, NATURAL_MOMENTUM]

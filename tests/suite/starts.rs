@@ -1,4 +1,4 @@
-//! Where training starts, and the share of units that straddle the kink there.
+//! Where training starts, and the share of units that bend there.
 
 use crate::common::*;
 use relgrad::*;
@@ -28,7 +28,7 @@ fn assert_identity(a: &[f64], tolerance: f64) {
 }
 
 fn config() -> Config {
-    Config { input_transform: true, max_batch: ROWS, ..Config::new(D, 3) }
+    Config { input_transform: true, max_batch: ROWS, ..fixed_curves(D, 3) }
 }
 
 fn from_data(start: Start, seed: u64, ridge: f64) -> Owned<f64> {
@@ -90,8 +90,9 @@ fn orthogonal() {
 #[test]
 fn orthogonal_weights_have_no_preferred_direction() {
     let runs = 2000;
-    let weights: Vec<Vec<f64>> =
-        (0..runs).map(|seed| Owned::<f64>::orthogonal(Config::new(D, 1), seed).weight(0)).collect();
+    let weights: Vec<Vec<f64>> = (0..runs)
+        .map(|seed| Owned::<f64>::orthogonal(fixed_curves(D, 1), seed).weight(0))
+        .collect();
     let runs = runs as f64;
     for i in 0..D * D {
         let first = weights.iter().map(|w| w[i]).sum::<f64>() / runs;
@@ -146,6 +147,63 @@ fn aligned_units_are_the_features() {
     assert_eq!(owned.params, from_data(Start::Aligned, 2, 0.0).params);
 }
 
+/// The first `k` layers, the last of them without its curves.
+fn pre_activations(model: &Model<f64>, k: usize, x: &[f64]) -> Vec<f64> {
+    let config = Config { layers: k, final_activation: false, ..*model.config() };
+    let (from, to) = (model.layout(), Layout::new(&config));
+    let mut params = vec![0.0; to.params_len()];
+    let own = model.params();
+    for j in 0..k {
+        params[to.weight(j)].copy_from_slice(&own[from.weight(j)]);
+        params[to.bias(j)].copy_from_slice(&own[from.bias(j)]);
+        if j + 1 < k {
+            params[to.curve(j)].copy_from_slice(&own[from.curve(j)]);
+        }
+    }
+    params[to.shift()].copy_from_slice(&own[from.shift()]);
+    params[to.scale()].copy_from_slice(&own[from.scale()]);
+    Model::from_params(config, params).unwrap().forward(x).unwrap()
+}
+
+/// Learned curves see standardised numbers in every layer, however few rows a call takes.
+#[test]
+fn learned_curves_start_where_their_steps_are() {
+    let x: Vec<f64> = data().iter().map(|x| x.powi(3)).collect();
+    for bias in [Bias::Separate, Bias::Affine, Bias::None] {
+        for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
+            let config = Config { bias, input_transform: true, ..Config::new(D, 4) };
+            let mut model = Model::from_data(config, &x, start, 1).unwrap();
+            for k in 2..=4 {
+                let y = pre_activations(&model, k, &x);
+                for y in transpose(&y, D).chunks(ROWS) {
+                    let mean = mean(y);
+                    let variance = y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / ROWS as f64;
+                    assert!((variance - 1.0).abs() < 1e-9, "{bias:?} {start:?}: {variance}");
+                    assert!(bias == Bias::None || mean.abs() < 1e-9, "{bias:?} {start:?}: {mean}");
+                }
+            }
+            let known = model.log_det().unwrap();
+            model.refresh().unwrap();
+            assert!((known - model.log_det().unwrap()).abs() < 1e-11 * known.abs().max(1.0));
+            let few = Config { max_batch: 7, ..config };
+            let by_few = Model::from_data(few, &x, start, 1).unwrap();
+            assert_eq!(bits(by_few.params()), bits(model.params()));
+        }
+    }
+}
+
+/// A unit that does not vary keeps its weights.
+#[test]
+fn constant_units_are_left_alone() {
+    let mut x = data();
+    x.iter_mut().step_by(D).for_each(|x| *x = 3.0);
+    let config = Config { input_transform: true, ..Config::new(D, 2) };
+    let model = Model::from_data(config, &x, Start::Aligned, 1).unwrap();
+    let weight = &model.params()[model.layout().weight(1)];
+    assert_eq!(weight[..D], [1.0, 0.0, 0.0, 0.0]);
+    assert!(weight[D + 1] != 1.0);
+}
+
 /// A ridge of 1 doubles every variance: `W S (C + diag C) S W^T = I`.
 #[test]
 fn a_ridge_is_relative_to_each_variance() {
@@ -183,7 +241,7 @@ fn units_do_not_matter<T: Scalar>(tolerance: f64, shifts: &[f64]) {
     let x = data();
     let standard: Vec<f64> = x.iter().map(|x| (x - 5.0) / 400.0).collect();
     let trained = |x: &[f64], optimizer, gradient, start| -> (Vec<f64>, Vec<u64>) {
-        let config = Config { optimizer, gradient, max_batch: 25, ..Config::new(D, 3) };
+        let config = Config { optimizer, gradient, max_batch: 25, ..fixed_curves(D, 3) };
         let x: Vec<T> = cast(x);
         let mut model = Model::from_data(config, &x, start, 1).unwrap();
         let mut log_p = model.log_likelihood(&x).unwrap();
@@ -238,23 +296,26 @@ fn units_do_not_matter_to_floats() {
 }
 
 #[test]
-fn units_straddle_the_kink_from_a_whitened_start_only() {
+fn units_bend_from_a_whitened_start_on() {
     let x = data();
-    let mut whitened = Model::from_data(config(), &x, Start::Whitened, 1).unwrap();
-    assert_eq!(whitened.straddling_share(&x).unwrap(), 1.0);
+    let learned = Config { input_transform: true, max_batch: 7, ..Config::new(D, 2) };
+    for config in [config(), learned] {
+        let mut whitened = Model::from_data(config, &x, Start::Whitened, 1).unwrap();
+        assert_eq!(whitened.bending_share(&x).unwrap(), 1.0);
+    }
     // Pre-activations far above 0, all of them.
     let mut owned = Owned::<f64>::new(config());
     owned.start(|s, p, _| s.start_identity(p)).unwrap();
     owned.params[Layout::new(&config()).bias(0)].fill(1e6);
     let mut linear = Model::from_params(config(), owned.params).unwrap();
-    assert_eq!(linear.straddling_share(&x).unwrap(), 0.0);
+    assert_eq!(linear.bending_share(&x).unwrap(), 0.0);
 }
 
 /// Counted by hand: `s(y_1) > s(0)` exactly where `y_1 > 0`, for any bias rule.
 #[test]
 fn positive_pre_activations_are_counted() {
     for bias in [Bias::Separate, Bias::Affine, Bias::None] {
-        let config = Config { bias, final_activation: true, max_batch: ROWS, ..Config::new(D, 1) };
+        let config = Config { bias, final_activation: true, max_batch: ROWS, ..fixed_curves(D, 1) };
         let mut owned = Owned::<f64>::with_params(config, &random_params(&config, &mut Lcg(1)));
         let x: Vec<f64> = Lcg(2).normals(ROWS * D);
         let (mut s, params, _) = owned.session();

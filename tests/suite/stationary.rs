@@ -8,7 +8,7 @@ use relgrad::*;
 /// One affine layer onto a normal base: the model is a Gaussian.
 fn gaussian(dim: usize, rows: usize, bias: Bias) -> Config {
     let optimizer = Optimizer::NATURAL;
-    Config { max_batch: rows, bias, optimizer, report_norms: true, ..Config::new(dim, 1) }
+    Config { max_batch: rows, bias, optimizer, report_norms: true, ..fixed_curves(dim, 1) }
 }
 
 /// Mean and covariance (about `about`, or else about the mean) of rows of `d` numbers.

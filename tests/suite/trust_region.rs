@@ -56,7 +56,7 @@ fn steps_are_as_long_as_the_trust_region_allows() {
                     max_batch: rows,
                     bias,
                     optimizer: natural(1.0),
-                    ..Config::new(dim, 2)
+                    ..fixed_curves(dim, 2)
                 };
                 let params = random_params(&config, &mut random);
                 let mut owned = Owned::<f64>::with_params(config, &params);

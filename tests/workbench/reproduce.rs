@@ -162,7 +162,7 @@ fn figure_2_compares_with_the_gaussian() {
         "test",
         "test_standard_error",
         "gaussian",
-        "straddling",
+        "bending",
     ];
     let rows = rows(folder.path(), "fig2.csv", &columns);
     let names: Vec<_> = rows.iter().map(|r| (&*r["set"], &*r["recipe"])).collect();

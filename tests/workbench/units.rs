@@ -316,24 +316,24 @@ fn what_is_peculiar_is_named_and_results_are_judged() {
 }
 
 #[test]
-fn only_a_kink_is_straddled() {
+fn only_curves_bend() {
     let folder = Folder::new();
     let data = folder.write("plain.npy", 2, &parabola(200));
     let out = folder.path("m");
-    for (how, has_kink) in [
+    for (how, bends) in [
         ("--layers 2", true),
-        ("--layers 1", false),
-        ("--layers 1 --final-activation", true),
+        ("--layers 1", true),
+        ("--layers 1 --final-activation=false", false),
         ("--activation identity", false),
-        ("--activation leaky_tanh", false),
-        ("--activation tanh_mixture:2", false),
+        ("--activation leaky_tanh", true),
+        ("--activation smooth_leaky_relu --layers 1", false),
     ] {
         let end = folder.train(&data, "m", &format!("--epochs 1 {how}"));
-        assert_eq!(end["straddling_share"].is_number(), has_kink, "{how}");
+        assert_eq!(end["bending_share"].is_number(), bends, "{how}");
         let mut args = vec!["train", "--data", &data, "--out", &out, "--epochs", "1"];
         args.extend(how.split_whitespace());
-        assert_eq!(stdout(&relgrad(&args)).contains("straddle"), has_kink, "{how}");
+        assert_eq!(stdout(&relgrad(&args)).contains("bend"), bends, "{how}");
         let inspect = stdout(&relgrad(&["inspect", "--model", &out, "--data", &data]));
-        assert_eq!(inspect.contains("straddle"), has_kink, "{how}");
+        assert_eq!(inspect.contains("bend"), bends, "{how}");
     }
 }

@@ -187,7 +187,7 @@ fn print_plans(cases: &[Case], json: bool) -> Result<(), Failure> {
 /// The product of all lists, refused as a whole if one case is not possible.
 fn cases(args: &Bench) -> Result<Vec<Case>, Failure> {
     let activation = Activation::SmoothLeakyRelu { a: 0.01 };
-    let config = Config { activation, ..Config::new(1, 1) };
+    let config = Config { activation, final_activation: false, ..Config::new(1, 1) };
     let (optimizer, dtype) = (TimedOptimizer::None, Dtype::F32);
     let one = vec![Case { config, optimizer, dtype, threads: 1, rows: 1 }];
     let cases = spread(one, &args.dtype, |c, v| c.dtype = v);

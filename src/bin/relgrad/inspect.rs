@@ -15,7 +15,7 @@ pub struct Inspect {
     /// The model's file.
     #[arg(long)]
     pub model: PathBuf,
-    /// Data to judge optimality and the share of straddling units on.
+    /// Data to judge optimality and the share of units that bend on.
     #[arg(long)]
     pub data: Option<PathBuf>,
     #[command(flatten)]
@@ -35,10 +35,17 @@ pub fn run(args: &Inspect) -> Result<(), Failure> {
 /// Rows that optimality is judged on: all have to be in the workspace at once.
 const ROWS: usize = 4096;
 
-/// Whether any unit has a kink to straddle.
-pub fn has_kink(config: &Config) -> bool {
-    matches!(config.activation, Activation::SmoothLeakyRelu { .. })
-        && (config.layers > 1 || config.final_activation)
+/// The share of units that bend on some of the data; `None` if none can.
+pub fn bending<T: Scalar>(
+    model: &mut Model<T>,
+    data: &dyn Rows<T>,
+) -> Result<Option<f64>, Failure> {
+    let config = model.config();
+    let any = config.layers > 1 || config.final_activation;
+    if !any || config.activation == Activation::Identity {
+        return Ok(None);
+    }
+    Ok(Some(model.bending_share(in_memory(data, ROWS)?.values())?))
 }
 
 /// How far the model is from a maximum on some data.
@@ -46,8 +53,8 @@ struct Optimality {
     rows: usize,
     relative_gradient: f64,
     mean_delta: f64,
-    /// `None` where there is no kink.
-    straddling: Option<f64>,
+    /// The share of units that bend; `None` if none can.
+    bending: Option<f64>,
 }
 
 impl model::Use for &Inspect {
@@ -73,7 +80,7 @@ impl model::Use for &Inspect {
                 .collect();
             let optimality = optimality.map(|o| {
                 json!({"rows": o.rows, "relative_gradient_norm": o.relative_gradient,
-                    "mean_delta_norm": o.mean_delta, "straddling_share": o.straddling})
+                    "mean_delta_norm": o.mean_delta, "bending_share": o.bending})
             });
             let object = json!({
                 "dim": c.dim, "layers": layers, "activation": c.activation.to_string(),
@@ -115,8 +122,8 @@ impl model::Use for &Inspect {
             println!("\non {} rows (at a maximum on them, both norms are 0)", o.rows);
             println!("relative gradient  {:.4e}", o.relative_gradient);
             println!("mean of delta      {:.4e}", o.mean_delta);
-            if let Some(share) = o.straddling {
-                println!("units that straddle the kink  {:.1} %", 100.0 * share);
+            if let Some(share) = o.bending {
+                println!("units that bend    {:.1} %", 100.0 * share);
             }
         }
         Ok(())
@@ -140,8 +147,6 @@ fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimal
         rows: data.rows(),
         relative_gradient: report.relative_gradient_norm.unwrap_or(f64::NAN),
         mean_delta: report.mean_delta_norm.unwrap_or(f64::NAN),
-        straddling: has_kink(&config)
-            .then(|| looking.straddling_share(data.values()))
-            .transpose()?,
+        bending: bending(&mut looking, &data)?,
     })
 }

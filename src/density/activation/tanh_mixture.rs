@@ -179,5 +179,5 @@ pub(crate) fn start<T: Real>(params: &mut [T], dim: usize, steps: usize) {
 }
 
 const SLOPE: f64 = 0.5;
-const STEEPNESS: f64 = 2.0;
+const STEEPNESS: f64 = 3.0;
 const SPREAD: f64 = 1.5;

@@ -1,6 +1,6 @@
 use super::super::data::Data;
 use super::*;
-use crate::{Config, Decay, Optimizer, Schedule, Start};
+use crate::{Activation, Config, Decay, Optimizer, Schedule, Start};
 
 fn data(rows: usize, seed: u64) -> Data<f32> {
     let mut random = crate::random::Random::new(seed, 9);
@@ -12,7 +12,9 @@ fn data(rows: usize, seed: u64) -> Data<f32> {
 }
 
 fn training(optimizer: Optimizer, rate: f64, plan: Plan) -> Training<f32> {
-    let config = Config { optimizer, max_batch: 16, ..Config::new(2, 3) };
+    let activation = Activation::SmoothLeakyRelu { a: 0.3 };
+    let usual = Config { activation, final_activation: false, ..Config::new(2, 3) };
+    let config = Config { optimizer, max_batch: 16, ..usual };
     let model = Model::from_data(config, data(300, 1).values(), Start::Whitened, 1).unwrap();
     let schedule = Schedule { rate, warmup: 5, decay: Decay::Cosine { total: 400 } };
     Training::new(Trainer::new(model, schedule, 1).unwrap(), plan).unwrap()

@@ -68,7 +68,7 @@ fn only_what_changes_parameters_discards_the_factorisation() {
         ("refresh", true, |m, _| m.refresh().map(|_| ())),
         ("forward", true, |m, x| m.forward(x).map(|_| ())),
         ("log_likelihood", true, |m, x| m.log_likelihood(x).map(|_| ())),
-        ("straddling_share", true, |m, x| m.straddling_share(x).map(|_| ())),
+        ("bending_share", true, |m, x| m.bending_share(x).map(|_| ())),
         ("inverse", true, |m, x| m.inverse(x).map(|_| ())),
         ("a refused inverse", true, |m, _| {
             assert!(m.inverse(&[f64::NAN; 3]).is_err());
@@ -120,7 +120,7 @@ fn a_model_begins_anew_in_its_memory() {
         // Nothing changes on failure.
         model = trained.clone();
         let n = model.params().len();
-        assert_eq!(model.set_params(&[0.0; 99][..n]).unwrap_err().status, Status::Singular);
+        assert_eq!(model.set_params(&vec![0.0; n]).unwrap_err().status, Status::Singular);
         assert_eq!(model.set_params(&[0.0]).unwrap_err().status, Status::Length);
         let bad = [f32::NAN; 6];
         let refused = model.start_from_data(&bad, Start::Whitened, 1).unwrap_err();

@@ -5,6 +5,12 @@ pub mod refused;
 
 use relgrad::*;
 
+/// The defaults but for the curves: the paper's, after all layers but the last.
+pub fn fixed_curves(dim: usize, layers: usize) -> Config {
+    let activation = Activation::SmoothLeakyRelu { a: 0.3 };
+    Config { activation, final_activation: false, ..Config::new(dim, layers) }
+}
+
 /// Whether an emulator runs the tests: what would take it minutes is shorter then.
 pub fn emulated() -> bool {
     std::env::var_os("RELGRAD_RUNNER").is_some()

@@ -6,7 +6,7 @@ pub const D: usize = 3;
 pub const B: usize = 4;
 
 pub fn config(optimizer: Optimizer) -> Config {
-    Config { optimizer, max_batch: B, ..Config::new(D, 2) }
+    Config { optimizer, max_batch: B, ..fixed_curves(D, 2) }
 }
 
 /// Every way of stepping, by optimiser and gradient.

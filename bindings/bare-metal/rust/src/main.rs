@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use relgrad::{Batch, Config, Optimizer, Result, Session, Sizes};
+use relgrad::{Activation, Batch, Config, Optimizer, Result, Session, Sizes};
 use semihosting::println;
 
 // From the program that prints sizes.h.
@@ -43,7 +43,13 @@ impl Stream {
 }
 
 fn run(params: &mut [f32], state: &mut [u8], workspace: &mut [u8]) -> Result<()> {
-    let config = Config { optimizer: Optimizer::NATURAL, max_batch: BATCH, ..Config::new(DIM, 2) };
+    let config = Config {
+        activation: Activation::SmoothLeakyRelu { a: 0.3 },
+        final_activation: false,
+        optimizer: Optimizer::NATURAL,
+        max_batch: BATCH,
+        ..Config::new(DIM, 2)
+    };
     let sizes = Sizes::of::<f32>(&config)?;
     assert!(sizes.params_len == PARAMS && sizes.state_bytes == STATE_BYTES);
     let mut session = Session::new(&config, state, workspace)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::runs::{Fitted, fit, on_threads};
-use super::{Finding, Reproduce, file, say, threads, write_csv};
+use super::{Finding, Reproduce, file, say, the_papers, threads, write_csv};
 use crate::data::mean_and_error;
 use crate::failure::Failure;
 use crate::flags::name_of;
@@ -53,8 +53,8 @@ struct Row {
     test_standard_error: f64,
     /// The full-covariance Gaussian of the training data on the same test data.
     gaussian: f64,
-    /// Share of hidden units that see both sides of the kink.
-    straddling: f64,
+    /// Share of units that bend on the data.
+    bending: f64,
 }
 
 /// Sizes of the whole experiment.
@@ -100,7 +100,7 @@ fn train(name: Toy, recipe: Recipe, size: &Size, seed: u64) -> Result<(Row, Mode
         bias,
         optimizer: Optimizer::ADAM,
         max_batch: size.batch,
-        ..Config::new(2, size.layers)
+        ..the_papers(2, size.layers)
     };
     let total = Trainer::steps_of(data.values(), &config, size.epochs);
     let (model, schedule) = match recipe {
@@ -124,7 +124,7 @@ fn train(name: Toy, recipe: Recipe, size: &Size, seed: u64) -> Result<(Row, Mode
         test: test_mean,
         test_standard_error,
         gaussian,
-        straddling: model.straddling_share(data.values())?,
+        bending: model.bending_share(data.values())?,
     };
     Ok((row, model))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::gradients::{LAYERS, Method, Ready};
-use super::{Finding, Reproduce, file, say, write_csv};
+use super::{Finding, Reproduce, file, say, the_papers, write_csv};
 use crate::failure::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
 use crate::plot::{COLOURS, picture};
@@ -80,7 +80,7 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
 }
 
 fn measure(way: &Way, dim: usize) -> Result<Row, Failure> {
-    let config = Config { max_batch: BATCH, ..Config::new(dim, LAYERS) };
+    let config = Config { max_batch: BATCH, ..the_papers(dim, LAYERS) };
     let mut words = vec!["reproduce".to_owned(), format!("--jacobian-memory={dim}")];
     let mut sizes_mib = None;
     if let Some((gradient, gradient_name, optimizer, optimizer_name)) = way.step {

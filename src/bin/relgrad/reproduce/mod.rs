@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use relgrad::hosted::replace_file;
+use relgrad::{Activation, Config};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -53,6 +54,12 @@ pub struct Reproduce {
     /// Measure the memory of the gradient through the Jacobian at this D, in this process.
     #[arg(long, hide = true)]
     jacobian_memory: Option<usize>,
+}
+
+/// What the experiments share: the paper's curve, after all layers but the last.
+fn the_papers(dim: usize, layers: usize) -> Config {
+    let activation = Activation::SmoothLeakyRelu { a: 0.3 };
+    Config { activation, final_activation: false, ..Config::new(dim, layers) }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -9,6 +9,7 @@ use relgrad::hosted::{Data, Plan, Training};
 use relgrad::{Bias, Config, Gradient, Model, Optimizer, Schedule, Trainer};
 use serde::Serialize;
 
+use super::the_papers;
 use super::timing::median;
 use crate::failure::Failure;
 use crate::plot::COLOURS;
@@ -31,7 +32,7 @@ impl Problem {
     /// `rows` to train on and as many held out. The network's weights are a random rotation
     /// times scales from 1/e to e, its biases random.
     pub fn new(dim: usize, rows: usize, seed: u64) -> Result<Self, Failure> {
-        let config = Config { max_batch: 256, ..Config::new(dim, LAYERS) };
+        let config = Config { max_batch: 256, ..the_papers(dim, LAYERS) };
         let model = Model::<f32>::new(config, seed)?;
         let layout = model.layout();
         let mut params = model.params().to_vec();
@@ -151,7 +152,7 @@ fn run(
         gradient: climb.gradient,
         optimizer: climb.optimizer,
         bias: climb.bias,
-        ..Config::new(problem.dim, LAYERS)
+        ..the_papers(problem.dim, LAYERS)
     };
     let seed = course.seed.wrapping_mul(1000).wrapping_add(start);
     let model = Model::new(config, seed).ok()?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::runs::{Fitted, fit};
-use super::{Finding, Reproduce, file, say, write_csv};
+use super::{Finding, Reproduce, file, say, the_papers, write_csv};
 use crate::data::mean_and_error;
 use crate::failure::Failure;
 use crate::flags::name_of;
@@ -181,7 +181,7 @@ fn train(
         optimizer: candidate.optimizer,
         max_batch: BATCH,
         input_transform: true,
-        ..Config::new(entry.set.dim(), candidate.layers)
+        ..the_papers(entry.set.dim(), candidate.layers)
     };
     let total = Trainer::steps_of(parts.train.values(), &config, epochs).max(1);
     let mut model = Model::blank(config)?.with_parallel(pool.clone());

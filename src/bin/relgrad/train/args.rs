@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use relgrad::hosted::Preprocess;
-use relgrad::{Activation, Base, Bias, Start};
+use relgrad::{Activation, Base, Bias, Config, Start};
 
 use crate::failure::EXIT_CODES;
 use crate::flags::{Dtype, Format, GradientName};
@@ -44,12 +44,13 @@ pub struct Train {
     pub layers: Option<usize>,
     /// `tanh_mixture[:K]` (each unit learns a curve of K steps, 4 unless given),
     /// `smooth_leaky_relu[:A]`, `leaky_tanh[:A[,B]]` or `identity`; A is 0.3 or 1 and B 0.1 unless
-    /// given [default: smooth_leaky_relu:0.3, or that of --init].
+    /// given [default: tanh_mixture:4, or that of --init].
     #[arg(long, value_parser = activation)]
     pub activation: Option<Activation>,
-    /// Give the last layer the activation too.
-    #[arg(long)]
-    pub final_activation: bool,
+    /// Whether the last layer has the activation too: a learned one then is the latents' marginal
+    /// density [default: true for tanh_mixture, otherwise false; or that of --init].
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub final_activation: Option<bool>,
     /// Density of the latents: normal, sech or logistic [default: normal, or that of --init].
     #[arg(long)]
     pub base: Option<Base>,
@@ -61,11 +62,14 @@ pub struct Train {
     #[arg(long, value_enum, default_value_t = GradientName::Relative)]
     pub gradient: GradientName,
     /// Optimizer.
-    #[arg(long, value_enum, default_value_t = OptimizerName::Adam)]
+    #[arg(long, value_enum, default_value_t = OptimizerName::Natural)]
     pub optimizer: OptimizerName,
     /// Learning rate [default: 0.003 for adam, 0.03 for natural, 0.01 for sgd].
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
+    /// How fast learned curves move: by Adam, at the learning rate times this.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub curve_rate: f64,
     /// Steps of linear warm-up.
     #[arg(long, default_value_t = 100)]
     pub warmup: u64,
@@ -106,10 +110,11 @@ pub struct Train {
     /// Precision.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub dtype: Dtype,
-    /// whitened, standardized, aligned, orthogonal, or a model file to start from; its
-    /// architecture is used, only --bias may differ.
-    #[arg(long, default_value = "whitened")]
-    pub init: Init,
+    /// whitened, standardized, aligned, orthogonal, or a model file to start from, whose
+    /// architecture is used: only --bias may differ [default: aligned for tanh_mixture, otherwise
+    /// whitened].
+    #[arg(long)]
+    pub init: Option<Init>,
     /// Model file to write: the best model on validation data, or the last without any.
     #[arg(long)]
     pub out: PathBuf,
@@ -139,12 +144,32 @@ pub struct Train {
     pub json: bool,
 }
 
-const ACTIVATION: Activation = Activation::SmoothLeakyRelu { a: 0.3 };
+impl Train {
+    /// The activation that is asked for, or the default.
+    pub fn activation(&self) -> Activation {
+        self.activation.unwrap_or(Config::new(1, 1).activation)
+    }
+
+    /// Whether the last layer is to have it too.
+    pub fn final_activation(&self) -> bool {
+        self.final_activation.unwrap_or(learns(self.activation()))
+    }
+
+    /// Where to start from: learned curves have something to learn where units are single features.
+    pub fn init(&self) -> Init {
+        let usual = if learns(self.activation()) { Start::Aligned } else { Start::Whitened };
+        self.init.clone().unwrap_or(Init::Data(usual))
+    }
+}
+
+fn learns(activation: Activation) -> bool {
+    matches!(activation, Activation::TanhMixture { .. })
+}
 
 /// An activation whose parameters may be left out: of fixed ones those of GFJSH20 then.
 fn activation(text: &str) -> relgrad::Result<Activation> {
     match text {
-        "smooth_leaky_relu" => Ok(ACTIVATION),
+        "smooth_leaky_relu" => "smooth_leaky_relu:0.3".parse(),
         "leaky_tanh" => "leaky_tanh:1,0.1".parse(),
         "tanh_mixture" => Ok(Activation::TanhMixture { steps: 4 }),
         _ if text.starts_with("leaky_tanh:") && !text.contains(',') => {

@@ -22,7 +22,7 @@ struct Rule {
     holds: fn(&Train) -> bool,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         flag: "momentum",
         by: "optimizer",
@@ -56,7 +56,7 @@ const RULES: [Rule; 10] = [
         allowed: "2 or more, or --final-activation",
         holds: |t| {
             let is_linear = t.activation == Some(Activation::Identity);
-            t.layers != Some(1) || t.final_activation || is_linear || has_model(t)
+            t.layers != Some(1) || t.final_activation() || is_linear || has_model(t)
         },
     },
     Rule {
@@ -64,6 +64,12 @@ const RULES: [Rule; 10] = [
         by: "activation",
         allowed: "tanh_mixture, smooth_leaky_relu or leaky_tanh",
         holds: |t| t.activation != Some(Activation::Identity) || has_model(t),
+    },
+    Rule {
+        flag: "curve-rate",
+        by: "activation",
+        allowed: "tanh_mixture",
+        holds: |t| matches!(t.activation(), Activation::TanhMixture { .. }) || has_model(t),
     },
     Rule {
         flag: "bias",
@@ -78,7 +84,7 @@ const RULES: [Rule; 10] = [
 
 /// Whether the architecture is that of a model to start from.
 fn has_model(train: &Train) -> bool {
-    matches!(train.init, Init::File(_))
+    matches!(train.init(), Init::File(_))
 }
 
 fn is_natural(train: &Train) -> bool {

@@ -71,8 +71,8 @@ impl<T: Scalar> Sets<T> {
         let prepare = |rows, redraw| {
             Box::new(Prepared::new(rows, args.preprocess, args.seed, redraw)) as Box<dyn Rows<T>>
         };
-        let of_model = match &args.init {
-            Init::File(path) => Some(ModelFile::read(path)?),
+        let of_model = match args.init() {
+            Init::File(path) => Some(ModelFile::read(&path)?),
             _ => None,
         };
         let (format, centring) = match &of_model {
@@ -146,7 +146,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         ScheduleName::Cosine => Decay::Cosine { total },
     };
     let schedule = Schedule { rate: rate(args), warmup: args.warmup, decay };
-    if !matches!(args.init, Init::File(_)) {
+    if !matches!(args.init(), Init::File(_)) {
         // Refused before all data are looked at.
         training_config(args, architecture(args, sets.data.dim())).check()?;
     }
@@ -332,14 +332,20 @@ fn training_config(args: &Train, architecture: Config) -> Config {
             Optimizer::Natural { decay: 0.99, damping: args.damping, clip: args.clip, momentum }
         }
     };
-    Config { max_batch: args.batch, gradient: args.gradient.into(), optimizer, ..architecture }
+    Config {
+        max_batch: args.batch,
+        gradient: args.gradient.into(),
+        optimizer,
+        curve_rate: args.curve_rate,
+        ..architecture
+    }
 }
 
 fn architecture(args: &Train, dim: usize) -> Config {
     let usual = Config::new(dim, args.layers.unwrap_or(2));
     Config {
-        activation: args.activation.unwrap_or(usual.activation),
-        final_activation: args.final_activation,
+        activation: args.activation(),
+        final_activation: args.final_activation(),
         base: args.base.unwrap_or(usual.base),
         bias: args.bias.unwrap_or(usual.bias),
         ..usual
@@ -360,9 +366,8 @@ fn architecture_of(args: &Train, path: &Path, file: &ModelFile) -> Result<Config
     agree("layers", args.layers.map(|v| v.to_string()), config.layers.to_string())?;
     agree("activation", args.activation.map(|v| v.to_string()), config.activation.to_string())?;
     agree("base", args.base.map(|v| v.to_string()), config.base.to_string())?;
-    if args.final_activation && !config.final_activation {
-        return Err(format!("--final-activation: --init {} has none", path.display()).into());
-    }
+    let last = args.final_activation.map(|on| on.to_string());
+    agree("final-activation", last, config.final_activation.to_string())?;
     let bias = args.bias.unwrap_or(config.bias);
     if (bias == Bias::None) != (config.bias == Bias::None) {
         agree("bias", Some(bias.to_string()), config.bias.to_string())?;
@@ -381,19 +386,19 @@ fn start<T: Scalar>(
     let config = training_config(args, architecture(args, dim));
     let blank = |config| Ok::<_, Failure>(Model::blank(config)?.with_parallel(team));
     let mut model;
-    match &args.init {
+    match args.init() {
         Init::Data(start) => {
             model = blank(Config { input_transform: true, ..config })?;
-            model.start_from_data(look.values(), *start, args.seed)?;
+            model.start_from_data(look.values(), start, args.seed)?;
         }
         Init::Orthogonal => {
             model = blank(config)?;
             model.start_orthogonal(args.seed)?;
         }
         Init::File(path) => {
-            let file = ModelFile::read(path)?;
+            let file = ModelFile::read(&path)?;
             check_dim(file.dim, dim, &args.data, "the model")?;
-            let config = architecture_of(args, path, &file)?;
+            let config = architecture_of(args, &path, &file)?;
             model = blank(training_config(args, config))?;
             model.set_params(&file.parameters.to_vec())?;
         }
@@ -403,8 +408,8 @@ fn start<T: Scalar>(
 
 /// A model of the same configuration whose parameters the checkpoint replaces.
 fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
-    let config = match &args.init {
-        Init::File(path) => architecture_of(args, path, &ModelFile::read(path)?)?,
+    let config = match args.init() {
+        Init::File(path) => architecture_of(args, &path, &ModelFile::read(&path)?)?,
         Init::Data(_) => Config { input_transform: true, ..architecture(args, sets.data.dim()) },
         Init::Orthogonal => architecture(args, sets.data.dim()),
     };
@@ -436,8 +441,8 @@ struct Results {
     /// The full-covariance Gaussian of the training data; `None` if they have none.
     gaussian: Option<Likelihoods>,
     best: Option<(u64, f64)>,
-    /// `None` where there is no kink.
-    straddling: Option<f64>,
+    /// The share of units that bend; `None` if none can.
+    bending: Option<f64>,
     /// Rows without a score, of each set.
     unscored: [usize; 3],
     took: Duration,
@@ -476,12 +481,10 @@ impl Results {
         let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
         let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
         let gaussian = gaussian.map(|g| gaussian_on(&g, sets, &far)).transpose()?;
-        let straddling = crate::inspect::has_kink(model.config())
-            .then(|| model.straddling_share(look.values()))
-            .transpose()?;
+        let bending = crate::inspect::bending(model, &look)?;
         let (train, val, test) = (train.0, val.map(|v| v.0.0), test.map(|t| t.0));
         let (model, unscored) = (Likelihoods { train, val, test }, far.map(|far| far.len()));
-        Ok(Results { model, gaussian, best, straddling, unscored, took })
+        Ok(Results { model, gaussian, best, bending, unscored, took })
     }
 
     fn json(&self, args: &Train, end: End) -> serde_json::Value {
@@ -496,7 +499,7 @@ impl Results {
             "log_likelihood": of(&self.model),
             "gaussian": self.gaussian.as_ref().map(of),
             "best_epoch": self.best.map(|b| b.0),
-            "straddling_share": self.straddling,
+            "bending_share": self.bending,
             "unscored": {"train": self.unscored[0], "validation": self.unscored[1],
                 "test": self.unscored[2]},
             "seconds": self.took.as_secs_f64(),
@@ -526,11 +529,9 @@ impl Results {
             println!("full-covariance Gaussian    {:>12.4}{:>width$}{test}", g.train, val(g));
         }
         println!("\n{verdict}");
-        if let Some(share) = self.straddling {
+        if let Some(share) = self.bending {
             let share = 100.0 * share;
-            println!(
-                "{share:.1} % of the hidden units straddle the kink; 0 % would be a linear model"
-            );
+            println!("{share:.1} % of the units bend on these data; 0 % would be a linear model");
         }
         if let Some((epoch, _)) = self.best {
             println!("the best model on validation is that of epoch {epoch}");

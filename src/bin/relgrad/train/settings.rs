@@ -91,6 +91,7 @@ fn flags_of(path: &Path, table: Table) -> Result<Vec<OsString>, Failure> {
                 flags.extend(on.then(|| format!("--{name}").into()));
                 continue;
             }
+            Value::Boolean(on) if may_stand_alone(arg) => on.to_string(),
             Value::String(text) if takes_value => text,
             Value::Integer(number) if takes_value => number.to_string(),
             Value::Float(number) if takes_value => number.to_string(),
@@ -103,6 +104,11 @@ fn flags_of(path: &Path, table: Table) -> Result<Vec<OsString>, Failure> {
         flags.push(format!("--{name}={text}").into());
     }
     Ok(flags)
+}
+
+/// Whether a flag that takes a value needs none: it is true then.
+fn may_stand_alone(arg: &clap::Arg) -> bool {
+    arg.get_num_args().is_some_and(|n| n.min_values() == 0)
 }
 
 /// What decides the course of a run, as TOML: all flags given, and the defaults of the others;

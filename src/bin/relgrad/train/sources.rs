@@ -18,8 +18,8 @@ pub fn of(args: &Train) -> Vec<(&'static str, PathBuf)> {
         sources.push(("val", path.clone()));
     }
     sources.extend(args.test.clone().map(|path| ("test", path)));
-    if let Init::File(path) = &args.init {
-        sources.push(("init", path.clone()));
+    if let Init::File(path) = args.init() {
+        sources.push(("init", path));
     }
     sources
 }

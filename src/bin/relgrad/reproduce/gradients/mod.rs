@@ -52,7 +52,14 @@ enum Way {
 fn config(dim: usize, rows: usize, gradient: Gradient) -> Config {
     let activation = Activation::SmoothLeakyRelu { a: A };
     let (optimizer, max_batch) = (Optimizer::SGD, rows);
-    Config { activation, gradient, optimizer, max_batch, ..Config::new(dim, LAYERS) }
+    Config {
+        activation,
+        final_activation: false,
+        gradient,
+        optimizer,
+        max_batch,
+        ..Config::new(dim, LAYERS)
+    }
 }
 
 /// A few steps away from the identity, where weights are dense.
