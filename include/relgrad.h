@@ -471,8 +471,8 @@ typedef struct {
    */
   double clip;
   /**
-   * How fast learned curves move beside the weights, in [0, 1000]; 0 keeps them. They follow Adam,
-   * at the rate of the step times this, and times 0.1 unless the weights follow Adam too.
+   * How fast learned curves move, in [0, 1000]; 0 keeps them. They follow Adam whatever the
+   * weights do, at the rate of the step times this.
    */
   double curve_rate;
   /**
@@ -790,8 +790,9 @@ int32_t relgrad_abi_check(uint32_t abi_version, size_t config_size);
 const char *relgrad_status_string(int32_t status);
 
 /**
- * Fills `config` with the defaults for `layers` layers of `dim` features: smooth leaky ReLU
- * with a = 0.3, normal base, separate biases, relative gradient, Adam, max_batch 100.
+ * Fills `config` with the defaults for `layers` layers of `dim` features: learned curves of 4
+ * steps, after the last layer too (a fixed curve needs activation_a, and activation_b, set as
+ * well), normal base, separate biases, relative gradient, Adam, max_batch 100.
  */
 int32_t relgrad_config_default(relgrad_config *config, uint32_t dim, uint32_t layers);
 

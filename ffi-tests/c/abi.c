@@ -139,6 +139,10 @@ static void offsets(void) {
     RETURNS(RELGRAD_ERR_DIM, relgrad_param_offsets(&config, (1u << 20) - 1, &weight, &bias));
     OK(relgrad_config_default(&config, 3, 2));
     OK(relgrad_query_sizes(&config, &sizes));
+    CHECK(sizes.params_len == 24 + 2 * 3 * (1 + 3 * 4) && sizes.factors_len == 12 + 2 * 3,
+          "%zu %zu", sizes.params_len, sizes.factors_len);
+    fix_curves(&config);
+    OK(relgrad_query_sizes(&config, &sizes));
     CHECK(sizes.params_len == 24 && sizes.gradient_len == 24 && sizes.factors_len == 12,
           "%zu %zu %zu", sizes.params_len, sizes.gradient_len, sizes.factors_len);
     config.input_transform = 1;

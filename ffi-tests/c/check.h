@@ -36,4 +36,11 @@
 /* A call that must succeed. */
 #define OK(call) RETURNS(RELGRAD_OK, call)
 
+/* The paper's curve, after all layers but the last. */
+static inline void fix_curves(relgrad_config *config) {
+    config->activation = RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU;
+    config->activation_a = 0.3;
+    config->final_activation = 0;
+}
+
 #endif

@@ -78,6 +78,7 @@ constexpr double kTolerance = sizeof(number) == 4 ? 1e-5 : 1e-13;
 relgrad_config config_of(uint32_t optimizer, uint32_t base) {
     relgrad_config config;
     OK(relgrad_config_default(&config, kDim, kLayers));
+    fix_curves(&config);
     config.max_batch = kBatch;
     config.optimizer = optimizer;
     config.base = base;

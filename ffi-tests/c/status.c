@@ -117,6 +117,7 @@ static void begin(void) {
 
 static void defaults(uint32_t optimizer) {
     config = config_of(DIM, LAYERS, BATCH, optimizer);
+    fix_curves(&config);
     config.input_transform = 1;
     begin();
 }
@@ -444,6 +445,7 @@ static void parameters(void) {
 /* In one dimension a step multiplies the weight by 1 + rate (1 - z^2). */
 static void crossing(void) {
     config = config_of(1, 1, 1, RELGRAD_OPTIMIZER_SGD);
+    fix_curves(&config);
     begin();
     now->x[0] = 1000;
     REFUSED(RELGRAD_ERR_CROSSING, "rate", step(batch_of(now->x, 1), 1e6));
@@ -463,6 +465,7 @@ static int32_t failing(void *user, size_t sample, const number *z, number *log_d
 
 static void callbacks(void) {
     config = config_of(DIM, LAYERS, BATCH, RELGRAD_OPTIMIZER_ADAM);
+    fix_curves(&config);
     config.base = RELGRAD_BASE_CUSTOM;
     begin();
     R(batch) b = batch();

@@ -60,8 +60,9 @@ pub extern "C" fn relgrad_status_string(status: i32) -> *const c_char {
     text.as_ptr()
 }
 
-/// Fills `config` with the defaults for `layers` layers of `dim` features: smooth leaky ReLU
-/// with a = 0.3, normal base, separate biases, relative gradient, Adam, max_batch 100.
+/// Fills `config` with the defaults for `layers` layers of `dim` features: learned curves of 4
+/// steps, after the last layer too (a fixed curve needs activation_a, and activation_b, set as
+/// well), normal base, separate biases, relative gradient, Adam, max_batch 100.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_config_default(
     config: *mut relgrad_config,

@@ -6,7 +6,7 @@ use relgrad::hosted::ModelFile;
 use crate::{DIGITS, json, refusal, relgrad, stdout};
 
 /// Each flag, a value, what makes it mean nothing, and what it requires.
-const RULES: [(&str, &str, &str, &str); 14] = [
+const RULES: [(&str, &str, &str, &str); 15] = [
     ("damping", "0.5", "--optimizer adam", "natural"),
     ("damping", "0.5", "--optimizer sgd", "natural"),
     ("clip", "2", "--optimizer sgd", "natural"),
@@ -23,6 +23,7 @@ const RULES: [(&str, &str, &str, &str); 14] = [
         "--activation identity",
         "tanh_mixture, smooth_leaky_relu or leaky_tanh",
     ),
+    ("curve-rate", "2", "--activation identity", "tanh_mixture"),
     ("bias", "\"affine\"", "--gradient ordinary", "--gradient relative"),
     ("bias", "\"projected\"", "--gradient transposed", "--gradient relative"),
     ("stream", "", "--data a.csv", "FILE, binary and uncompressed"),

@@ -326,7 +326,6 @@ fn only_curves_bend() {
         ("--layers 1 --final-activation=false", false),
         ("--activation identity", false),
         ("--activation leaky_tanh", true),
-        ("--activation smooth_leaky_relu --layers 1", false),
     ] {
         let end = folder.train(&data, "m", &format!("--epochs 1 {how}"));
         assert_eq!(end["bending_share"].is_number(), bends, "{how}");

@@ -132,7 +132,7 @@ fn inspection_tells_what_a_model_is() {
     let other = json(&["inspect", "--model", &m, "--data", &t.path("far.csv"), "--json"]);
     let norm = |o: &serde_json::Value| o["optimality"]["relative_gradient_norm"].as_f64().unwrap();
     assert!(10.0 * norm(&object) < norm(&other), "{} {}", norm(&object), norm(&other));
-    assert!(stdout(&relgrad(&["inspect", "--model", &m])).contains("smooth_leaky_relu:0.3"));
+    assert!(stdout(&relgrad(&["inspect", "--model", &m])).contains("tanh_mixture:4"));
 }
 
 #[test]

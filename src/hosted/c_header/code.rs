@@ -312,24 +312,30 @@ static inline NAME_real NAME_activation(const NAME_real *curve, NAME_real y, NAM
     return s;
 }
 
-/* y of s(y) = t by Newton's method, between bounds that |s(y) - beta y| <= sum w gives. */
+/* y of s(y) = t by Newton's method, between bounds that |s(y) - beta y| <= sum w gives. They are
+ * halved where a step is not half of the move before: steps may run to and fro. */
 static inline NAME_real NAME_preimage(const NAME_real *curve, NAME_real t)
 {
-    NAME_real sum = 0, y, low, high, last = 0;
+    NAME_real sum = 0, y, low, high, move, last = 0;
     for (size_t j = 0; j < NAME_STEPS; j++) sum += curve[1 + 3 * j];
-    const NAME_real size = fabs@(t) + sum;
     y = t / curve[0];
     low = y - (NAME_real)1e-5 * fabs@(y) - (NAME_real)1.00001 * sum / curve[0];
     high = y + (y - low);
+    move = high - low;
     for (int i = 0; i < 200; i++) {
         NAME_real slope;
         const NAME_real excess = NAME_activation(curve, y, &slope) - t;
-        const NAME_real step = excess / slope;
+        const NAME_real step = excess / slope, size = fabs@(t) + sum + slope * fabs@(y);
+        const int settled = fabs@(excess) <= TOLERANCE * size;
+        NAME_real next = y - step;
         if (excess < 0) low = y;
         else high = y;
-        if (i > 0 && fabs@(excess) <= TOLERANCE * size && fabs@(step) >= last) break;
-        y = y - step > low && y - step < high ? y - step : (low + high) / 2;
+        if (i > 0 && settled && fabs@(step) >= last) break;
+        if (next < low || next > high || (!settled && fabs@(step) >= move / 2))
+            next = (low + high) / 2;
+        move = fabs@(next - y);
         last = fabs@(step);
+        y = next;
     }
     return y;
 }

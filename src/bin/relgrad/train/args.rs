@@ -61,9 +61,9 @@ pub struct Train {
     /// Which gradient to use.
     #[arg(long, value_enum, default_value_t = GradientName::Relative)]
     pub gradient: GradientName,
-    /// Optimizer.
-    #[arg(long, value_enum, default_value_t = OptimizerName::Natural)]
-    pub optimizer: OptimizerName,
+    /// Optimizer [default: natural, which follows relative gradients only; adam for the others].
+    #[arg(long, value_enum)]
+    pub optimizer: Option<OptimizerName>,
     /// Learning rate [default: 0.003 for adam, 0.03 for natural, 0.01 for sgd].
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
@@ -153,6 +153,13 @@ impl Train {
     /// Whether the last layer is to have it too.
     pub fn final_activation(&self) -> bool {
         self.final_activation.unwrap_or(learns(self.activation()))
+    }
+
+    /// The optimizer that is asked for, or the default.
+    pub fn optimizer(&self) -> OptimizerName {
+        let relative = self.gradient == GradientName::Relative;
+        let usual = if relative { OptimizerName::Natural } else { OptimizerName::Adam };
+        self.optimizer.unwrap_or(usual)
     }
 
     /// Where to start from: learned curves have something to learn where units are single features.

@@ -27,7 +27,7 @@ const RULES: [Rule; 11] = [
         flag: "momentum",
         by: "optimizer",
         allowed: "sgd or natural",
-        holds: |t| t.optimizer != OptimizerName::Adam,
+        holds: |t| t.optimizer() != OptimizerName::Adam,
     },
     Rule { flag: "damping", by: "optimizer", allowed: "natural", holds: is_natural },
     Rule { flag: "clip", by: "optimizer", allowed: "natural", holds: is_natural },
@@ -88,7 +88,7 @@ fn has_model(train: &Train) -> bool {
 }
 
 fn is_natural(train: &Train) -> bool {
-    train.optimizer == OptimizerName::Natural
+    train.optimizer() == OptimizerName::Natural
 }
 
 /// Errors if something is given on the command line, or as a key of the file `config`, that has no

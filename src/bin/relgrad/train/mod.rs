@@ -315,7 +315,7 @@ fn check_outputs(args: &Train) -> Result<(), Failure> {
 }
 
 fn rate(args: &Train) -> f64 {
-    args.lr.unwrap_or(match args.optimizer {
+    args.lr.unwrap_or(match args.optimizer() {
         OptimizerName::Adam => 0.003,
         OptimizerName::Natural => 0.03,
         OptimizerName::Sgd => 0.01,
@@ -325,7 +325,7 @@ fn rate(args: &Train) -> f64 {
 /// `architecture` with what the flags say of training.
 fn training_config(args: &Train, architecture: Config) -> Config {
     let momentum = args.momentum;
-    let optimizer = match args.optimizer {
+    let optimizer = match args.optimizer() {
         OptimizerName::Sgd => Optimizer::Sgd { momentum },
         OptimizerName::Adam => Optimizer::ADAM,
         OptimizerName::Natural => {
