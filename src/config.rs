@@ -155,9 +155,10 @@ pub struct Config {
     /// The largest batch `B` a call may bring, `>= 1`; the workspace grows with it, nothing else
     /// depends on it.
     pub max_batch: usize,
-    /// Nonlinearity after every layer but (by default) the last.
+    /// Nonlinearity after every layer but, unless `final_activation`, the last.
     pub activation: Activation,
-    /// Whether the last layer has the nonlinearity too (GFJSH20 eq. 16).
+    /// Whether the last layer has the nonlinearity too (GFJSH20 eq. 16). Where curves are learned
+    /// it then is a learned marginal density of each latent; fixed ones mostly do without.
     pub final_activation: bool,
     /// Density of the latents.
     pub base: Base,

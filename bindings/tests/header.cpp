@@ -37,6 +37,9 @@ void operator delete(void *p, std::align_val_t) noexcept { std::free(p); }
 
 static relgrad::config plain(std::uint32_t dim, std::uint32_t layers) {
     relgrad::config c(dim, layers);
+    c.activation = RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU;
+    c.activation_a = 0.3;
+    c.final_activation = 0;
     c.optimizer = RELGRAD_OPTIMIZER_NATURAL;
     c.max_batch = 4;
     return c;

@@ -38,7 +38,7 @@ class Tests(unittest.TestCase):
 
     def test_likelihood_is_that_of_the_formula(self):
         model = relgrad.Model(3, 2, np.float64, activation="leaky_tanh", activation_a=1.0,
-                              activation_b=0.1)
+                              activation_b=0.1, final_activation=0)
         model.start("orthogonal", seed=5)
         random = np.random.default_rng(0)
         model.params[:] += random.normal(size=model.params.size) / 10
@@ -55,7 +55,7 @@ class Tests(unittest.TestCase):
 
     def test_learned_curves(self):
         model = relgrad.Model(2, 2, np.float64, activation="tanh_mixture", activation_a=3,
-                              report_norms=1, max_batch=50)
+                              final_activation=0, report_norms=1, max_batch=50)
         model.start("orthogonal", seed=5)
         x = moons(50, 1)
         before = model.params.copy()

@@ -176,7 +176,8 @@ pub struct relgrad_config {
     pub max_batch: u32,
     /// RELGRAD_ACTIVATION_...
     pub activation: u32,
-    /// Whether the last layer has the activation too: 0 or 1.
+    /// Whether the last layer has the activation too: 0 or 1. Where curves are learned it then is a
+    /// learned marginal density of each latent; fixed ones mostly do without.
     pub final_activation: u32,
     /// RELGRAD_BASE_...
     pub base: u32,

@@ -95,6 +95,35 @@ impl<T: Scalar> Model<T> {
         Ok(model)
     }
 
+    /// The first `layers` layers by themselves: their latents are the pre-activations of the last
+    /// of these. It keeps this model's team.
+    ///
+    /// # Errors
+    /// A number of layers that the model does not have; a singular weight.
+    pub fn first_layers(&self, layers: usize) -> Result<Self> {
+        if !(1..=self.config.layers).contains(&layers) {
+            let v = Value::Int(layers as u64);
+            return Err(Error::new(Status::Layers, "layers", v, "must be 1 to the model's layers"));
+        }
+        let config = Config { layers, final_activation: false, ..self.config };
+        let mut first = Self::blank(config)?;
+        first.set_parallel(self.parallel());
+        let (from, to) = (self.layout(), Layout::new(&config));
+        let mut params = Aligned::<T>::new(to.params_len());
+        let mut copy = |to: core::ops::Range<usize>, from: core::ops::Range<usize>| {
+            params[to].copy_from_slice(&self.params[from]);
+        };
+        for k in 0..layers {
+            copy(to.weight(k), from.weight(k));
+            copy(to.bias(k), from.bias(k));
+        }
+        (0..to.curves()).for_each(|k| copy(to.curve(k), from.curve(k)));
+        copy(to.shift(), from.shift());
+        copy(to.scale(), from.scale());
+        first.set_params(&params)?;
+        Ok(first)
+    }
+
     /// Takes up parameters and the optimiser's state of another model of this configuration:
     /// its training goes on as if it had not stopped.
     ///

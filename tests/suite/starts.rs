@@ -147,24 +147,6 @@ fn aligned_units_are_the_features() {
     assert_eq!(owned.params, from_data(Start::Aligned, 2, 0.0).params);
 }
 
-/// The first `k` layers, the last of them without its curves.
-fn pre_activations(model: &Model<f64>, k: usize, x: &[f64]) -> Vec<f64> {
-    let config = Config { layers: k, final_activation: false, ..*model.config() };
-    let (from, to) = (model.layout(), Layout::new(&config));
-    let mut params = vec![0.0; to.params_len()];
-    let own = model.params();
-    for j in 0..k {
-        params[to.weight(j)].copy_from_slice(&own[from.weight(j)]);
-        params[to.bias(j)].copy_from_slice(&own[from.bias(j)]);
-        if j + 1 < k {
-            params[to.curve(j)].copy_from_slice(&own[from.curve(j)]);
-        }
-    }
-    params[to.shift()].copy_from_slice(&own[from.shift()]);
-    params[to.scale()].copy_from_slice(&own[from.scale()]);
-    Model::from_params(config, params).unwrap().forward(x).unwrap()
-}
-
 /// Learned curves see standardised numbers in every layer, however few rows a call takes.
 #[test]
 fn learned_curves_start_where_their_steps_are() {
@@ -174,7 +156,7 @@ fn learned_curves_start_where_their_steps_are() {
             let config = Config { bias, input_transform: true, ..Config::new(D, 4) };
             let mut model = Model::from_data(config, &x, start, 1).unwrap();
             for k in 2..=4 {
-                let y = pre_activations(&model, k, &x);
+                let y = model.first_layers(k).unwrap().forward(&x).unwrap();
                 for y in transpose(&y, D).chunks(ROWS) {
                     let mean = mean(y);
                     let variance = y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / ROWS as f64;

@@ -104,3 +104,11 @@ fn bench_refuses_the_whole_product() {
         assert!(text.contains(says), "{args:?}: {text}");
     }
 }
+
+#[test]
+fn bench_names_activations_but_the_usual() {
+    let activations = ["--activation", "smooth_leaky_relu:0.01", "--activation", "tanh_mixture:3"];
+    let rows = bench(&[&["--dim", "4", "--budget", "1e-3"][..], &activations].concat());
+    let variants: Vec<_> = rows.iter().map(|row| row["variant"].as_str().unwrap()).collect();
+    assert_eq!(variants, ["relative_adam", "relative_adam tanh_mixture:3"]);
+}

@@ -196,6 +196,13 @@ fn pictures_are_drawn() {
         let misfit = latent["misfit"].as_f64().unwrap();
         assert!(misfit > 0.0 && misfit < 0.3, "{numbers}");
     }
+    let (_, numbers) = plot(&["activations", "--model", &m, "--data", &data], (960, 720));
+    let units = numbers["units"].as_array().unwrap();
+    let bends: Vec<f64> = units.iter().map(|u| u["bend"].as_f64().unwrap()).collect();
+    assert!(units.len() == 8 && bends.is_sorted_by(|a, b| a >= b) && bends[0] > 0.1, "{numbers}");
+    let third = ["activations", "--model", &m, "--data", &data, "--layer", "3"];
+    let (_, numbers) = plot(&third, (640, 240));
+    assert!(numbers["units"].as_array().unwrap().iter().all(|u| u["layer"] == 3), "{numbers}");
     // 16 images of 8 x 8, each pixel 12 wide, 4 between them.
     let digits = crate::DIGITS[0];
     let (_, numbers) = plot(&["images", "--data", digits, "--count", "16"], (404, 404));
@@ -207,6 +214,8 @@ fn pictures_are_drawn() {
     assert!(refused(&["images", "--data", digits, "--width", "7"], "q.png").contains("--width 7"));
     assert!(refused(&["images", "--data", digits, "--count", "0"], "q.png").contains("--count 0"));
     assert!(refused(&["loss", &log], "p.jpg").contains("must end with .png"));
+    let fifth = ["activations", "--model", &m, "--data", &data, "--layer", "5"];
+    assert!(refused(&fifth, "q.png").contains("--layer 5: must be 1 to 4"));
     std::fs::write(t.path("empty"), "").unwrap();
     assert!(refused(&["loss", &t.path("empty")], "q.png").contains("holds no epoch"));
     let pair = ["grid", "--pair", &m, &data, "--pair", &m, digits];

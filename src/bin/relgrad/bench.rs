@@ -36,6 +36,9 @@ pub struct Bench {
     /// Gradients, a comma list.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "relative", requires = "dim")]
     pub gradient: Vec<GradientName>,
+    /// Activation after every layer but the last; may be given more than once.
+    #[arg(long, default_value = FIXED, requires = "dim")]
+    pub activation: Vec<Activation>,
     /// Precisions, a comma list.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32", requires = "dim")]
     pub dtype: Vec<Dtype>,
@@ -81,6 +84,9 @@ fn level(name: &str) -> Result<Level, String> {
         format!("must be auto or one that this processor has: {}", have.join(", "))
     })
 }
+
+/// What other programs are compared on.
+const FIXED: &str = "smooth_leaky_relu:0.01";
 
 /// Small, so that even a million steps on one batch leave a sound model.
 const RATE: f64 = 1e-6;
@@ -186,8 +192,7 @@ fn print_plans(cases: &[Case], json: bool) -> Result<(), Failure> {
 
 /// The product of all lists, refused as a whole if one case is not possible.
 fn cases(args: &Bench) -> Result<Vec<Case>, Failure> {
-    let activation = Activation::SmoothLeakyRelu { a: 0.01 };
-    let config = Config { activation, final_activation: false, ..Config::new(1, 1) };
+    let config = Config { final_activation: false, ..Config::new(1, 1) };
     let (optimizer, dtype) = (TimedOptimizer::None, Dtype::F32);
     let one = vec![Case { config, optimizer, dtype, threads: 1, rows: 1 }];
     let cases = spread(one, &args.dtype, |c, v| c.dtype = v);
@@ -199,6 +204,7 @@ fn cases(args: &Bench) -> Result<Vec<Case>, Failure> {
         c.rows = v;
         c.config.max_batch = args.max_batch.unwrap_or(v);
     });
+    let cases = spread(cases, &args.activation, |c, v| c.config.activation = v);
     let cases = spread(cases, &args.gradient, |c, v| c.config.gradient = v.into());
     let cases = spread(cases, &args.optimizer, |c, v| {
         c.optimizer = v;
@@ -386,7 +392,10 @@ fn variant(case: &Case) -> String {
         TimedOptimizer::Natural => "natural",
         TimedOptimizer::None => "grad",
     };
-    format!("{gradient}_{optimizer}")
+    match case.config.activation.to_string() {
+        usual if usual == FIXED => format!("{gradient}_{optimizer}"),
+        other => format!("{gradient}_{optimizer} {other}"),
+    }
 }
 
 fn round(x: f64, steps: f64) -> f64 {

@@ -136,3 +136,30 @@ fn a_blank_model_has_no_likelihood() {
     assert_eq!(blank.step(&[0.0; 2], 0.1).unwrap_err().status, Status::LogDetUnknown);
     assert_eq!(blank.sample(1, 1).unwrap_err().status, Status::Singular);
 }
+
+/// By hand: the first layer's pre-activations, and both layers without their final curves.
+#[test]
+fn first_layers_stand_alone() {
+    let config = Config { input_transform: true, max_batch: 4, ..Config::new(3, 2) };
+    let x = data::<f64>(20);
+    let mut model = Model::from_data(config, &x, Start::Whitened, 1).unwrap();
+    model.step(&x[..12], 0.1).unwrap();
+    let (layout, params) = (model.layout(), model.params());
+    let first = model.first_layers(1).unwrap().forward(&x).unwrap();
+    for (x, y) in x.chunks(3).zip(first.chunks(3)) {
+        let input = |j: usize| (x[j] - params[layout.shift()][j]) * params[layout.scale()][j];
+        for i in 0..3 {
+            let row = &params[layout.weight(0)][3 * i..3 * i + 3];
+            let by_hand: f64 = (0..3).map(|j| row[j] * input(j)).sum();
+            assert!((by_hand + params[layout.bias(0)][i] - y[i]).abs() < 1e-13);
+        }
+    }
+    let affine = Config { final_activation: false, ..config };
+    let end = Layout::new(&affine).curve(0).end;
+    let without = [&params[..end], &params[layout.shift().start..]].concat();
+    let expected = Model::from_params(affine, without).unwrap().forward(&x).unwrap();
+    assert_eq!(model.first_layers(2).unwrap().forward(&x).unwrap(), expected);
+    for layers in [0, 3] {
+        assert_eq!(model.first_layers(layers).err().unwrap().status, Status::Layers);
+    }
+}

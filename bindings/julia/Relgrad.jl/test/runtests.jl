@@ -48,7 +48,8 @@ end
 end
 
 @testset "the formula, and what lies where" begin
-    model = Model(Float64, 3, 2; activation = :leaky_tanh, activation_a = 1, activation_b = 0.1)
+    model = Model(Float64, 3, 2; activation = :leaky_tanh, activation_a = 1, activation_b = 0.1,
+                  final_activation = false)
     init!(model; seed = 5)
     rng = MersenneTwister(1)
     model.params .+= randn(rng, length(model.params)) ./ 10
@@ -66,7 +67,8 @@ end
 end
 
 @testset "learned curves" begin
-    model = Model(Float64, 2, 2; activation = :tanh_mixture, activation_a = 3, report_norms = true)
+    model = Model(Float64, 2, 2; activation = :tanh_mixture, activation_a = 3, report_norms = true,
+                  final_activation = false)
     init!(model; seed = 5)
     before = copy(model.params)
     @test step!(model, moons(Float64, 50, 1), 0.01).curve_gradient_norm > 0

@@ -51,6 +51,16 @@ pub enum Plot {
         #[command(flatten)]
         picture: Picture,
     },
+    /// The curves of the units that bend most, over histograms of their pre-activations.
+    Activations {
+        #[command(flatten)]
+        on: Pair,
+        /// Of one layer, from 1 [default: of all].
+        #[arg(long)]
+        layer: Option<usize>,
+        #[command(flatten)]
+        picture: Picture,
+    },
     /// Histograms of latents against the density that they should have.
     Latents {
         #[command(flatten)]

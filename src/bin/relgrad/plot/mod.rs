@@ -1,5 +1,6 @@
 //! `relgrad plot`: pictures as PNG.
 
+mod activations;
 pub mod args;
 pub mod chart;
 pub mod density;
@@ -36,6 +37,10 @@ pub fn run(args: &Plot) -> Result<(), Failure> {
                 (None, Some(path)) => grid.of_file(path, format),
                 (None, None) => Err("--model or --data must be given".into()),
             }
+        }
+        Plot::Activations { on, layer, picture } => {
+            let activations = activations::Activations { on, layer: *layer, picture };
+            model::open(&on.model, activations)
         }
         Plot::Latents { on, picture } => model::open(&on.model, latents::Latents { on, picture }),
     }
