@@ -141,7 +141,7 @@ fn a_blank_model_has_no_likelihood() {
 #[test]
 fn first_layers_stand_alone() {
     let config = Config { input_transform: true, max_batch: 4, ..Config::new(3, 2) };
-    let x = data::<f64>(20);
+    let x = data::<f64>(30);
     let mut model = Model::from_data(config, &x, Start::Whitened, 1).unwrap();
     model.step(&x[..12], 0.1).unwrap();
     let (layout, params) = (model.layout(), model.params());
