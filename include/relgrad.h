@@ -334,7 +334,8 @@
 
 /**
  * From data: each unit of the first layer is one standardized feature, all other layers are the
- * identity. The best start where single features are far from normal, such as pixels. O(N D).
+ * identity. The best start for learned curves, and where single features are far from normal,
+ * such as pixels. O(N D).
  */
 #define RELGRAD_INIT_ALIGNED 4
 
@@ -389,7 +390,8 @@ typedef struct {
    */
   uint32_t activation;
   /**
-   * Whether the last layer has the activation too: 0 or 1.
+   * Whether the last layer has the activation too: 0 or 1. Where curves are learned it then is a
+   * learned marginal density of each latent; fixed ones mostly do without.
    */
   uint32_t final_activation;
   /**

@@ -151,7 +151,8 @@ pub const RELGRAD_INIT_WHITENED: u32 = 2;
 /// From data: the first layer standardizes. O(N D).
 pub const RELGRAD_INIT_STANDARDIZED: u32 = 3;
 /// From data: each unit of the first layer is one standardized feature, all other layers are the
-/// identity. The best start where single features are far from normal, such as pixels. O(N D).
+/// identity. The best start for learned curves, and where single features are far from normal,
+/// such as pixels. O(N D).
 pub const RELGRAD_INIT_ALIGNED: u32 = 4;
 
 /// The rate stays.

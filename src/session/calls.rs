@@ -252,7 +252,9 @@ impl<T: Scalar> Session<'_, T> {
     /// its standard deviation (so the configuration needs `input_transform`): the network sees
     /// standardised numbers, whatever the units. The first layer then whitens or rotates, all
     /// others are orthogonal (the identity with [`Start::Aligned`], which takes no notice of
-    /// `seed`). `data` may have any number of rows, at least 2.
+    /// `seed`). With learned curves all layers but the first are then scaled and shifted, row by row,
+    /// so that pre-activations have mean 0 and variance 1 on at most 2048 rows, evenly spread: there
+    /// curves have their steps. `data` may have any number of rows, at least 2.
     ///
     /// `ridge` times its own variance is added to the variance of each feature, `C + ridge diag(C)`;
     /// 1e-6 serves. A constant feature counts as having the standard deviation of its magnitude, 1

@@ -22,8 +22,8 @@ pub enum Start {
     /// `W_1 = Q`: O(N D), for more than a few thousand features.
     Standardized,
     /// The identity in every layer: O(N D). Every unit begins as one feature. Rotations mix
-    /// features into sums that are close to normal; where single features are far from it, as the
-    /// pixels of images are, this start is much the best.
+    /// features into sums that are close to normal, of which learned curves learn nothing; with
+    /// them, and wherever single features are far from normal, this start is much the best.
     Aligned,
 }
 

@@ -85,7 +85,7 @@ impl fmt::Display for Verdict {
                     false => write!(
                         f,
                         "the Gaussian is the better model so far; try more \
-                        --epochs, a smaller --batch or --optimizer natural"
+                        --epochs, a smaller --batch or another --lr"
                     )?,
                 }
             }
