@@ -235,6 +235,8 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let file = ModelFile::of(&model).with_preprocess(args.preprocess);
     let file = file.with_columns(sets.columns.as_ref()).with_origin(sets.origin.clone());
     file.write(&args.out)?;
+    // A copy of the parameters: the Gaussian's matrix comes next.
+    drop(file);
     folder.finish();
     let results = Results::of(&mut model, args, &sets, best, took)?;
     let verdict = Verdict::of(&results, &survey);
