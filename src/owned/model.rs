@@ -428,7 +428,8 @@ impl<T: Scalar> Model<T> {
         for x in x.chunks(chunk) {
             session.sum_log_slopes(params, &Batch::new(x, x.len() / d), &mut sums)?;
         }
-        let bends = |[sum, squares]: &&[f64; 2]| squares / n - (sum / n).powi(2) > LEAST * LEAST;
+        let variance = |[sum, squares]: &[f64; 2]| squares / n - (sum / n) * (sum / n);
+        let bends = |sums: &&[f64; 2]| variance(sums) > LEAST * LEAST;
         Ok(sums.iter().filter(bends).count() as f64 / sums.len().max(1) as f64)
     }
 
