@@ -1094,15 +1094,16 @@ int32_t relgrad_log_likelihood(relgrad_context *context,
                                size_t log_p_len);
 
 /**
- * Adds, for every unit of the layers with an activation, the number of rows whose
- * pre-activation is positive: near 0 or near all, the unit lies on one side of the kink.
+ * Adds the logarithm of the slope at the rows' pre-activations, and its square, to `sums`: two
+ * numbers for every unit of the layers with an activation, layer after layer. A unit whose slope
+ * does not vary is linear on these data.
  */
-int32_t relgrad_count_positive(relgrad_context *context,
+int32_t relgrad_sum_log_slopes(relgrad_context *context,
                                const float *params,
                                size_t params_len,
                                const relgrad_batch *batch,
-                               uint64_t *counts,
-                               size_t counts_len);
+                               double *sums,
+                               size_t sums_len);
 
 /**
  * Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.
@@ -1333,14 +1334,14 @@ int32_t relgrad_log_likelihood_f64(relgrad_context_f64 *context,
                                    size_t log_p_len);
 
 /**
- * As relgrad_count_positive, in double.
+ * As relgrad_sum_log_slopes, in double.
  */
-int32_t relgrad_count_positive_f64(relgrad_context_f64 *context,
+int32_t relgrad_sum_log_slopes_f64(relgrad_context_f64 *context,
                                    const double *params,
                                    size_t params_len,
                                    const relgrad_batch_f64 *batch,
-                                   uint64_t *counts,
-                                   size_t counts_len);
+                                   double *sums,
+                                   size_t sums_len);
 
 /**
  * As relgrad_factorize, in double.

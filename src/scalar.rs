@@ -83,17 +83,11 @@ calls! {
         batch: &Batch<Self>,
         out: &mut [f64],
     ) -> Result<()> = evaluate::log_likelihood;
-    fn count_positive(
-        session: &mut Session<Self>,
-        params: &[Self],
-        batch: &Batch<Self>,
-        counts: &mut [u64],
-    ) -> Result<()> = evaluate::count_positive;
     fn sum_log_slopes(
         session: &mut Session<Self>,
         params: &[Self],
         batch: &Batch<Self>,
-        sums: &mut [[f64; 2]],
+        sums: &mut [f64],
     ) -> Result<()> = evaluate::sum_log_slopes;
     fn factorize(session: &Session<Self>, params: &[Self], memory: &mut [u8]) -> Result<()>
         = inverse::factorize;

@@ -150,7 +150,7 @@ static void try_one(relgrad_config config) {
     number *factors = fenced_numbers(rows * sizes.factors_len);
     double *log_p = (double *)fenced(rows * sizeof(double));
     size_t units = (config.layers - 1) * d;
-    uint64_t *counts = (uint64_t *)fenced(units * sizeof(uint64_t));
+    double *log_slopes = (double *)fenced(2 * units * sizeof(double));
     relgrad_report *report = (relgrad_report *)fenced(sizeof(relgrad_report));
     relgrad_inversion *inversion = (relgrad_inversion *)fenced(sizeof(relgrad_inversion));
     relgrad_totals totals = {0, 0, 0};
@@ -179,8 +179,8 @@ static void try_one(relgrad_config config) {
     QUIET(R(refresh)(c, params, n, scratch, sizes.refresh_bytes, NULL));
     QUIET(R(forward)(c, params, n, &batch, z, rows * d));
     QUIET(R(log_likelihood)(c, params, n, &batch, log_p, rows));
-    memset(counts, 0, units * sizeof(uint64_t));
-    QUIET(R(count_positive)(c, params, n, &batch, counts, units));
+    memset(log_slopes, 0, 2 * units * sizeof(double));
+    QUIET(R(sum_log_slopes)(c, params, n, &batch, log_slopes, 2 * units));
     QUIET(R(factorize)(c, params, n, factorization, sizes.factorization_bytes));
     QUIET(R(inverse)(c, params, n, factorization, sizes.factorization_bytes, z, rows * d, rows,
                      back, rows * d, inversion));

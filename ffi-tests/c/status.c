@@ -53,7 +53,7 @@ struct world {
     number gradient[PARAMS];
     number factors[BATCH * 2 * LAYERS * DIM];
     double log_p[BATCH];
-    uint64_t counts[LAYERS * DIM];
+    double log_slopes[2 * LAYERS * DIM];
     relgrad_sizes sizes;
     relgrad_totals totals;
     relgrad_report report;
@@ -223,8 +223,8 @@ static void memory(void) {
             R(forward)(context, now->params, n, &b, now->out, DIM * BATCH - 1));
     REFUSED(RELGRAD_ERR_LENGTH, "log_p",
             R(log_likelihood)(context, now->params, n, &b, now->log_p, BATCH - 1));
-    REFUSED(RELGRAD_ERR_LENGTH, "counts",
-            R(count_positive)(context, now->params, n, &b, now->counts, DIM - 1));
+    REFUSED(RELGRAD_ERR_LENGTH, "sums",
+            R(sum_log_slopes)(context, now->params, n, &b, now->log_slopes, 2 * DIM - 1));
     REFUSED(RELGRAD_ERR_LENGTH, "gradient",
             R(gradient)(context, now->params, n, &b, now->gradient, sizes.gradient_len - 1,
                         &now->report));

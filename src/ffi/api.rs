@@ -428,16 +428,16 @@ pub unsafe fn log_likelihood<B: CBatch>(
     }
 }
 
-pub unsafe fn count_positive<B: CBatch>(
+pub unsafe fn sum_log_slopes<B: CBatch>(
     ctx: *mut Context<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
-    counts: (*mut u64, usize),
+    sums: (*mut f64, usize),
 ) -> i32 {
-    let out = ("counts", counts.0, counts.1);
+    let out = ("sums", sums.0, sums.1);
     // SAFETY: as the module says.
     unsafe {
-        on_batch(ctx, params, batch, out, no_more, |s, p, b, out| s.count_positive(p, b, out))
+        on_batch(ctx, params, batch, out, no_more, |s, p, b, out| s.sum_log_slopes(p, b, out))
     }
 }
 

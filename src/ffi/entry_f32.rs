@@ -305,21 +305,20 @@ pub unsafe extern "C" fn relgrad_log_likelihood(
     unsafe { api::log_likelihood(context.cast(), (params, params_len), batch, (log_p, log_p_len)) }
 }
 
-/// Adds, for every unit of the layers with an activation, the number of rows whose
-/// pre-activation is positive: near 0 or near all, the unit lies on one side of the kink.
+/// Adds the logarithm of the slope at the rows' pre-activations, and its square, to `sums`: two
+/// numbers for every unit of the layers with an activation, layer after layer. A unit whose slope
+/// does not vary is linear on these data.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn relgrad_count_positive(
+pub unsafe extern "C" fn relgrad_sum_log_slopes(
     context: *mut relgrad_context,
     params: *const f32,
     params_len: usize,
     batch: *const relgrad_batch,
-    counts: *mut u64,
-    counts_len: usize,
+    sums: *mut f64,
+    sums_len: usize,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe {
-        api::count_positive(context.cast(), (params, params_len), batch, (counts, counts_len))
-    }
+    unsafe { api::sum_log_slopes(context.cast(), (params, params_len), batch, (sums, sums_len)) }
 }
 
 /// Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.

@@ -293,20 +293,18 @@ pub unsafe extern "C" fn relgrad_log_likelihood_f64(
     unsafe { api::log_likelihood(context.cast(), (params, params_len), batch, (log_p, log_p_len)) }
 }
 
-/// As relgrad_count_positive, in double.
+/// As relgrad_sum_log_slopes, in double.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn relgrad_count_positive_f64(
+pub unsafe extern "C" fn relgrad_sum_log_slopes_f64(
     context: *mut relgrad_context_f64,
     params: *const f64,
     params_len: usize,
     batch: *const relgrad_batch_f64,
-    counts: *mut u64,
-    counts_len: usize,
+    sums: *mut f64,
+    sums_len: usize,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe {
-        api::count_positive(context.cast(), (params, params_len), batch, (counts, counts_len))
-    }
+    unsafe { api::sum_log_slopes(context.cast(), (params, params_len), batch, (sums, sums_len)) }
 }
 
 /// As relgrad_factorize, in double.

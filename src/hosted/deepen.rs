@@ -15,9 +15,10 @@ impl ModelFile {
     /// The model with one layer more, of a density near the old one. The last layer's outputs are
     /// multiplied by `bend`, pass the activation where it is nearly straight, and the new layer
     /// undoes both to first order: `W = I / (bend s'(0))`, `b = -s(0) / (bend s'(0))`. Learned curves
-    /// are made nearly straight instead: their steps' weights are multiplied by `bend`; where they
-    /// follow the last layer too, the new one comes before them. The smaller `bend`, the closer the two models and the slower the new layer learns to bend;
-    /// 0.3 serves.
+    /// are made nearly straight instead: their steps' weights are multiplied by `bend`. Where they
+    /// follow the last layer too, the old last curves stay, and the nearly straight ones follow the
+    /// new layer. The smaller `bend`, the closer the two models and the slower the new layer learns
+    /// to bend; 0.3 serves.
     ///
     /// Deep networks that learn from nothing may diverge at rates at which two layers learn
     /// well; a layer at a time avoids that.
@@ -62,8 +63,8 @@ impl ModelFile {
         Ok(deeper)
     }
 
-    /// `numbers` with the last layer times `scale` and followed by units of `curve`, if they are
-    /// learned, and another of `gain I` and biases `shift`.
+    /// `numbers` with the last layer times `scale`, another of `gain I` and biases `shift`, and,
+    /// where curves are learned, one more layer of `curve`.
     fn one_more<T: Real>(
         &self,
         numbers: &[T],

@@ -413,24 +413,31 @@ impl<T: Scalar> Model<T> {
         Ok(log_p.iter().sum::<f64>() / log_p.len() as f64)
     }
 
-    /// The share of units with a nonlinearity that bend on these data: the logarithm of the slope
-    /// at their pre-activations has a standard deviation above 0.1 over the rows. 0 means that the
-    /// model is linear there; 0 without such units too.
+    /// How far each unit with a nonlinearity is from linear on these data, layer after layer: the
+    /// standard deviation of `ln s'` over the rows.
     ///
     /// # Errors
     /// Those of [`Session::forward`].
-    pub fn bending_share(&mut self, x: &[T]) -> Result<f64> {
-        const LEAST: f64 = 0.1;
+    pub fn bends(&mut self, x: &[T]) -> Result<Vec<f64>> {
         let n = self.rows(x)? as f64;
         let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let mut sums = vec![[0.0; 2]; self.config.activated() * d];
+        let mut sums = vec![0.0; 2 * self.config.activated() * d];
         let (mut session, params) = self.view();
         for x in x.chunks(chunk) {
             session.sum_log_slopes(params, &Batch::new(x, x.len() / d), &mut sums)?;
         }
-        let variance = |[sum, squares]: &[f64; 2]| squares / n - (sum / n) * (sum / n);
-        let bends = |sums: &&[f64; 2]| variance(sums) > LEAST * LEAST;
-        Ok(sums.iter().filter(bends).count() as f64 / sums.len().max(1) as f64)
+        let variance = |sums: &[f64]| sums[1] / n - (sums[0] / n) * (sums[0] / n);
+        Ok(sums.chunks_exact(2).map(|sums| libm::sqrt(variance(sums).max(0.0))).collect())
+    }
+
+    /// The share of units whose [`Model::bends`] is above 0.1. 0 means that the model is linear on
+    /// these data; 0 without units that could bend, too.
+    ///
+    /// # Errors
+    /// Those of [`Session::forward`].
+    pub fn bending_share(&mut self, x: &[T]) -> Result<f64> {
+        let bends = self.bends(x)?;
+        Ok(bends.iter().filter(|b| **b > 0.1).count() as f64 / bends.len().max(1) as f64)
     }
 
     /// Data from any number of rows of latents.

@@ -142,24 +142,9 @@ impl<T: Scalar> Session<'_, T> {
         T::log_likelihood(self, params, batch, out)
     }
 
-    /// Adds, for every hidden unit, the number of rows whose pre-activation is positive to
-    /// `counts`, layer after layer, `D` each, for the layers that have a nonlinearity. A unit
-    /// whose count is near 0 or near all lies on one side of the kink: it is linear there.
-    ///
-    /// # Errors
-    /// As for [`Session::forward`].
-    pub fn count_positive(
-        &mut self,
-        params: &[T],
-        batch: &Batch<T>,
-        counts: &mut [u64],
-    ) -> Result<()> {
-        T::count_positive(self, params, batch, counts)
-    }
-
-    /// Adds, for every unit of the layers that have a nonlinearity, layer after layer, `ln s'` and
-    /// its square at the rows' pre-activations: a unit where it does not vary is linear on these
-    /// data. O(L D^2) a row.
+    /// Adds `ln s'` and its square at the rows' pre-activations, two numbers a unit, for every unit of
+    /// the layers that have a nonlinearity, layer after layer. A unit whose slope does not vary is
+    /// linear on these data. O(L D^2) a row.
     ///
     /// # Errors
     /// As for [`Session::forward`].
@@ -167,7 +152,7 @@ impl<T: Scalar> Session<'_, T> {
         &mut self,
         params: &[T],
         batch: &Batch<T>,
-        sums: &mut [[f64; 2]],
+        sums: &mut [f64],
     ) -> Result<()> {
         T::sum_log_slopes(self, params, batch, sums)
     }

@@ -57,50 +57,26 @@ pub(crate) fn log_likelihood<T: Real>(
     Ok(())
 }
 
-/// [`Session::count_positive`].
-pub(crate) fn count_positive<T: Real>(
-    session: &mut Session<T>,
-    params: &[T],
-    batch: &Batch<T>,
-    counts: &mut [u64],
-) -> Result<()> {
-    session.check_params(params)?;
-    let batch = Checked::of(&session.config, batch)?;
-    let (net, _, work) = session.parts(params);
-    let (n, d) = (batch.x.rows, net.config.dim);
-    check_len("counts", counts.len(), net.config.activated() * d)?;
-    forward::run(&net, params, &batch.x, &mut work.pass, Needs::Gradient)?;
-    for k in 0..net.config.activated() {
-        let bias = net.bias(params, k).filter(|_| !net.keeps_y());
-        for row in net.rows.of(work.pass.c, k, n).iter() {
-            for (i, u) in row.iter().enumerate() {
-                let y = bias.map_or(*u, |b| *u + b[i]);
-                counts[k * d + i] += u64::from(y > T::ZERO);
-            }
-        }
-    }
-    Ok(())
-}
-
 /// [`Session::sum_log_slopes`].
 pub(crate) fn sum_log_slopes<T: Real>(
     session: &mut Session<T>,
     params: &[T],
     batch: &Batch<T>,
-    sums: &mut [[f64; 2]],
+    sums: &mut [f64],
 ) -> Result<()> {
     session.check_params(params)?;
     let batch = Checked::of(&session.config, batch)?;
     let (net, _, work) = session.parts(params);
     let (n, d) = (batch.x.rows, net.config.dim);
-    check_len("sums", sums.len(), net.config.activated() * d)?;
+    let units = net.config.activated() * d;
+    check_len("sums", sums.len(), 2 * units)?;
     forward::run(&net, params, &batch.x, &mut work.pass, Needs::Gradient)?;
-    for (k, sums) in sums.chunks_exact_mut(d).take(net.config.activated()).enumerate() {
+    for (k, sums) in sums[..2 * units].chunks_exact_mut(2 * d).enumerate() {
         for row in net.rows.of(work.pass.delta, k, n).iter() {
-            for (slope, [sum, squares]) in row.iter().zip(sums.iter_mut()) {
+            for (slope, sums) in row.iter().zip(sums.chunks_exact_mut(2)) {
                 let log = libm::log(slope.to_f64());
-                *sum += log;
-                *squares += log * log;
+                sums[0] += log;
+                sums[1] += log * log;
             }
         }
     }

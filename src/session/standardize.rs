@@ -1,17 +1,19 @@
 //! Pre-activations where learned curves have their steps.
 
+use crate::config::Config;
 use crate::session::Session;
 use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
 use crate::step::batch::Batch;
 use crate::step::forward::{self, Needs};
+use crate::step::net::Net;
 
 /// Rows that a layer's pre-activations are looked at on, evenly spread over the data.
 const ROWS: usize = 2048;
 
 /// Shifts and scales the rows of each layer but the first so that its pre-activations have mean 0
 /// and variance 1 over some of the data; without biases it scales them only. The first layer has
-/// been started so. Units that do not vary, and all layers from one whose outputs are not finite,
+/// been started so, and biases are 0. Units that do not vary, and all layers from one whose outputs are not finite,
 /// stay as they are. O(N L^2 D^2) for N of at most [`ROWS`] rows.
 ///
 /// `sums` is scratch of `2 D` numbers.
@@ -38,7 +40,7 @@ pub(super) fn run<T: Real>(
             let row = &mut params[weight.clone()][i * d..(i + 1) * d];
             row.iter_mut().for_each(|w| *w = *w * scale);
             if let Some(b) = params[bias.clone()].get_mut(i) {
-                *b = T::from_f64((b.to_f64() - mean) * scale.to_f64());
+                *b = T::from_f64(-mean * scale.to_f64());
             }
             session.state.log_det[k] += libm::log(scale.to_f64());
         }
@@ -56,22 +58,23 @@ fn moments<T: Real>(
 ) -> bool {
     mean.fill(0.0);
     square.fill(0.0);
-    let (d, ld) = (session.config.dim, data.ld.unwrap_or(session.config.dim));
+    let config = Config { layers: k + 1, final_activation: false, ..session.config };
+    let (d, ld) = (config.dim, data.ld.unwrap_or(config.dim));
     let mut from = 0;
     while from < data.rows {
         let n = session.config.max_batch.min(data.rows - from);
         let rows = Mat::with_ld(&data.x[from * ld..], n, d, ld);
         let (net, _, work) = session.parts(params);
-        if forward::through(&net, params, &rows, &mut work.pass, Needs::Latents, k + 1).is_err() {
+        // The latents of the layers so far.
+        let net = Net { config: &config, ..net };
+        if forward::run(&net, params, &rows, &mut work.pass, Needs::Latents).is_err() {
             return false;
         }
-        let bias = net.bias(params, k).filter(|_| !net.keeps_y());
-        for (r, row) in net.rows.of(work.pass.c, 0, n).iter().enumerate() {
+        for (r, row) in net.rows.of(work.pass.z, 0, n).iter().enumerate() {
             // Welford's recurrence: no squares of large means.
             let share = 1.0 / (from + r + 1) as f64;
-            for (i, u) in row.iter().enumerate() {
-                let y = u.to_f64() + bias.map_or(0.0, |b| b[i].to_f64());
-                let off = y - mean[i];
+            for (i, y) in row.iter().enumerate() {
+                let off = y.to_f64() - mean[i];
                 mean[i] += share * off;
                 square[i] += share * ((1.0 - share) * off * off - square[i]);
             }

@@ -33,18 +33,6 @@ pub(crate) fn run<T: Real>(
     pass: &mut Pass<T>,
     needs: Needs,
 ) -> Result<()> {
-    through(net, params, x, pass, needs, net.config.layers)
-}
-
-/// [`run`] through the first `layers` layers, whose outputs are then in `pass.z`.
-pub(crate) fn through<T: Real>(
-    net: &Net<T>,
-    params: &[T],
-    x: &Mat<T>,
-    pass: &mut Pass<T>,
-    needs: Needs,
-    layers: usize,
-) -> Result<()> {
     let (n, rows, exec) = (x.rows, net.rows, net.exec);
     if !T::load(exec, *x, net.transform(params), rows.of_mut(pass.z, 0, n)) {
         return Err(not_finite(x));
@@ -53,7 +41,7 @@ pub(crate) fn through<T: Real>(
         pass.clear_between(net, n);
     }
     pass.log_slopes[..n].fill(0.0);
-    for k in 0..layers {
+    for k in 0..net.config.layers {
         // Layer k's buffers are its own only where the backward pass comes back to them.
         let own = if needs == Needs::Gradient { k } else { 0 };
         multiply(net, net.weight(params, k), pass, own, n);

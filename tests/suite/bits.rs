@@ -392,7 +392,7 @@ fn unrelated<T: Scalar>(s: &mut Session<T>, params: &[T], random: &mut Lcg) {
         let _ = s.accumulate(params, &batch, &mut out, &mut Totals::default());
         let mut factors = vec![T::ZERO; rows * Sizes::of::<T>(s.config()).unwrap().factors_len];
         let _ = s.factors(params, &batch, &mut factors, &mut Totals::default());
-        s.count_positive(params, &batch, &mut vec![0; d * s.config().layers]).unwrap();
+        s.sum_log_slopes(params, &batch, &mut vec![0.0; 2 * d * s.config().layers]).unwrap();
         let mut memory = AlignedBytes::new(Sizes::of::<T>(s.config()).unwrap().factorization_bytes);
         s.factorize(params, &mut memory).unwrap();
         let with = Inverse::Factorization(&memory);

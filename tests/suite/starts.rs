@@ -174,6 +174,28 @@ fn learned_curves_start_where_their_steps_are() {
     }
 }
 
+/// Of many rows, and whatever lies between them, every third is looked at.
+#[test]
+fn learned_curves_start_from_some_of_many_rows() {
+    let (rows, ld) = (5000, D + 1);
+    let mut x: Vec<f64> = Lcg(5).normals(rows * ld);
+    x.iter_mut().skip(D).step_by(ld).for_each(|gap| *gap = f64::NAN);
+    let config = Config { input_transform: true, max_batch: 10, ..Config::new(D, 2) };
+    let mut owned = Owned::<f64>::new(config);
+    let mut scratch = AlignedBytes::new(Sizes::of::<f64>(&config).unwrap().start_bytes);
+    let batch = Batch::new(&x, rows).with_ld(ld);
+    let start = Start::Whitened;
+    owned.start(|s, p, _| s.start_from_data(p, &batch, start, 1, 0.0, &mut scratch)).unwrap();
+    let third: Vec<f64> = x.chunks(ld).step_by(3).flat_map(|row| row[..D].to_vec()).collect();
+    let mut model = Model::from_params(config, &owned.params).unwrap().first_layers(2).unwrap();
+    let y = model.forward(&third).unwrap();
+    for y in transpose(&y, D).chunks(third.len() / D) {
+        let mean = mean(y);
+        let variance = y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / y.len() as f64;
+        assert!(mean.abs() < 1e-9 && (variance - 1.0).abs() < 1e-9, "{mean} {variance}");
+    }
+}
+
 /// A unit that does not vary keeps its weights.
 #[test]
 fn constant_units_are_left_alone() {
@@ -222,46 +244,48 @@ fn constant_features_do_no_harm() {
 fn units_do_not_matter<T: Scalar>(tolerance: f64, shifts: &[f64]) {
     let x = data();
     let standard: Vec<f64> = x.iter().map(|x| (x - 5.0) / 400.0).collect();
-    let trained = |x: &[f64], optimizer, gradient, start| -> (Vec<f64>, Vec<u64>) {
-        let config = Config { optimizer, gradient, max_batch: 25, ..fixed_curves(D, 3) };
-        let x: Vec<T> = cast(x);
-        let mut model = Model::from_data(config, &x, start, 1).unwrap();
-        let mut log_p = model.log_likelihood(&x).unwrap();
-        for batch in x.chunks(25 * D) {
-            model.step(batch, 0.01).unwrap();
-        }
-        log_p.extend(model.log_likelihood(&x).unwrap());
-        let network = bits(&model.params()[..model.layout().network_len()]);
-        (log_p, network)
-    };
-    let optimizers = [
-        (Optimizer::SGD, Gradient::Relative),
-        (Optimizer::Sgd { momentum: 0.5 }, Gradient::Transposed),
-        (Optimizer::ADAM, Gradient::Relative),
-        (Optimizer::ADAM, Gradient::Ordinary),
-        (Optimizer::NATURAL, Gradient::Relative),
-    ];
-    for (optimizer, gradient) in optimizers {
-        for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
-            let (own, network) = trained(&standard, optimizer, gradient, start);
-            let moved = |column: usize, change: &dyn Fn(f64) -> f64, by: f64| {
-                let mut other = standard.clone();
-                other.iter_mut().skip(column).step_by(D).for_each(|x| *x = change(*x));
-                let (log_p, bits) = trained(&other, optimizer, gradient, start);
-                for (a, b) in log_p.iter().zip(&own) {
-                    let off = (a - by - b).abs();
-                    assert!(off < tolerance, "{optimizer:?} {start:?} {by}: {off:e}");
+    for curves in [fixed_curves(D, 3), Config::new(D, 3)] {
+        let trained = |x: &[f64], optimizer, gradient, start| -> (Vec<f64>, Vec<u64>) {
+            let config = Config { optimizer, gradient, max_batch: 25, ..curves };
+            let x: Vec<T> = cast(x);
+            let mut model = Model::from_data(config, &x, start, 1).unwrap();
+            let mut log_p = model.log_likelihood(&x).unwrap();
+            for batch in x.chunks(25 * D) {
+                model.step(batch, 0.01).unwrap();
+            }
+            log_p.extend(model.log_likelihood(&x).unwrap());
+            let network = bits(&model.params()[..model.layout().network_len()]);
+            (log_p, network)
+        };
+        let optimizers = [
+            (Optimizer::SGD, Gradient::Relative),
+            (Optimizer::Sgd { momentum: 0.5 }, Gradient::Transposed),
+            (Optimizer::ADAM, Gradient::Relative),
+            (Optimizer::ADAM, Gradient::Ordinary),
+            (Optimizer::NATURAL, Gradient::Relative),
+        ];
+        for (optimizer, gradient) in optimizers {
+            for start in [Start::Whitened, Start::Standardized, Start::Aligned] {
+                let (own, network) = trained(&standard, optimizer, gradient, start);
+                let moved = |column: usize, change: &dyn Fn(f64) -> f64, by: f64| {
+                    let mut other = standard.clone();
+                    other.iter_mut().skip(column).step_by(D).for_each(|x| *x = change(*x));
+                    let (log_p, bits) = trained(&other, optimizer, gradient, start);
+                    for (a, b) in log_p.iter().zip(&own) {
+                        let off = (a - by - b).abs();
+                        assert!(off < tolerance, "{optimizer:?} {start:?} {by}: {off:e}");
+                    }
+                    bits
+                };
+                for (i, s) in [1e-30, 1e-12, 0.3, 1e6, 1e30].into_iter().enumerate() {
+                    moved(i % D, &|x| x * s, -s.ln());
                 }
-                bits
-            };
-            for (i, s) in [1e-30, 1e-12, 0.3, 1e6, 1e30].into_iter().enumerate() {
-                moved(i % D, &|x| x * s, -s.ln());
-            }
-            for s in [2f64.powi(-100), 2f64.powi(100)] {
-                assert!(moved(2, &|x| x * s, -s.ln()) == network, "{optimizer:?} {start:?}");
-            }
-            for (i, shift) in shifts.iter().enumerate() {
-                moved(i % D, &|x| x + shift, 0.0);
+                for s in [2f64.powi(-100), 2f64.powi(100)] {
+                    assert!(moved(2, &|x| x * s, -s.ln()) == network, "{optimizer:?} {start:?}");
+                }
+                for (i, shift) in shifts.iter().enumerate() {
+                    moved(i % D, &|x| x + shift, 0.0);
+                }
             }
         }
     }
@@ -293,22 +317,27 @@ fn units_bend_from_a_whitened_start_on() {
     assert_eq!(linear.bending_share(&x).unwrap(), 0.0);
 }
 
-/// Counted by hand: `s(y_1) > s(0)` exactly where `y_1 > 0`, for any bias rule.
+/// By hand: `s'` at `y_1`, the latent of the first layer without its curve, for any bias rule; added
+/// to what is there, in parts as in one.
 #[test]
-fn positive_pre_activations_are_counted() {
+fn log_slopes_are_summed() {
     for bias in [Bias::Separate, Bias::Affine, Bias::None] {
         let config = Config { bias, final_activation: true, max_batch: ROWS, ..fixed_curves(D, 1) };
         let mut owned = Owned::<f64>::with_params(config, &random_params(&config, &mut Lcg(1)));
+        let affine = Model::from_params(config, &owned.params).unwrap().first_layers(1);
         let x: Vec<f64> = Lcg(2).normals(ROWS * D);
+        let y = affine.unwrap().forward(&x).unwrap();
         let (mut s, params, _) = owned.session();
-        let (batch, mut z) = (Batch::new(&x, ROWS), vec![0.0; x.len()]);
-        s.forward(params, &batch, &mut z).unwrap();
-        let mut counts = [100; D];
-        s.count_positive(params, &batch, &mut counts).unwrap();
-        let (zero, ..) = config.activation.evaluate(0.0);
-        for (i, count) in counts.iter().enumerate() {
-            let want = z[i..].iter().step_by(D).filter(|z| **z > zero).count();
-            assert_eq!(*count, 100 + want as u64, "{bias:?}");
+        let mut sums = [100.0; 2 * D];
+        for part in [&x[..7 * D], &x[7 * D..]] {
+            s.sum_log_slopes(params, &Batch::new(part, part.len() / D), &mut sums).unwrap();
+        }
+        for (i, sums) in sums.chunks(2).enumerate() {
+            let logs = || y[i..].iter().step_by(D).map(|y| config.activation.evaluate(*y).1.ln());
+            let want = [logs().sum::<f64>(), logs().map(|l| l * l).sum()];
+            for (sum, want) in sums.iter().zip(want) {
+                assert!((sum - 100.0 - want).abs() < 1e-11, "{bias:?}: {sum} {want}");
+            }
         }
     }
 }

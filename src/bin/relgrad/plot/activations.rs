@@ -1,12 +1,15 @@
 //! The curves of the units that bend most, over their pre-activations on some data.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use plotters::prelude::*;
 use relgrad::hosted::{ModelFile, in_memory};
 use relgrad::{Activation, Model, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
-use super::{COLOURS, FONT, INK, make, range_of};
+use super::{Area, COLOURS, FONT, INK, histogram, make, range_of};
 use crate::failure::Failure;
 use crate::flags::Pair;
 use crate::model::{Opened, Use};
@@ -27,10 +30,7 @@ const BINS: usize = 50;
 struct Unit {
     layer: usize,
     unit: usize,
-    /// In ascending order.
-    pre_activations: Vec<f64>,
-    curve: Curve,
-    /// The standard deviation of `ln s'` over the rows.
+    /// How far it is from linear, [`Model::bends`].
     bend: f64,
 }
 
@@ -52,83 +52,52 @@ impl Curve {
         Curve::Learned(at(0).exp(), (0..steps).map(step).collect())
     }
 
-    /// `s(y)` and `s'(y)`.
-    fn at(&self, y: f64) -> (f64, f64) {
+    /// `s(y)`.
+    fn at(&self, y: f64) -> f64 {
         match self {
-            Curve::Fixed(activation) => {
-                let (s, slope, _) = activation.evaluate(y);
-                (s, slope)
-            }
+            Curve::Fixed(activation) => activation.evaluate(y).0,
             Curve::Learned(beta, steps) => {
-                steps.iter().fold((beta * y, *beta), |(s, slope), [w, a, m]| {
-                    let t = (a * (y - m)).tanh();
-                    (s + w * t, slope + w * a * (1.0 - t * t))
-                })
+                beta * y + steps.iter().map(|[w, a, m]| w * (a * (y - m)).tanh()).sum::<f64>()
             }
         }
-    }
-}
-
-impl Unit {
-    fn new(layer: usize, unit: usize, mut pre_activations: Vec<f64>, curve: Curve) -> Self {
-        pre_activations.sort_unstable_by(f64::total_cmp);
-        let n = pre_activations.len() as f64;
-        let logs = || pre_activations.iter().map(|y| curve.at(*y).1.ln());
-        let mean = logs().sum::<f64>() / n;
-        let bend = (logs().map(|l| (l - mean).powi(2)).sum::<f64>() / n).sqrt();
-        Unit { layer, unit, pre_activations, curve, bend }
-    }
-
-    /// Where all but the outermost two hundredth of the rows on either side are.
-    fn range(&self) -> std::ops::Range<f64> {
-        let cut = self.pre_activations.len() / 200;
-        let ends = [cut, self.pre_activations.len() - 1 - cut].map(|i| self.pre_activations[i]);
-        range_of(ends.into_iter())
-    }
-
-    /// Heights of bars whose areas sum to the share of the rows within `range`.
-    fn histogram(&self, range: &std::ops::Range<f64>) -> Vec<f64> {
-        let (mut heights, width) = (vec![0.0; BINS], (range.end - range.start) / BINS as f64);
-        let share = 1.0 / (self.pre_activations.len() as f64 * width);
-        for y in self.pre_activations.iter().filter(|y| range.contains(y)) {
-            let bin = (((y - range.start) / width) as usize).min(BINS - 1);
-            heights[bin] += share;
-        }
-        heights
     }
 }
 
 impl Use for Activations<'_> {
-    fn with<T: Scalar + 'static>(self, file: ModelFile, opened: Opened<T>) -> Result<(), Failure> {
+    fn with<T: Scalar + 'static>(
+        self,
+        file: ModelFile,
+        mut opened: Opened<T>,
+    ) -> Result<(), Failure> {
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, ROWS)?;
         let activated = file.layers - usize::from(!file.final_activation);
         if file.activation == Activation::Identity || activated == 0 {
             return Err("the model has no curves".into());
         }
-        let layers = match self.layer {
-            None => 1..=activated,
-            Some(layer) if (1..=activated).contains(&layer) => layer..=layer,
-            Some(layer) => {
-                return Err(format!("--layer {layer}: must be 1 to {activated}").into());
+        if let Some(layer) = self.layer.filter(|layer| !(1..=activated).contains(layer)) {
+            return Err(format!("--layer {layer}: must be 1 to {activated}").into());
+        }
+        let bends = opened.model.bends(data.values())?.into_iter().enumerate();
+        let mut units: Vec<Unit> = bends
+            .map(|(at, bend)| Unit { layer: at / file.dim + 1, unit: at % file.dim + 1, bend })
+            .filter(|unit| self.layer.is_none_or(|layer| unit.layer == layer))
+            .collect();
+        units.sort_by(|a, b| b.bend.total_cmp(&a.bend));
+        units.truncate(PANELS);
+        let mut of_layers = BTreeMap::new();
+        for unit in &units {
+            if let Entry::Vacant(free) = of_layers.entry(unit.layer) {
+                free.insert(opened.model.first_layers(unit.layer)?.forward(data.values())?);
             }
-        };
-        let mut units: Vec<Unit> = Vec::new();
-        for layer in layers {
-            let y = opened.model.first_layers(layer)?.forward(data.values())?;
-            for i in 0..file.dim {
-                let of_unit = y.iter().skip(i).step_by(file.dim).map(|y| y.to_f64()).collect();
-                let curve = Curve::of(&opened.model, layer - 1, i);
-                units.push(Unit::new(layer, i + 1, of_unit, curve));
-            }
-            units.sort_by(|a, b| b.bend.total_cmp(&a.bend));
-            units.truncate(PANELS);
         }
         let across = (1..=3).find(|n| n * n >= units.len()).unwrap_or(3);
         let down = units.len().div_ceil(across);
         make(self.picture, (320 * across as u32, 240 * down as u32), |area| {
             let panels = area.split_evenly((down, across));
             for (panel, unit) in panels.iter().zip(&units) {
-                draw(panel, unit)?;
+                let y = of_layers[&unit.layer].iter().skip(unit.unit - 1).step_by(file.dim);
+                let curve = Curve::of(&opened.model, unit.layer - 1, unit.unit - 1);
+                draw(panel, unit, y.map(|y| y.to_f64()).collect(), &curve)?;
             }
             let shown: Vec<_> = units
                 .iter()
@@ -139,14 +108,17 @@ impl Use for Activations<'_> {
     }
 }
 
-/// The curve, by the right axis, over the density of the pre-activations, by the left one.
-fn draw(panel: &super::Area, unit: &Unit) -> Result<(), Failure> {
-    let range = unit.range();
-    let heights = unit.histogram(&range);
+/// The curve, by the right axis, over the density of the pre-activations y, by the left one.
+fn draw(panel: &Area, unit: &Unit, mut y: Vec<f64>, curve: &Curve) -> Result<(), Failure> {
+    y.sort_unstable_by(f64::total_cmp);
+    // All but the outermost 200th on either side.
+    let cut = y.len() / 200;
+    let range = range_of([y[cut], y[y.len() - 1 - cut]].into_iter());
+    let heights = histogram(&y, &range, BINS);
     let top = 1.08 * heights.iter().fold(0.0f64, |max, h| max.max(*h));
     let curve: Vec<(f64, f64)> = (0..=300)
         .map(|i| range.start + f64::from(i) / 300.0 * (range.end - range.start))
-        .map(|y| (y, unit.curve.at(y).0))
+        .map(|y| (y, curve.at(y)))
         .collect();
     let mut chart = ChartBuilder::on(panel)
         .caption(format!("layer {}, unit {}", unit.layer, unit.unit), (FONT, 17, &INK))

@@ -6,7 +6,7 @@ use relgrad::{Base, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
-use super::{COLOURS, FONT, INK, make};
+use super::{COLOURS, FONT, INK, histogram, make};
 use crate::failure::Failure;
 use crate::flags::Pair;
 use crate::model::{Opened, Use};
@@ -33,11 +33,11 @@ impl Use for Latents<'_> {
         let dim = file.dim;
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, ROWS)?;
         let latents = opened.model.forward(data.values())?;
-        let rows = latents.len() / dim;
         let mut heights: Vec<(usize, Vec<f64>)> = (0..dim)
             .map(|i| {
-                let column = latents.iter().skip(i).step_by(dim).map(|v| v.to_f64());
-                (i, histogram(column, rows))
+                let column: Vec<f64> =
+                    latents.iter().skip(i).step_by(dim).map(|v| v.to_f64()).collect();
+                (i, histogram(&column, &(-REACH..REACH), BINS))
             })
             .collect();
         // Half the area between histogram and density: 0 if they agree, 1 at most.
@@ -81,24 +81,13 @@ impl Use for Latents<'_> {
             let shown = heights[..shown].iter();
             let shown: Vec<_> =
                 shown.map(|(i, h)| json!({"latent": i + 1, "misfit": misfit(h)})).collect();
-            Ok(json!({"rows": rows, "latents": shown}))
+            Ok(json!({"rows": data.rows(), "latents": shown}))
         })
     }
 }
 
 fn centre(bin: usize) -> f64 {
     REACH * ((2 * bin + 1) as f64 / BINS as f64 - 1.0)
-}
-
-/// Heights of bars whose areas sum to 1.
-fn histogram(values: impl Iterator<Item = f64>, rows: usize) -> Vec<f64> {
-    let mut heights = vec![0.0; BINS];
-    let width = 2.0 * REACH / BINS as f64;
-    for v in values {
-        let bin = ((v + REACH) / width).floor().clamp(0.0, (BINS - 1) as f64);
-        heights[bin as usize] += 1.0 / (rows as f64 * width);
-    }
-    heights
 }
 
 fn density(base: Base, z: f64) -> f64 {

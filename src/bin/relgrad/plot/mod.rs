@@ -124,6 +124,18 @@ fn make(
     Ok(())
 }
 
+/// Heights of `bins` bars over `range` whose areas sum to 1; what lies outside counts in the
+/// outermost.
+fn histogram(values: &[f64], range: &std::ops::Range<f64>, bins: usize) -> Vec<f64> {
+    let mut heights = vec![0.0; bins];
+    let width = (range.end - range.start) / bins as f64;
+    for v in values {
+        let bin = ((v - range.start) / width).floor().clamp(0.0, (bins - 1) as f64);
+        heights[bin as usize] += 1.0 / (values.len() as f64 * width);
+    }
+    heights
+}
+
 /// A range that holds all finite `values` with a little room; never empty.
 fn range_of(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (low, high) = values

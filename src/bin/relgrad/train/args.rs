@@ -169,7 +169,8 @@ impl Train {
     }
 }
 
-fn learns(activation: Activation) -> bool {
+/// Whether units have curves of their own.
+pub fn learns(activation: Activation) -> bool {
     matches!(activation, Activation::TanhMixture { .. })
 }
 

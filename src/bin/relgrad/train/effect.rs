@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 use relgrad::{Activation, Bias};
 
-use super::args::{Init, OptimizerName, Train};
+use super::args::{Init, OptimizerName, Train, learns};
 use crate::data::can_stream;
 use crate::failure::Failure;
 use crate::flags::GradientName;
@@ -69,7 +69,7 @@ const RULES: [Rule; 11] = [
         flag: "curve-rate",
         by: "activation",
         allowed: "tanh_mixture",
-        holds: |t| matches!(t.activation(), Activation::TanhMixture { .. }) || has_model(t),
+        holds: |t| learns(t.activation()) || has_model(t),
     },
     Rule {
         flag: "bias",
