@@ -8,6 +8,7 @@ use std::vec::Vec;
 
 use safetensors::Dtype;
 
+use self::average::Average;
 use super::checkpoint::{self, Checkpoint};
 use super::error::{FileError, FileResult};
 use super::kept::Kept;
@@ -26,6 +27,10 @@ pub struct Plan {
     /// A run whose likelihood falls by more than this, in nats per feature, below its best is
     /// rolled back to the last good epoch and goes on at half the rate.
     pub guard: f64,
+    /// Average the parameters over about this share of the steps so far, in (0, 1]: the average is
+    /// what is validated and kept. One more copy of the parameters in memory, and two LU
+    /// factorisations an epoch instead of one.
+    pub average: Option<f64>,
     /// A folder for the copies that a run may go back to (parameters and state of the last good
     /// epoch, the best parameters), in files without a name; they are in memory without it.
     pub scratch: Option<PathBuf>,
@@ -44,6 +49,7 @@ impl Plan {
             epochs,
             patience: None,
             guard: 0.25,
+            average: None,
             scratch: None,
             checkpoint: None,
             checkpoint_steps: None,
@@ -128,6 +134,7 @@ pub enum End {
 pub struct Training<T> {
     trainer: Trainer<T>,
     plan: Plan,
+    average: Option<Average<T>>,
     /// Parameters and state at the end of the last good epoch.
     good: Kept<T>,
     good_position: Position,
@@ -154,15 +161,20 @@ impl<T: Scalar> Training<T> {
     /// ([`Plan::scratch`]).
     ///
     /// # Errors
-    /// A guard out of range.
+    /// A guard or an average out of range.
     pub fn new(trainer: Trainer<T>, plan: Plan) -> crate::Result<Self> {
         if plan.guard.is_nan() || plan.guard <= 0.0 {
             let (value, allowed) = (Value::Real(plan.guard), "must be above 0");
             return Err(Error::new(Status::Rate, "guard", value, allowed));
         }
+        if let Some(share) = plan.average.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+            let (value, allowed) = (Value::Real(share), "must be above 0 and at most 1");
+            return Err(Error::new(Status::Rate, "average", value, allowed));
+        }
         let (params, state) = (trainer.model.params(), trainer.model.state());
         let good = Kept::new(plan.scratch.as_deref(), params, state);
         Ok(Training {
+            average: plan.average.map(|share| Average::new(share, params)),
             best: None,
             good,
             good_position: trainer.position(),
@@ -207,8 +219,12 @@ impl<T: Scalar> Training<T> {
         }
         restore(&mut training.trainer, now, NOW)?;
         let counts = checkpoint.words(COUNTS)?;
-        let &[best_epoch, roll_backs, best_value, reference] =
+        let &[best_epoch, roll_backs, best_value, reference, averaged] =
             counts.first_chunk().ok_or_else(missing(COUNTS))?;
+        if let Some(average) = &mut training.average {
+            checkpoint.numbers(AVERAGE, &mut average.values)?;
+            average.taken = averaged;
+        }
         (training.best_epoch, training.roll_backs) = (best_epoch, roll_backs);
         training.best_value = f64::from_bits(best_value);
         training.reference = f64::from_bits(reference);
@@ -225,15 +241,19 @@ impl<T: Scalar> Training<T> {
         self.best_value.is_finite().then_some((self.best_epoch, self.best_value))
     }
 
-    /// The best model on validation; without validation data, the last. It keeps its team.
+    /// The best model on validation; without validation data, the last, or the average. It keeps
+    /// its team.
     ///
     /// # Errors
     /// A copy that cannot be read; those of [`Model::refresh`].
     pub fn into_best(self) -> FileResult<Model<T>> {
-        let Training { mut trainer, best, good, .. } = self;
+        let Training { mut trainer, best, good, average, .. } = self;
         drop(good);
         if let Some(best) = best {
+            drop(average);
             trainer.model.overwrite_params(|params| best.load(params, &mut []))?;
+        } else if let Some(mut average) = average {
+            trainer.model.swap_params(&mut average.values)?;
         }
         Ok(trainer.model)
     }
@@ -285,6 +305,9 @@ impl<T: Scalar> Training<T> {
                 Err(e) => return Err(e),
             };
             let step = self.trainer.model.steps();
+            if let Some(average) = &mut self.average {
+                average.see(step, stepped.pass_mean.is_some(), self.trainer.model.params());
+            }
             let (rate, report) = (stepped.rate, &stepped.report);
             let mut flow = observe(Event::Step { step, rate, report });
             if let Some(train) = stepped.pass_mean {
@@ -314,11 +337,7 @@ impl<T: Scalar> Training<T> {
         selects: bool,
         observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> FileResult<Option<Epoch>> {
-        let model = &mut self.trainer.model;
-        // The log-determinant that natural and SGD steps carry along gathers their rounding
-        // errors; what selects a model must not. No parameter depends on it.
-        let refreshed = model.refresh().map_err(FileError::from);
-        let value = match refreshed.and_then(|_| evaluate(model, measured)) {
+        let value = match self.measure(measured) {
             Ok(value) => value,
             Err(FileError::Status(e)) if is_divergence(e.status) => {
                 self.roll_back(&e.to_string(), observe)?;
@@ -340,7 +359,10 @@ impl<T: Scalar> Training<T> {
         let is_best = selects && value > self.best_value;
         if is_best {
             (self.best_value, self.best_epoch) = (value, epoch);
-            let params = self.trainer.model.params();
+            let params = match &self.average {
+                Some(average) => &average.values,
+                None => self.trainer.model.params(),
+            };
             match &mut self.best {
                 Some(best) => best.store(params, &[]),
                 None => self.best = Some(Kept::new(self.plan.scratch.as_deref(), params, &[])),
@@ -351,6 +373,21 @@ impl<T: Scalar> Training<T> {
         let steps = self.trainer.model.steps();
         let validation = selects.then_some(value);
         Ok(Some(Epoch { epoch, steps, train, validation, is_best }))
+    }
+
+    /// The mean log-likelihood of `measured` under the model, or its average.
+    fn measure(&mut self, measured: &dyn Rows<T>) -> FileResult<f64> {
+        let model = &mut self.trainer.model;
+        let Some(average) = &mut self.average else {
+            // The log-determinant that natural and SGD steps carry along gathers their rounding
+            // errors; what selects a model must not. No parameter depends on it.
+            model.refresh()?;
+            return evaluate(model, measured);
+        };
+        model.swap_params(&mut average.values)?;
+        let value = evaluate(model, measured);
+        model.swap_params(&mut average.values)?;
+        value
     }
 
     fn roll_back(
@@ -367,6 +404,9 @@ impl<T: Scalar> Training<T> {
         self.good_position.rate_factor *= 0.5;
         let good = &self.good;
         self.trainer.restore_with(self.good_position, |params, state| good.load(params, state))?;
+        if let Some(average) = &mut self.average {
+            average.begin(self.trainer.model.params());
+        }
         let (epoch, rate_factor) = (self.good_position.pass, self.good_position.rate_factor);
         // A run that goes back goes on: the next step asks again whether to stop.
         let _ = observe(Event::RolledBack { reason, epoch, rate_factor });
@@ -395,9 +435,13 @@ impl<T: Scalar> Training<T> {
                     self.roll_backs,
                     self.best_value.to_bits(),
                     self.reference.to_bits(),
+                    self.average.as_ref().map_or(0, |average| average.taken),
                 ],
             ),
         ]);
+        if let Some(average) = &self.average {
+            tensors.push(Tensor::numbers(AVERAGE, params_shape.clone(), &average.values));
+        }
         if position != self.good_position {
             tensors.extend([
                 Tensor::new(GOOD[0], numbers, params_shape.clone(), |out| good.write_params(out)),
@@ -430,10 +474,11 @@ fn evaluate<T: Scalar>(model: &mut Model<T>, data: &dyn Rows<T>) -> FileResult<f
 }
 
 /// The tensors of a checkpoint: parameters, state and position of the run as it is and as it was
-/// at the end of the last good epoch, the best parameters, and what the loop counts.
+/// at the end of the last good epoch, the best parameters, their average, and what the loop counts.
 const NOW: [&str; 3] = ["now.params", "now.state", "now.position"];
 const GOOD: [&str; 3] = ["good.params", "good.state", "good.position"];
 const BEST: &str = "best";
+const AVERAGE: &str = "average";
 const COUNTS: &str = "counts";
 
 fn pack(position: Position) -> [u64; 5] {
@@ -455,5 +500,6 @@ fn is_divergence(status: Status) -> bool {
     )
 }
 
+mod average;
 #[cfg(test)]
 mod tests;

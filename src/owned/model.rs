@@ -183,6 +183,19 @@ impl<T: Scalar> Model<T> {
         Ok(())
     }
 
+    /// Trades the parameters for others of the same length, and makes the log-determinants exact;
+    /// what the optimiser remembers stays. If they cannot be refreshed, nothing has changed.
+    #[cfg(feature = "files")]
+    pub(crate) fn swap_params(&mut self, other: &mut [T]) -> Result<()> {
+        self.factorization = None;
+        self.params.swap_with_slice(other);
+        let refreshed = self.refresh();
+        if refreshed.is_err() {
+            self.params.swap_with_slice(other);
+        }
+        refreshed.map(|_| ())
+    }
+
     /// Takes up to `rows` rows a call from now on: evaluations are faster with some hundred
     /// than with the few that a step may have. Parameters and state stay as they are.
     ///

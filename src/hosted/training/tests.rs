@@ -81,6 +81,70 @@ fn what_selects_is_exact_and_moves_no_parameter() {
     }
 }
 
+/// The average is what is measured and kept; the steps' course does not notice.
+#[test]
+fn an_average_is_measured_and_kept() {
+    let (train, validation) = (data(300, 1), data(50, 2));
+    for optimizer in [Optimizer::NATURAL, Optimizer::ADAM] {
+        let run = |average, held_out: Option<&dyn Rows<f32>>| {
+            let mut run = training(optimizer, 0.05, Plan { average, ..Plan::new(6) });
+            let mut values = Vec::new();
+            run.run(&train, held_out, &mut |event| {
+                if let Event::Epoch(e) = event {
+                    values.push(e.validation);
+                }
+                go_on(event)
+            })
+            .unwrap();
+            (run, values)
+        };
+        let (plain, _) = run(None, None);
+        let (averaged, _) = run(Some(0.3), None);
+        let params = averaged.trainer.model.params().to_vec();
+        assert_eq!(params, plain.trainer.model.params());
+        assert_eq!(averaged.trainer.model.log_det(), plain.trainer.model.log_det());
+        let last = averaged.into_best().unwrap();
+        assert!(last.params() != params, "the average is kept");
+
+        let (selected, values) = run(Some(0.3), Some(&validation));
+        let best = selected.best().unwrap().1;
+        assert_eq!(values.iter().flatten().fold(f64::NEG_INFINITY, |m, v| m.max(*v)), best);
+        let mut kept = selected.into_best().unwrap();
+        assert_eq!(kept.mean_log_likelihood_of(&validation).unwrap(), best);
+    }
+    for share in [0.0, -1.0, 1.5, f64::NAN] {
+        let trainer = training(Optimizer::ADAM, 0.02, Plan::new(1)).trainer;
+        let plan = Plan { average: Some(share), ..Plan::new(1) };
+        assert!(Training::new(trainer, plan).err().unwrap().to_string().contains("average"));
+    }
+}
+
+#[test]
+fn a_run_that_goes_back_averages_anew() {
+    let train = data(300, 1);
+    let plan = Plan { average: Some(1.0), ..Plan::new(6) };
+    let mut run = training(Optimizer::SGD, 30.0, plan);
+    // Every tenth step and the last of each epoch.
+    let (mut roll_backs, mut taken, mut tenth) = (0, 0, false);
+    run.run(&train, None, &mut |event| {
+        match event {
+            Event::Step { step, .. } => {
+                tenth = step % 10 == 0;
+                taken += u64::from(tenth);
+            }
+            Event::Epoch(_) => taken += u64::from(!tenth),
+            Event::RolledBack { .. } => (roll_backs, taken) = (roll_backs + 1, 1),
+            _ => {}
+        }
+        go_on(event)
+    })
+    .unwrap();
+    assert!(roll_backs > 0);
+    let average = run.average.unwrap();
+    assert_eq!(average.taken, taken);
+    assert!(average.values.iter().all(|v| v.is_finite()));
+}
+
 #[test]
 fn patience_needs_validation() {
     let plan = Plan { patience: Some(4), ..Plan::new(5) };
@@ -168,9 +232,12 @@ fn resumes_bit_for_bit_from_any_step() {
     let (train, validation) = (data(100, 1), data(50, 2));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    for (optimizer, rate) in [(Optimizer::NATURAL, 0.05), (Optimizer::ADAM, 0.02)] {
-        let plan = Plan { checkpoint: Some(path.clone()), ..Plan::new(6) };
-        let mut whole = training(optimizer, rate, Plan::new(6));
+    for (optimizer, rate, average) in
+        [(Optimizer::NATURAL, 0.05, None), (Optimizer::ADAM, 0.02, Some(0.2))]
+    {
+        let usual = Plan { average, ..Plan::new(6) };
+        let plan = Plan { checkpoint: Some(path.clone()), ..usual.clone() };
+        let mut whole = training(optimizer, rate, usual);
         whole.run(&train, Some(&validation), &mut go_on).unwrap();
         // 7 steps an epoch: stops fall on the ends of epochs and between them.
         for gap in [1, 3, 7, 10] {

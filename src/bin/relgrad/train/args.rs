@@ -98,6 +98,10 @@ pub struct Train {
     /// this many nats per feature below its best.
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
     pub guard: f64,
+    /// Average the parameters over about this share of the steps so far: the average is what is
+    /// validated and saved. 0.1 is usual.
+    #[arg(long, allow_negative_numbers = true)]
+    pub average: Option<f64>,
     /// Seed for the start, the order of rows and dequantisation.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
