@@ -98,8 +98,8 @@ fn an_average_is_measured_and_kept() {
             .unwrap();
             (run, values)
         };
-        let (plain, _) = run(None, None);
-        let (averaged, _) = run(Some(0.3), None);
+        let (mut plain, _) = run(None, None);
+        let (mut averaged, _) = run(Some(0.3), None);
         let params = averaged.trainer.model.params().to_vec();
         assert_eq!(params, plain.trainer.model.params());
         assert_eq!(averaged.trainer.model.log_det(), plain.trainer.model.log_det());
