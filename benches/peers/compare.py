@@ -17,6 +17,7 @@ import time
 
 import figures
 import report
+from rival import STEPS
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -75,18 +76,21 @@ class Rival:
 
 def our_case(variant, D, L, B):
     gradient, optimizer = variant.split("_")
-    return ["--dim", str(D), "--layers", str(L), "--batch", str(B),
-            "--gradient", gradient, "--optimizer", optimizer.replace("grad", "none")]
+    case = ["--dim", str(D), "--layers", str(L), "--batch", str(B), "--optimizer", optimizer.replace("grad", "none")]
+    if gradient == "learned":
+        return [*case, "--activation", f"tanh_mixture:{STEPS}"]
+    return [*case, "--gradient", gradient]
 
 
-def best_variants(rival, D, L):
-    """Of each rival the variants that could be its best."""
+def best_variants(rival, kind, D, L):
+    """Of each rival the variants that could be its best; kind is relative or learned."""
     if rival == "jax" and L >= 10:
-        return ["relative_scan_adam"]
-    # Compiled, small products gain; many layers or large products take minutes to compile.
-    if rival == "torch" and L < 10 and D <= 256:
-        return ["relative_adam", "relative_compiled_adam"]
-    return ["relative_adam"]
+        return [f"{kind}_scan_adam"]
+    # Compiled, small products gain, and learned curves at all sizes; many layers or large products
+    # take minutes to compile.
+    if rival == "torch" and L < 10 and (D <= 256 or kind == "learned"):
+        return [f"{kind}_adam", f"{kind}_compiled_adam"]
+    return [f"{kind}_adam"]
 
 
 def time_cell(cell, ours, theirs, args, threads, cores, limits):
@@ -97,8 +101,8 @@ def time_cell(cell, ours, theirs, args, threads, cores, limits):
     rows = []
     for number in range(args.rounds):
         for variant in ours:
-            rows += relgrad([*our_case(variant, D, L, B), "--budget", str(args.budget),
-                             "--limits", str(limits)], threads, cores)
+            case = [*our_case(variant, D, L, B), "--budget", str(args.budget), "--limits", str(limits)]
+            rows += [{**row, "variant": variant} for row in relgrad(case, threads, cores)]
         for rival, _ in theirs:
             # Whoever ran before may still be spinning.
             time.sleep(0.05)
@@ -113,18 +117,19 @@ def time_cell(cell, ours, theirs, args, threads, cores, limits):
     return rows
 
 
-def compare(args, cores, limits):
-    rows = []
+def compare(args, cores, limits, cells, ours):
+    """All cells, with the rivals' variants of the kind that ours are."""
+    rows, kind = [], ours[0].split("_")[0]
     for threads in args.threads:
         started = [Rival(name, threads, cores) for name in RIVALS]
         extra = Rival("torch", threads, cores) if args.compiled else None
-        for cell in args.cells:
+        for cell in cells:
             theirs = []
             for rival in started:
                 # A process holds one step, so a second variant needs a second process.
-                for who, variant in zip((rival, extra), best_variants(rival.name, *cell[:2])):
+                for who, variant in zip((rival, extra), best_variants(rival.name, kind, *cell[:2])):
                     theirs += [(who, variant)] if who else []
-            rows += time_cell(cell, ["relative_adam", "relative_natural"], theirs, args, threads, cores, limits)
+            rows += time_cell(cell, ours, theirs, args, threads, cores, limits)
         for rival in [*started, extra]:
             if rival:
                 rival.close()
@@ -149,7 +154,7 @@ def cost(args, cores, limits):
     return rows
 
 
-def memory(args, cores):
+def memory(args, cores, _):
     """Each in a process of its own, which does nothing else."""
     D, L, B = args.memory_dim, 2, 100
     rows = []
@@ -180,6 +185,13 @@ def machine(cores):
                 **{name: version(name) for name in ("jax", "torch", "numpy")})
 
 
+# Each makes rows of the results, under its name.
+PARTS = dict(
+    cells=lambda args, cores, limits: compare(args, cores, limits, args.cells, report.OURS),
+    learned=lambda args, cores, limits: compare(args, cores, limits, args.learned, report.LEARNED),
+    cost=cost, memory=memory)
+
+
 def arguments():
     p = argparse.ArgumentParser(prog="benches/peers/run", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -189,18 +201,24 @@ def arguments():
     p.add_argument("--threads", type=numbers, default=[1, 2])
     p.add_argument("--dims", type=numbers, default=[16, 64, 256, 784, 2048, 5000])
     p.add_argument("--batches", type=numbers, default=[1, 10, 100])
+    p.add_argument("--parts", type=lambda text: text.split(","), default=list(PARTS),
+                   help="what to measure, of " + ",".join(PARTS))
     p.add_argument("--cost-dims", type=numbers, default=[128, 256, 512, 1024, 2048, 4096, 8192])
     p.add_argument("--memory-dim", type=int, default=5000)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--budget", type=float, default=0.4, help="seconds a turn")
     p.add_argument("--compiled", action="store_true",
-                   help="time torch.compile for small networks too (needs a C++ compiler); records do")
+                   help="time torch.compile too where it compiles soon (needs a C++ compiler); records do")
     p.add_argument("--out", type=pathlib.Path, default=ROOT / "target/peers/latest")
     args = p.parse_args()
     args.cells = [(2, 100, 100)] + [(D, 2, B) for D in args.dims for B in args.batches]
+    args.learned = [(2, 16, 100)] + [(D, 2, B) for D in (64, 784) for B in (10, 100)]
     args.compiled |= args.record
+    if not set(args.parts) <= set(PARTS):
+        p.error("--parts takes some of " + ",".join(PARTS))
     if args.quick:
         args.cells = [(2, 100, 100), (16, 2, 10), (256, 2, 10), (784, 2, 10), (784, 2, 100)]
+        args.learned = [(64, 2, 10), (784, 2, 100)]
         args.cost_dims, args.memory_dim = [64, 128, 256, 512], 1000
         args.rounds, args.budget = 2, 0.1
     return args
@@ -222,8 +240,9 @@ def main():
     found = [one for threads in args.threads for one in relgrad(["--roofline"], threads, cores)]
     found = {key: [x for one in found for x in one[key]] for key in ("peaks", "memories")}
     limits.write_text(json.dumps(found))
-    results = dict(machine=machine(cores), limits=found, cells=compare(args, cores, limits),
-                   cost=cost(args, cores, limits), memory=memory(args, cores))
+    results = dict(machine=machine(cores), limits=found)
+    for name, part in PARTS.items():
+        results[name] = part(args, cores, limits) if name in args.parts else []
     publish(results, args.out, "results")
     if args.record:
         place = re.sub(r"[^a-z0-9]+", "-", results["machine"]["cpu"].lower()).strip("-")
@@ -234,7 +253,8 @@ def main():
 def publish(results, folder, stem):
     """The rows, the tables and the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {kind: f"{stem}-{kind}.png" for kind in ("ratios", "cost", "memory")}
+    shown = dict(ratios="cells", cost="cost", memory="memory")
+    pictures = {kind: f"{stem}-{kind}.png" for kind, part in shown.items() if results[part]}
     (folder / f"{stem}.json").write_text(json.dumps(results, indent=1))
     (folder / f"{stem}.csv").write_text(report.csv_text(results))
     (folder / f"{stem}.md").write_text(report.markdown(results, pictures))

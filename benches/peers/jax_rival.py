@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from rival import ALPHA, BETA1, BETA2, EPSILON, RATE, batch, serve
+from rival import ALPHA, BETA1, BETA2, EPSILON, RATE, STEPS, batch, curves, serve
 
 
 def activation(y):
@@ -67,14 +67,97 @@ def relative_scan(params, x):
     return jnp.einsum("lbi,lbo->lio", P, ds) - W, ds.sum(1)
 
 
-def autodiff(params, x):
-    """log|det J| of the Jacobian itself, differentiated: what relative gradients avoid."""
-    def f(p, v):
-        for W, b in p[:-1]:
-            v = activation(v @ W + b)
-        W, b = p[-1]
-        return v @ W + b
+def unpack(p):
+    """beta, w, a and m of a layer's curves."""
+    e = jnp.exp(p[:1 + 2 * STEPS])
+    return e[0], e[1:1 + STEPS], e[1 + STEPS:], p[1 + 2 * STEPS:]
 
+
+def over_steps(x):
+    """The sum over axis 1, written out: several times as fast as a reduction."""
+    return sum(x[:, j] for j in range(STEPS))
+
+
+def curve(p, y):
+    """Values, and what curve_gradient needs. Steps are an axis between rows and features."""
+    beta, w, a, m = unpack(p)
+    t = jnp.tanh(a * (y[:, None] - m))
+    r = w * a * (1 - t * t)
+    return beta * y + over_steps(w * t), (y, t, r, beta + over_steps(r))
+
+
+def curve_gradient(p, kept, G):
+    """delta and the gradient of the curves, from the derivative by their values."""
+    (beta, w, a, m), (y, t, r, slope) = unpack(p), kept
+    o = 1 / (y.shape[0] * slope)
+    G1, o1 = G[:, None], o[:, None]
+    c = r * (G1 + 2 * a * t * o1)
+    sum_c, sum_ro = c.sum(0), (r * o1).sum(0)
+    gradient = [(beta * (y * G - o).sum(0))[None], w * (t * G1).sum(0) - sum_ro,
+                (c * y[:, None]).sum(0) - m * sum_c - sum_ro, -sum_c]
+    return beta * G + over_steps(c), jnp.concatenate(gradient)
+
+
+def learned(params, x):
+    """The relative gradient of layers, and that of the curves after all but the last."""
+    layers, ps = params
+    z, us, kept = x, [], []
+    for (W, b), p in zip(layers, ps):
+        us.append(z @ W)
+        z, keep = curve(p, us[-1] + b)
+        kept.append(keep)
+    W, b = layers[-1]
+    us.append(z @ W)
+    ds, dps = [(us[-1] + b) / x.shape[0]], []
+    for (W, _), p, keep in zip(layers[:0:-1], ps[::-1], kept[::-1]):
+        d, dp = curve_gradient(p, keep, ds[-1] @ W.T)
+        ds.append(d)
+        dps.append(dp)
+    return [((u @ W.T).T @ d - W, d.sum(0))
+            for (W, _), u, d in zip(layers, us, ds[::-1])], dps[::-1]
+
+
+def learned_scan(params, x):
+    """As relative_scan."""
+    (W, b), ps = params
+
+    def up(z, layer):
+        u = z @ layer[0]
+        z, keep = curve(layer[2], u + layer[1])
+        return z, (u, keep)
+    z, (us, kept) = jax.lax.scan(up, x, (W[:-1], b[:-1], ps))
+    us = jnp.concatenate([us, (z @ W[-1])[None]])
+    last = (us[-1] + b[-1]) / x.shape[0]
+
+    def down(d, layer):
+        d, dp = curve_gradient(layer[1], layer[2], d @ layer[0].T)
+        return d, (d, dp)
+    _, (ds, dps) = jax.lax.scan(down, last, (W[1:], ps, kept), reverse=True)
+    ds = jnp.concatenate([ds, last[None]])
+    P = jnp.einsum("lbo,lio->lbi", us, W)
+    return (jnp.einsum("lbi,lbo->lio", P, ds) - W, ds.sum(1)), dps
+
+
+def network(params, v):
+    """The latents of one row."""
+    for W, b in params[:-1]:
+        v = activation(v @ W + b)
+    W, b = params[-1]
+    return v @ W + b
+
+
+def learned_network(params, v):
+    layers, ps = params
+    for (W, b), p in zip(layers, ps):
+        y = v @ W + b
+        beta, w, a, m = unpack(p)
+        v = beta * y + (w * jnp.tanh(a * (y - m))).sum(0)
+    W, b = layers[-1]
+    return v @ W + b
+
+
+def autodiff(params, x, f=network):
+    """log|det J| of the Jacobian itself, differentiated: what relative gradients avoid."""
     def loss(p):
         def one(v):
             z = f(p, v)
@@ -96,23 +179,27 @@ def adam(gradient, params, state, x):
     return params, (m, v, t)
 
 
-GRADIENTS = {"relative": relative, "scan": relative_scan, "ordinary": ordinary, "autodiff": autodiff}
+GRADIENTS = {"relative": relative, "relative_scan": relative_scan, "learned": learned,
+             "learned_scan": learned_scan, "ordinary": ordinary, "autodiff": autodiff}
 
 
 def prepare(variant, D, L, B):
     name, kind = variant.rsplit("_", 1)
-    gradient = GRADIENTS[name.removeprefix("relative_")]
+    gradient = GRADIENTS[name]
     x = jnp.asarray(batch(D, B))
-    if gradient is relative_scan:
-        params = jnp.broadcast_to(jnp.eye(D), (L, D, D)) + 0, jnp.zeros((L, D))
-    else:
-        params = [(jnp.eye(D), jnp.zeros(D)) for _ in range(L)]
+    params = [(jnp.eye(D), jnp.zeros(D)) for _ in range(L)]
+    # Copies, since buffers are donated.
+    ps = [jnp.array(curves(D)) for _ in range(L - 1)]
+    if name.endswith("scan"):
+        params, ps = tuple(map(jnp.stack, zip(*params))), jnp.stack(ps)
+    if name.startswith("learned"):
+        params = params, ps
     if kind == "grad":
         compiled = jax.jit(gradient)
         return lambda: jax.block_until_ready(compiled(params, x))
     zeros = partial(jax.tree_util.tree_map, jnp.zeros_like)
     held = [params, (zeros(params), zeros(params), jnp.zeros((), jnp.int32))]
-    del params
+    del params, ps
 
     def step():
         held[:] = adam(gradient, *held, x)

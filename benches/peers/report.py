@@ -5,7 +5,9 @@ import io
 import math
 import statistics
 
+# relgrad's steps: with the fixed activation, and with learned curves.
 OURS = ("relative_adam", "relative_natural")
+LEARNED = ("learned_adam", "learned_natural")
 RIVALS = ("jax", "torch", "numpy")
 # Above this many cores kept busy by others, a row is marked.
 QUIET = 0.2
@@ -36,7 +38,7 @@ def best(merged, peer, cell):
     return min(rows, key=lambda r: r["ms_median"], default=None)
 
 
-def ratios(rows):
+def ratios(rows, ours=OURS):
     """For each cell: our rows, each rival's best, and how many times the best rival takes ours."""
     merged = merge(rows)
     cells = sorted({key[2:] for key in merged if key[0] == "relgrad"}, key=lambda c: (c[3], c[0], c[2]))
@@ -48,7 +50,7 @@ def ratios(rows):
             continue
         winner = min(known, key=lambda peer: known[peer]["ms_median"])
         line = dict(cell=cell, ours={}, ratio={}, rivals=rivals, winner=winner)
-        for variant in OURS:
+        for variant in ours:
             row = merged.get(("relgrad", variant, *cell))
             if row:
                 line["ours"][variant] = row
@@ -113,19 +115,26 @@ def markdown(results, pictures=None):
     pictures = pictures or {}
     shown = lambda kind: [f"![{kind}]({pictures[kind]})"] if kind in pictures else []
     parts = ["# relgrad and its peers", table_of(list(results["machine"]), [results["machine"].values()])]
-    table = ratios(results["cells"])
-    parts += ["## Training steps, f32", summary(table), *shown("ratios"), cells(table)]
+    if results["cells"]:
+        table = ratios(results["cells"])
+        parts += ["## Training steps, f32", summary(table), *shown("ratios"), cells(table)]
+    # Earlier records have none.
+    if results.get("learned"):
+        table = ratios(results["learned"], LEARNED)
+        parts += ["## Learned curves, Adam: best rival / relgrad", summary(table, LEARNED), cells(table, LEARNED)]
     parts += ["## The machine's limits", *limits(results["limits"])]
-    parts += ["## Cost against D, B = 10, 1 thread", cost(results["cost"]), *shown("cost")]
-    parts += ["## Peak memory of a training process", memory(results["memory"]), *shown("memory")]
+    if results["cost"]:
+        parts += ["## Cost against D, B = 10, 1 thread", cost(results["cost"]), *shown("cost")]
+    if results["memory"]:
+        parts += ["## Peak memory of a training process", memory(results["memory"]), *shown("memory")]
     return "\n\n".join(parts) + "\n"
 
 
-def summary(table):
+def summary(table, ours=OURS):
     lines = []
     for threads in sorted({line["cell"][3] for line in table}):
         here = [line for line in table if line["cell"][3] == threads]
-        for variant in OURS:
+        for variant in ours:
             found = [(line["ratio"][variant], line["cell"]) for line in here if variant in line["ratio"]]
             if found:
                 worst = min(found)
@@ -136,16 +145,16 @@ def summary(table):
     return table_of(head, lines)
 
 
-def cells(table):
+def cells(table, ours=OURS):
     head = ["threads", "D", "L", "B", "relgrad adam", "relgrad natural", *RIVALS,
             "best / adam", "best / natural", "adam of limit", "natural of limit", ""]
     lines = []
     for line in table:
         D, L, B, threads = line["cell"]
-        adam, natural = (line["ours"].get(v) for v in OURS)
+        adam, natural = (line["ours"].get(v) for v in ours)
         times = [adam, natural, *(line["rivals"][p] for p in RIVALS)]
         lines.append([threads, D, L, B, *(number(r and r["ms_median"]) for r in times),
-                      *(f"{line['ratio'][v]:.2f}" if v in line["ratio"] else "-" for v in OURS),
+                      *(f"{line['ratio'][v]:.2f}" if v in line["ratio"] else "-" for v in ours),
                       share(adam), share(natural), "*" if line["noisy"] else ""])
     note = f"Milliseconds, medians. \\* others kept more than {QUIET} cores busy during one of the row's turns."
     return table_of(head, lines) + "\n\n" + note
@@ -184,12 +193,14 @@ def csv_text(results):
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n")
     write.writerow(["threads", "D", "L", "batch", *OURS, *RIVALS, "best_peer",
-                    *(f"ratio_{v}" for v in OURS), *(f"share_{v}" for v in OURS), "noisy"])
-    for line in ratios(results["cells"]):
-        D, L, B, threads = line["cell"]
-        ours = [line["ours"].get(v) for v in OURS]
-        median = lambda r: "" if r is None else r["ms_median"]
-        write.writerow([threads, D, L, B, *map(median, ours), *(median(line["rivals"][p]) for p in RIVALS),
-                        line["winner"], *(line["ratio"].get(v, "") for v in OURS),
-                        *((r or {}).get("share", "") for r in ours), int(line["noisy"])])
+                    *(f"ratio_{v}" for v in OURS), *(f"share_{v}" for v in OURS), "noisy", "curves"])
+    tables = [("fixed", OURS, results["cells"]), ("learned", LEARNED, results.get("learned", []))]
+    for curves, variants, rows in tables:
+        for line in ratios(rows, variants):
+            D, L, B, threads = line["cell"]
+            ours = [line["ours"].get(v) for v in variants]
+            median = lambda r: "" if r is None else r["ms_median"]
+            write.writerow([threads, D, L, B, *map(median, ours), *(median(line["rivals"][p]) for p in RIVALS),
+                            line["winner"], *(line["ratio"].get(v, "") for v in variants),
+                            *((r or {}).get("share", "") for r in ours), int(line["noisy"]), curves])
     return out.getvalue()

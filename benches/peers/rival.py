@@ -8,6 +8,23 @@ affine, a standard normal base, and the relative gradient with the `separate` bi
 
 delta_k being the derivative of the negative mean log-likelihood by y_k, so steps descend. All
 start from the identity, as relgrad does; the first step makes it dense.
+
+In variants "learned", each unit of each hidden layer has a curve of its own in place of the
+leaky ReLU, as with `relgrad bench --activation tanh_mixture:4`:
+
+    z = beta y + sum_j w_j t_j,   t_j = tanh(a_j (y - m_j)),
+
+and Adam moves log beta, log w, log a and m with the weights: `1 + 3 K` rows of D numbers a layer.
+With G the derivative of the loss by z, o = 1 / (B s'), and
+
+    r_j = w_j a_j (1 - t_j^2),   s' = beta + sum_j r_j,   c_j = r_j (G + 2 a_j t_j o),
+
+what the rivals compute is, sums being over rows,
+
+    delta = beta G + sum_j c_j,   dlog beta = beta sum (y G - o),   dm_j = -sum c_j,
+    dlog w_j = w_j sum t_j G - sum r_j o,   dlog a_j = sum c_j (y - m_j) - sum r_j o.
+
+relgrad also keeps these parameters within bounds, which the rivals are spared.
 """
 import json
 import os
@@ -21,11 +38,21 @@ import numpy as np
 ALPHA = 0.01
 RATE = 1e-6
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+# K of learned curves.
+STEPS = 4
 
 
 def batch(D, B):
     """Rows of unit variance."""
     return np.random.default_rng(7).standard_normal((B, D), dtype=np.float32)
+
+
+def curves(D):
+    """What a layer's curves start from in relgrad."""
+    steps = np.ones(STEPS)
+    rows = [[0.5], steps / STEPS, 3 * steps]
+    column = np.concatenate([np.log(np.concatenate(rows)), np.linspace(-1.5, 1.5, STEPS)])
+    return np.repeat(column.astype(np.float32)[:, None], D, axis=1)
 
 
 def machine_cpu():
