@@ -5,18 +5,16 @@ each round every competitor has its turn, on the same cores, one at a time. Riva
 that stay, so that imports and compilation are not timed.
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
-import re
 import subprocess
 import sys
 import time
 
 import figures
 import report
+from machine import machine, stem
 from rival import STEPS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -168,23 +166,6 @@ def memory(args, cores, _):
     return rows
 
 
-def machine(cores):
-    """What a record must say about where it was made."""
-    info = pathlib.Path("/proc/cpuinfo").read_text()
-    said = lambda key: re.search(rf"^{key}\s*: (.*)", info, re.M)
-    cpu = said("model name")
-    # Some names, such as "AMD EPYC", are those of many generations.
-    family = said("cpu family")
-    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
-                            capture_output=True, text=True).stdout.strip()
-    from importlib.metadata import version
-    name = cpu.group(1) if cpu else platform.processor()
-    return dict(cpu=f"{name}, family {family.group(1)}" if family else name, cores=len(cores),
-                system=f"{platform.system()} {platform.release()} {platform.machine()}",
-                date=datetime.date.today().isoformat(), relgrad=commit, python=platform.python_version(),
-                **{name: version(name) for name in ("jax", "torch", "numpy")})
-
-
 # Each makes rows of the results, under its name.
 PARTS = dict(
     cells=lambda args, cores, limits: compare(args, cores, limits, args.cells, report.OURS),
@@ -240,13 +221,12 @@ def main():
     found = [one for threads in args.threads for one in relgrad(["--roofline"], threads, cores)]
     found = {key: [x for one in found for x in one[key]] for key in ("peaks", "memories")}
     limits.write_text(json.dumps(found))
-    results = dict(machine=machine(cores), limits=found)
+    results = dict(machine=machine(cores, RIVALS), limits=found)
     for name, part in PARTS.items():
         results[name] = part(args, cores, limits) if name in args.parts else []
     publish(results, args.out, "results")
     if args.record:
-        place = re.sub(r"[^a-z0-9]+", "-", results["machine"]["cpu"].lower()).strip("-")
-        publish(results, ROOT / "benches/record", f"{place}-{results['machine']['date']}")
+        publish(results, ROOT / "benches/record", stem(results["machine"]))
     print(report.markdown(results))
 
 
