@@ -337,7 +337,11 @@ impl<T: Scalar> Training<T> {
         selects: bool,
         observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> FileResult<Option<Epoch>> {
-        let value = match self.measure(measured) {
+        let model = &mut self.trainer.model;
+        // The log-determinant that natural and SGD steps carry along gathers their rounding
+        // errors; what selects a model must not. No parameter depends on it.
+        let refreshed = model.refresh().map_err(FileError::from);
+        let value = match refreshed.and_then(|_| evaluate(model, measured)) {
             Ok(value) => value,
             Err(FileError::Status(e)) if is_divergence(e.status) => {
                 self.roll_back(&e.to_string(), observe)?;
@@ -355,6 +359,10 @@ impl<T: Scalar> Training<T> {
             return Ok(None);
         }
         self.reference = self.reference.max(value);
+        let value = match self.average {
+            Some(_) if selects => self.evaluate_average(measured)?,
+            _ => value,
+        };
         let epoch = self.trainer.position().pass;
         let is_best = selects && value > self.best_value;
         if is_best {
@@ -375,19 +383,24 @@ impl<T: Scalar> Training<T> {
         Ok(Some(Epoch { epoch, steps, train, validation, is_best }))
     }
 
-    /// The mean log-likelihood of `measured` under the model, or its average.
-    fn measure(&mut self, measured: &dyn Rows<T>) -> FileResult<f64> {
-        let model = &mut self.trainer.model;
-        let Some(average) = &mut self.average else {
-            // The log-determinant that natural and SGD steps carry along gathers their rounding
-            // errors; what selects a model must not. No parameter depends on it.
-            model.refresh()?;
-            return evaluate(model, measured);
+    /// The mean log-likelihood of `measured` under the average; minus infinity where that is no
+    /// model, as between two steps of which one has turned an axis round.
+    fn evaluate_average(&mut self, measured: &dyn Rows<T>) -> FileResult<f64> {
+        let (model, Some(average)) = (&mut self.trainer.model, &mut self.average) else {
+            return Ok(f64::NEG_INFINITY);
         };
-        model.swap_params(&mut average.values)?;
-        let value = evaluate(model, measured);
-        model.swap_params(&mut average.values)?;
-        value
+        let value = match model.swap_params(&mut average.values) {
+            Ok(()) => {
+                let value = evaluate(model, measured);
+                model.swap_params(&mut average.values)?;
+                value
+            }
+            Err(e) => Err(e.into()),
+        };
+        match value {
+            Err(FileError::Status(e)) if is_divergence(e.status) => Ok(f64::NEG_INFINITY),
+            value => value,
+        }
     }
 
     fn roll_back(
