@@ -24,8 +24,8 @@ pub struct Plan {
     pub epochs: u64,
     /// Stop after so many epochs without a better validation likelihood.
     pub patience: Option<u64>,
-    /// A run whose likelihood falls by more than this, in nats per feature, below its best is
-    /// rolled back to the last good epoch and goes on at half the rate.
+    /// A run whose likelihood of training data falls by more than this, in nats per feature, below
+    /// its best is rolled back to the last good epoch and goes on at half the rate.
     pub guard: f64,
     /// Average the parameters over about this share of the steps so far, in (0, 1]: the average is
     /// what is validated and kept. One more copy of the parameters in memory, and two LU
@@ -142,12 +142,12 @@ pub struct Training<T> {
     best: Option<Kept<T>>,
     best_value: f64,
     best_epoch: u64,
-    /// The best of what the guard looks at: validation, or some of the training data.
+    /// The best likelihood of the training data that the guard looks at.
     reference: f64,
     roll_backs: u64,
 }
 
-/// Rows of training data that the guard looks at without validation data.
+/// Rows of training data that the guard looks at.
 const PROBE: usize = 2048;
 /// Rows of a call that evaluates, whatever a step's batch is. More are hardly faster, and take
 /// memory beside the parameters: `3 L D` numbers a row.
@@ -285,11 +285,10 @@ impl<T: Scalar> Training<T> {
             let allowed = "early stopping needs validation data";
             return Err(Error::new(Status::Combination, "patience", Value::None, allowed).into());
         }
-        // Without validation data the guard looks at training data, the same at each epoch's
-        // end: what steps saw on the way there says little of where they led.
+        // The guard looks at training data, the same at each epoch's end: what steps saw on the
+        // way there says little of where they led, and validation likelihoods also fall where
+        // nothing diverges but a model fits its data too well.
         let probe = Spread::new(data, PROBE);
-        let measured = validation.unwrap_or(&probe);
-        let selects = validation.is_some();
         loop {
             if let Some(end) = self.end() {
                 return Ok(end);
@@ -311,7 +310,7 @@ impl<T: Scalar> Training<T> {
             let (rate, report) = (stepped.rate, &stepped.report);
             let mut flow = observe(Event::Step { step, rate, report });
             if let Some(train) = stepped.pass_mean {
-                if let Some(epoch) = self.end_epoch(train, measured, selects, observe)? {
+                if let Some(epoch) = self.end_epoch(train, &probe, validation, observe)? {
                     let ended = observe(Event::Epoch(&epoch));
                     flow = if ended.is_break() { ended } else { flow };
                 }
@@ -328,20 +327,20 @@ impl<T: Scalar> Training<T> {
         }
     }
 
-    /// Looks at the epoch just done, by the likelihood of `measured`, which `selects` the best
-    /// model if it is validation data; `None` if the run had to go back.
+    /// Looks at the epoch just done: the likelihood of `probe` may call it back (`None`), that of
+    /// `validation` selects the best model.
     fn end_epoch(
         &mut self,
         train: f64,
-        measured: &dyn Rows<T>,
-        selects: bool,
+        probe: &dyn Rows<T>,
+        validation: Option<&dyn Rows<T>>,
         observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> FileResult<Option<Epoch>> {
         let model = &mut self.trainer.model;
         // The log-determinant that natural and SGD steps carry along gathers their rounding
         // errors; what selects a model must not. No parameter depends on it.
         let refreshed = model.refresh().map_err(FileError::from);
-        let value = match refreshed.and_then(|_| evaluate(model, measured)) {
+        let value = match refreshed.and_then(|_| evaluate(model, probe)) {
             Ok(value) => value,
             Err(FileError::Status(e)) if is_divergence(e.status) => {
                 self.roll_back(&e.to_string(), observe)?;
@@ -359,13 +358,10 @@ impl<T: Scalar> Training<T> {
             return Ok(None);
         }
         self.reference = self.reference.max(value);
-        let value = match self.average {
-            Some(_) if selects => self.evaluate_average(measured)?,
-            _ => value,
-        };
+        let validation = validation.map(|rows| self.validate(rows)).transpose()?;
         let epoch = self.trainer.position().pass;
-        let is_best = selects && value > self.best_value;
-        if is_best {
+        let best = validation.filter(|value| *value > self.best_value);
+        if let Some(value) = best {
             (self.best_value, self.best_epoch) = (value, epoch);
             let params = match &self.average {
                 Some(average) => &average.values,
@@ -379,23 +375,23 @@ impl<T: Scalar> Training<T> {
         self.good.store(self.trainer.model.params(), self.trainer.model.state());
         self.good_position = self.trainer.position();
         let steps = self.trainer.model.steps();
-        let validation = selects.then_some(value);
-        Ok(Some(Epoch { epoch, steps, train, validation, is_best }))
+        Ok(Some(Epoch { epoch, steps, train, validation, is_best: best.is_some() }))
     }
 
-    /// The mean log-likelihood of `measured` under the average; minus infinity where that is no
-    /// model, as between two steps of which one has turned an axis round.
-    fn evaluate_average(&mut self, measured: &dyn Rows<T>) -> FileResult<f64> {
-        let (model, Some(average)) = (&mut self.trainer.model, &mut self.average) else {
-            return Ok(f64::NEG_INFINITY);
-        };
-        let value = match model.swap_params(&mut average.values) {
-            Ok(()) => {
-                let value = evaluate(model, measured);
-                model.swap_params(&mut average.values)?;
-                value
-            }
-            Err(e) => Err(e.into()),
+    /// The mean log-likelihood of `rows` under the model, or its average; minus infinity where
+    /// that is no model, as between two steps of which one has turned an axis round.
+    fn validate(&mut self, rows: &dyn Rows<T>) -> FileResult<f64> {
+        let model = &mut self.trainer.model;
+        let value = match &mut self.average {
+            None => evaluate(model, rows),
+            Some(average) => match model.swap_params(&mut average.values) {
+                Err(e) => Err(e.into()),
+                Ok(()) => {
+                    let value = evaluate(model, rows);
+                    model.swap_params(&mut average.values)?;
+                    value
+                }
+            },
         };
         match value {
             Err(FileError::Status(e)) if is_divergence(e.status) => Ok(f64::NEG_INFINITY),

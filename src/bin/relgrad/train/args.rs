@@ -94,8 +94,8 @@ pub struct Train {
     /// Stop after this many epochs without a better validation likelihood.
     #[arg(long)]
     pub patience: Option<u64>,
-    /// Roll back one epoch and halve the learning rate if the log-likelihood drops by more than
-    /// this many nats per feature below its best.
+    /// Roll back one epoch and halve the learning rate if the log-likelihood of training data drops
+    /// by more than this many nats per feature below its best.
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
     pub guard: f64,
     /// Average the parameters over about this share of the steps so far: the average is what is
