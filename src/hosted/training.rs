@@ -148,7 +148,7 @@ pub struct Training<T> {
 }
 
 /// Rows of training data that the guard looks at.
-const PROBE: usize = 2048;
+const PROBE: usize = 512;
 /// Rows of a call that evaluates, whatever a step's batch is. More are hardly faster, and take
 /// memory beside the parameters: `3 L D` numbers a row.
 const EVALUATED: usize = 64;

@@ -305,6 +305,8 @@ fn what_is_peculiar_is_named_and_results_are_judged() {
         &data,
         "--epochs",
         "1",
+        "--lr",
+        "0.0001",
         "--init",
         "orthogonal",
         "--out",

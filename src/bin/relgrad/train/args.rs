@@ -70,9 +70,9 @@ pub struct Train {
     /// How fast learned curves move: by Adam, at the learning rate times this.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub curve_rate: f64,
-    /// Steps of linear warm-up.
-    #[arg(long, default_value_t = 100)]
-    pub warmup: u64,
+    /// Steps of linear warm-up [default: those of one epoch, at most 100].
+    #[arg(long)]
+    pub warmup: Option<u64>,
     /// What the learning rate does after the warm-up.
     #[arg(long, value_enum, default_value_t = ScheduleName::Cosine)]
     pub schedule: ScheduleName,
@@ -85,9 +85,9 @@ pub struct Train {
     /// Trust region of the natural optimizer: relative steps are at most CLIP * sqrt(D) long.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub clip: f64,
-    /// Rows per step.
-    #[arg(long, default_value_t = 100)]
-    pub batch: usize,
+    /// Rows per step [default: a thirtieth of the training data, between 10 and 100].
+    #[arg(long)]
+    pub batch: Option<usize>,
     /// Passes over the data.
     #[arg(long, default_value_t = 60)]
     pub epochs: u64,
@@ -98,8 +98,9 @@ pub struct Train {
     /// by more than this many nats per feature below its best.
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
     pub guard: f64,
-    /// Average the parameters over about this share of the steps so far: the average is what is
-    /// validated and saved. 0.1 is usual.
+    /// Average the parameters over about this share of the steps so far; the average is what is
+    /// validated and saved. 0 does not [default: 0.1 for up to a million parameters, whose copy is
+    /// small, otherwise 0].
     #[arg(long, allow_negative_numbers = true)]
     pub average: Option<f64>,
     /// Seed for the start, the order of rows and dequantisation.
@@ -164,6 +165,22 @@ impl Train {
         let relative = self.gradient == GradientName::Relative;
         let usual = if relative { OptimizerName::Natural } else { OptimizerName::Adam };
         self.optimizer.unwrap_or(usual)
+    }
+
+    /// Rows per step: a table of some hundred rows needs small batches to be trained at all.
+    pub fn batch(&self, rows: usize) -> usize {
+        self.batch.unwrap_or((rows / 30).clamp(10, 100))
+    }
+
+    /// Steps of warm-up where an epoch has so many.
+    pub fn warmup(&self, epoch: u64) -> u64 {
+        self.warmup.unwrap_or(epoch.min(100))
+    }
+
+    /// The share of the steps that are averaged, if any are.
+    pub fn average(&self, parameters: usize) -> Option<f64> {
+        let usual = if parameters <= 1_000_000 { 0.1 } else { 0.0 };
+        Some(self.average.unwrap_or(usual)).filter(|share| *share != 0.0)
     }
 
     /// Where to start from: learned curves have something to learn where units are single features.

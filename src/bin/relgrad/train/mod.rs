@@ -139,16 +139,17 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     check_outputs(args)?;
     let mut sets = Sets::<T>::open(args)?;
     let started = Instant::now();
-    let per_epoch = sets.data.rows().div_ceil(args.batch.max(1)) as u64;
+    let rows = sets.data.rows();
+    let per_epoch = rows.div_ceil(args.batch(rows).max(1)) as u64;
     let total = per_epoch.saturating_mul(args.epochs).max(1);
     let decay = match args.schedule {
         ScheduleName::Constant => Decay::Constant,
         ScheduleName::Cosine => Decay::Cosine { total },
     };
-    let schedule = Schedule { rate: rate(args), warmup: args.warmup, decay };
+    let schedule = Schedule { rate: rate(args), warmup: args.warmup(per_epoch), decay };
     if !matches!(args.init(), Init::File(_)) {
         // Refused before all data are looked at.
-        training_config(args, architecture(args, sets.data.dim())).check()?;
+        training_config(args, rows, architecture(args, sets.data.dim())).check()?;
     }
     let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
     let survey = Survey::of(&look);
@@ -173,7 +174,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
         epochs: args.epochs,
         patience: args.patience,
         guard: args.guard,
-        average: args.average,
+        average: args.average(trainer.model.params().len()),
         scratch: Some(beside.into()),
         checkpoint: folder.is_named.then(|| checkpoint.clone()),
         checkpoint_steps: args.checkpoint_steps,
@@ -325,8 +326,8 @@ fn rate(args: &Train) -> f64 {
     })
 }
 
-/// `architecture` with what the flags say of training.
-fn training_config(args: &Train, architecture: Config) -> Config {
+/// `architecture` with what the flags say of training, on so many rows.
+fn training_config(args: &Train, rows: usize, architecture: Config) -> Config {
     let momentum = args.momentum;
     let optimizer = match args.optimizer() {
         OptimizerName::Sgd => Optimizer::Sgd { momentum },
@@ -336,7 +337,7 @@ fn training_config(args: &Train, architecture: Config) -> Config {
         }
     };
     Config {
-        max_batch: args.batch,
+        max_batch: args.batch(rows),
         gradient: args.gradient.into(),
         optimizer,
         curve_rate: args.curve_rate,
@@ -386,7 +387,8 @@ fn start<T: Scalar>(
     team: Arc<Pool>,
 ) -> Result<Model<T>, Failure> {
     let dim = sets.data.dim();
-    let config = training_config(args, architecture(args, dim));
+    let rows = sets.data.rows();
+    let config = training_config(args, rows, architecture(args, dim));
     let blank = |config| Ok::<_, Failure>(Model::blank(config)?.with_parallel(team));
     let mut model;
     match args.init() {
@@ -402,7 +404,7 @@ fn start<T: Scalar>(
             let file = ModelFile::read(&path)?;
             check_dim(file.dim, dim, &args.data, "the model")?;
             let config = architecture_of(args, &path, &file)?;
-            model = blank(training_config(args, config))?;
+            model = blank(training_config(args, rows, config))?;
             model.set_params(&file.parameters.to_vec())?;
         }
     }
@@ -416,7 +418,7 @@ fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
         Init::Data(_) => Config { input_transform: true, ..architecture(args, sets.data.dim()) },
         Init::Orthogonal => architecture(args, sets.data.dim()),
     };
-    Ok(Model::blank(training_config(args, config))?)
+    Ok(Model::blank(training_config(args, sets.data.rows(), config))?)
 }
 
 fn describe<T>(args: &Train, config: &Config, sets: &Sets<T>, params: usize) {
@@ -429,7 +431,9 @@ fn describe<T>(args: &Train, config: &Config, sets: &Sets<T>, params: usize) {
         "model   {} layers, {}, {} base, bias {}, {params} parameters",
         config.layers, config.activation, config.base, config.bias,
     );
-    println!("run     {} epochs, batches of {}, rate {}", args.epochs, args.batch, rate(args));
+    let average = args.average(params).map_or(String::new(), |share| format!(", average {share}"));
+    let (epochs, batch, rate) = (args.epochs, config.max_batch, rate(args));
+    println!("run     {epochs} epochs, batches of {batch}, rate {rate}{average}");
 }
 
 /// Mean log-likelihoods of one density on the sets of a run, in nats.
