@@ -897,7 +897,8 @@ int32_t relgrad_query_sizes(const relgrad_config *config, relgrad_sizes *sizes);
 
 /**
  * Makes a context with a fresh optimizer state. State and workspace stay the caller's, must
- * outlive the context, and are freed by nobody else.
+ * outlive the context, and are freed by nobody else. They must not move either: a context that was
+ * copied elsewhere is refused with RELGRAD_ERR_STATE; call relgrad_attach after moving them.
  */
 int32_t relgrad_init(const relgrad_config *config,
                      void *state,
@@ -908,6 +909,9 @@ int32_t relgrad_init(const relgrad_config *config,
 
 /**
  * As relgrad_init, taking up a state whose bytes were kept: training goes on bit for bit.
+ * RELGRAD_ERR_STATE if it is of another model: of another type, dim, layers, bias, transform,
+ * activation, final activation, base, gradient, tracking or kind of optimizer. Rates, damping,
+ * threads and max_batch may differ.
  */
 int32_t relgrad_attach(const relgrad_config *config,
                        void *state,

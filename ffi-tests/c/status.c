@@ -499,6 +499,12 @@ static void states(void) {
     REFUSED(RELGRAD_ERR_STATE, NULL,
             R(attach)(&other, now->state, sizes.state_bytes, w, sizes.workspace_bytes,
                       &now->other));
+    /* Its bytes would fit. */
+    other = config;
+    other.base = RELGRAD_BASE_LOGISTIC;
+    REFUSED(RELGRAD_ERR_STATE, NULL,
+            R(attach)(&other, now->state, sizes.state_bytes, w, sizes.workspace_bytes,
+                      &now->other));
     now->state[0] ^= 1;
     REFUSED(RELGRAD_ERR_STATE, NULL,
             R(attach)(&config, now->state, sizes.state_bytes, w, sizes.workspace_bytes,
@@ -506,6 +512,9 @@ static void states(void) {
     now->state[0] ^= 1;
     /* Memory that is no context. */
     memset(w, 0x5a, sizes.workspace_bytes);
+    REFUSED(RELGRAD_ERR_STATE, NULL, R(steps)((R(context) *)w, &now->whole));
+    /* A context that was moved. */
+    memcpy(w, workspace, sizes.workspace_bytes);
     REFUSED(RELGRAD_ERR_STATE, NULL, R(steps)((R(context) *)w, &now->whole));
     REFUSED(RELGRAD_ERR_THREADS, "threads", R(set_parallel)(context, no_threads, NULL, 0));
     REFUSED(RELGRAD_ERR_THREADS, "threads", R(set_parallel)(context, no_threads, NULL, 65));

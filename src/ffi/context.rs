@@ -71,7 +71,9 @@ pub(super) unsafe fn enter<T: Scalar>(
     }
     // SAFETY: not NULL and aligned; a context by contract.
     let context = unsafe { &mut *ctx };
-    if context.magic != magic::<T>() {
+    // Memory that is no context, and a context that was moved: it would write where it was.
+    if context.magic != magic::<T>() || context.work != ctx.cast::<u8>().wrapping_add(CONTEXT_BYTES)
+    {
         return Status::State as i32;
     }
     let result = guarded(|| f(context));

@@ -17,7 +17,8 @@ pub unsafe extern "C" fn relgrad_query_sizes(
 }
 
 /// Makes a context with a fresh optimizer state. State and workspace stay the caller's, must
-/// outlive the context, and are freed by nobody else.
+/// outlive the context, and are freed by nobody else. They must not move either: a context that was
+/// copied elsewhere is refused with RELGRAD_ERR_STATE; call relgrad_attach after moving them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_init(
     config: *const relgrad_config,
@@ -33,6 +34,9 @@ pub unsafe extern "C" fn relgrad_init(
 }
 
 /// As relgrad_init, taking up a state whose bytes were kept: training goes on bit for bit.
+/// RELGRAD_ERR_STATE if it is of another model: of another type, dim, layers, bias, transform,
+/// activation, final activation, base, gradient, tracking or kind of optimizer. Rates, damping,
+/// threads and max_batch may differ.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_attach(
     config: *const relgrad_config,

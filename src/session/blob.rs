@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::memory::sizes::Sizes;
-use crate::session::fingerprint;
+use crate::session::{SAME, fingerprint};
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, check_len};
 
@@ -73,10 +73,7 @@ pub fn load<T: Real>(
     // Before the checksum, so that a blob of another model is not called damaged: it is as
     // long as its own model says.
     if blob[16..24] != fingerprint::<T>(config).to_le_bytes() {
-        return refuse(
-            "must be of a model with the same type, dim, layers, bias, transform, \
-                       gradient, tracking, learned curves and kind of optimizer",
-        );
+        return refuse(SAME);
     }
     if blob[8..12] != checksum(&blob[12..]).to_le_bytes() {
         return refuse("must be whole: its checksum does not fit");
@@ -109,7 +106,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AlignedBytes, Batch, Optimizer, Session};
+    use crate::{Activation, AlignedBytes, Base, Batch, Optimizer, Session};
     use std::vec;
 
     #[test]
@@ -154,11 +151,20 @@ mod tests {
         let short = &blob[..blob.len() - 1];
         let refused = load(&config, short, &mut params, &mut state).unwrap_err();
         assert_eq!(refused.status, Status::Length);
-        let other = Config { input_transform: true, ..Config::new(3, 2) };
+        // So are models that the same bytes would fit.
         let mut room = (vec![T::ZERO; 1000], AlignedBytes::new(10000));
         blob.resize(10000, 0);
-        let refused = load(&other, &blob, &mut room.0, &mut room.1).unwrap_err();
-        assert!(refused.status == Status::State && refused.allowed.contains("same type"));
+        let others = [
+            Config { input_transform: true, ..config },
+            Config { base: Base::Logistic, ..config },
+            Config { final_activation: false, activation: Activation::Identity, ..config },
+            Config { final_activation: false, ..config },
+            Config { activation: Activation::TanhMixture { steps: 3 }, ..config },
+        ];
+        for other in others {
+            let refused = load(&other, &blob, &mut room.0, &mut room.1).unwrap_err();
+            assert!(refused.status == Status::State && refused.allowed.contains("same type"));
+        }
         assert!(params == before.0 && *state == *before.1);
     }
 

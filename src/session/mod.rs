@@ -13,7 +13,7 @@ pub use inverse::{Inverse, Inversion};
 pub use refresh::Refresh;
 pub use start::Start;
 
-use crate::config::Config;
+use crate::config::{Activation, Config};
 use crate::density::activation::Curves;
 use crate::memory::layout::{Layout, Rows};
 use crate::memory::sizes::Sizes;
@@ -98,9 +98,7 @@ impl<'m, T: Real> Session<'m, T> {
         let old = workspace::carve(&mut *state, bytes, "state", |c| State::<T>::carve(c, config))?;
         let header = old.header;
         if header[HEADER_MAGIC] != MAGIC || header[HEADER_FINGERPRINT] != fingerprint::<T>(config) {
-            let allowed = "must come from a session with the same type, dim, layers, bias, \
-                           transform, gradient, tracking, learned curves and kind of optimizer";
-            return Err(Error::new(Status::State, "state", Value::None, allowed));
+            return Err(Error::new(Status::State, "state", Value::None, SAME));
         }
         workspace[..sizes.workspace_bytes].fill(0);
         Self::carve(config, &sizes, state, workspace)
@@ -250,12 +248,22 @@ impl<'m, T: Real> Session<'m, T> {
     }
 }
 
-/// What the bytes of a state depend on (FNV-1a).
+/// What a state and parameters belong to.
+pub(crate) const SAME: &str = "must be of the same type, dim, layers, bias, transform, activation, \
+                               final activation, base, gradient, tracking and kind of optimizer";
+
+/// All that decides what parameters and a state mean, and which bytes they have (FNV-1a).
 pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
     let optimizer = match config.optimizer {
         crate::Optimizer::Sgd { momentum } => 1 + u64::from(momentum > 0.0),
         crate::Optimizer::Adam { .. } => 3,
         crate::Optimizer::Natural { momentum, .. } => 4 + u64::from(momentum > 0.0),
+    };
+    let [kind, a, b] = match config.activation {
+        Activation::SmoothLeakyRelu { a } => [0, a.to_bits(), 0],
+        Activation::LeakyTanh { a, b } => [1, a.to_bits(), b.to_bits()],
+        Activation::Identity => [2, 0, 0],
+        Activation::TanhMixture { steps } => [3, u64::from(steps), 0],
     };
     let words = [
         u64::from(T::BITS),
@@ -264,8 +272,11 @@ pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
         config.bias as u64,
         u64::from(config.input_transform),
         u64::from(config.track_inverse),
-        config.steps() as u64,
-        if config.has_curves() { config.activated() as u64 } else { 0 },
+        kind,
+        a,
+        b,
+        u64::from(config.final_activation),
+        config.base as u64,
         config.gradient as u64,
         optimizer,
     ];
