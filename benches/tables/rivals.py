@@ -39,7 +39,7 @@ def flow(name, rate, train, validation, seed):
     train, validation = (torch.tensor(rows, dtype=torch.float32) for rows in (train, validation))
     model = FLOWS[name](train.shape[1])
     adam = torch.optim.Adam(model.parameters(), lr=rate)
-    batch = 64 if len(train) < 10_000 else 256
+    batch = min(64 if len(train) < 10_000 else 256, len(train))
     steps = len(train) // batch
     patience = max(PATIENCE, PATIENT_STEPS // steps)
 
@@ -47,7 +47,7 @@ def flow(name, rate, train, validation, seed):
         with torch.no_grad():
             return torch.cat([model().log_prob(part).double() for part in torch.as_tensor(rows).float().split(1024)]).numpy()
 
-    best = (-numpy.inf, -1, None)
+    best = (-numpy.inf, -1, copy.deepcopy(model.state_dict()))
     for epoch in range(EPOCHS):
         for rows in torch.randperm(len(train))[:steps * batch].split(batch):
             adam.zero_grad()
@@ -59,7 +59,5 @@ def flow(name, rate, train, validation, seed):
         # Also reached when likelihoods are no longer numbers.
         if epoch - best[1] >= patience:
             break
-    if best[2] is None:
-        return None
     model.load_state_dict(best[2])
     return dict(rate=rate, epoch=best[1] + 1), float(best[0]), scores

@@ -158,7 +158,7 @@ const MAX_ROLL_BACKS: u64 = 30;
 impl<T: Scalar> Training<T> {
     /// A run from where `trainer` stands. Beside the model it keeps a copy of the last good
     /// parameters and state and, with validation data, of the best parameters
-    /// ([`Plan::scratch`]).
+    /// ([`Plan::scratch`]), and an average in memory ([`Plan::average`]).
     ///
     /// # Errors
     /// A guard or an average out of range.
@@ -188,7 +188,7 @@ impl<T: Scalar> Training<T> {
     }
 
     /// Resumes a run from its checkpoint. `trainer` has the configuration, schedule and seed
-    /// of that run; its parameters do not matter.
+    /// of that run, `plan` its average; the trainer's parameters do not matter.
     ///
     /// # Errors
     /// If the checkpoint cannot be read or is of another configuration.
@@ -241,8 +241,8 @@ impl<T: Scalar> Training<T> {
         self.best_value.is_finite().then_some((self.best_epoch, self.best_value))
     }
 
-    /// The best model on validation; without validation data, the last, or the average. It keeps
-    /// its team.
+    /// The best model on validation; without validation data, the average if there is one, or the
+    /// last. It keeps its team.
     ///
     /// # Errors
     /// A copy that cannot be read; those of [`Model::refresh`].
@@ -252,8 +252,11 @@ impl<T: Scalar> Training<T> {
         if let Some(best) = best {
             drop(average);
             trainer.model.overwrite_params(|params| best.load(params, &mut []))?;
-        } else if let Some(mut average) = average {
-            trainer.model.swap_params(&mut average.values)?;
+        } else if let Some(mut average) = average.filter(|average| average.taken > 0) {
+            // An average that is no model leaves the last step's.
+            if trainer.model.swap_params(&mut average.values).is_ok() {
+                trainer.model.overwrite_params(|_| Ok::<(), Error>(()))?;
+            }
         }
         Ok(trainer.model)
     }
@@ -483,7 +486,8 @@ fn evaluate<T: Scalar>(model: &mut Model<T>, data: &dyn Rows<T>) -> FileResult<f
 }
 
 /// The tensors of a checkpoint: parameters, state and position of the run as it is and as it was
-/// at the end of the last good epoch, the best parameters, their average, and what the loop counts.
+/// at the end of the last good epoch, the best parameters, the average of the steps', and what the
+/// loop counts.
 const NOW: [&str; 3] = ["now.params", "now.state", "now.position"];
 const GOOD: [&str; 3] = ["good.params", "good.state", "good.position"];
 const BEST: &str = "best";

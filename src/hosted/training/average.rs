@@ -31,13 +31,18 @@ impl<T: Scalar> Average<T> {
 
     /// Begins again with these parameters.
     pub fn begin(&mut self, params: &[T]) {
-        self.taken = 0;
-        self.take(params);
+        self.taken = 1;
+        self.values.copy_from_slice(params);
     }
 
     fn take(&mut self, params: &[T]) {
         self.taken += 1;
-        let newest = T::from_f64((1.0 / (self.share * self.taken as f64)).min(1.0));
+        let newest = 1.0 / (self.share * self.taken as f64);
+        if newest >= 1.0 {
+            self.values.copy_from_slice(params);
+            return;
+        }
+        let newest = T::from_f64(newest);
         for (v, p) in self.values.iter_mut().zip(params) {
             *v = *v + newest * (*p - *v);
         }
@@ -63,7 +68,16 @@ mod tests {
             last.see(0, true, &[f64::from(step)]);
         }
         assert!((last.values[0] - 0.8 * 4001.0).abs() < 1.0, "{:?}", last.values);
-        last.begin(&[3.0]);
-        assert_eq!((last.taken, &last.values[..]), (1, &[3.0][..]));
+    }
+
+    /// Nothing is left of what went before, however large it was.
+    #[test]
+    fn begins_anew() {
+        let mut average = Average::new(1.0, &[1e10_f32]);
+        average.see(0, true, &[0.7]);
+        assert_eq!((average.taken, average.values[0]), (1, 0.7));
+        average.see(0, true, &[-1e10]);
+        average.begin(&[0.3]);
+        assert_eq!((average.taken, average.values[0]), (1, 0.3));
     }
 }

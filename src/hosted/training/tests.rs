@@ -91,7 +91,7 @@ fn an_average_is_measured_and_kept() {
             let mut values = Vec::new();
             run.run(&train, held_out, &mut |event| {
                 if let Event::Epoch(e) = event {
-                    values.push(e.validation);
+                    values.push(e.validation.unwrap_or(f64::NAN));
                 }
                 go_on(event)
             })
@@ -100,23 +100,79 @@ fn an_average_is_measured_and_kept() {
         };
         let (mut plain, _) = run(None, None);
         let (mut averaged, _) = run(Some(0.3), None);
-        let params = averaged.trainer.model.params().to_vec();
-        assert_eq!(params, plain.trainer.model.params());
+        assert_eq!(averaged.trainer.model.params(), plain.trainer.model.params());
         assert_eq!(averaged.trainer.model.log_det(), plain.trainer.model.log_det());
-        let last = averaged.into_best().unwrap();
-        assert!(last.params() != params, "the average is kept");
+
+        // 19 steps an epoch: every tenth and the last of each are averaged.
+        let mut steps = training(optimizer, 0.05, Plan::new(6)).trainer;
+        let mut by_hand = Average::new(0.3, steps.model.params());
+        let mut averages = Vec::new();
+        for step in 1..=114 {
+            let taken = steps.step(300, |pass, rows, batch| train.fetch(pass, rows, batch));
+            let is_last = taken.unwrap().pass_mean.is_some();
+            by_hand.see(step, is_last, steps.model.params());
+            if is_last {
+                averages.push(by_hand.values.clone());
+            }
+        }
+        assert_eq!(averaged.into_best().unwrap().params(), &averages[5][..]);
 
         let (selected, values) = run(Some(0.3), Some(&validation));
-        let best = selected.best().unwrap().1;
-        assert_eq!(values.iter().flatten().fold(f64::NEG_INFINITY, |m, v| m.max(*v)), best);
-        let mut kept = selected.into_best().unwrap();
-        assert_eq!(kept.mean_log_likelihood_of(&validation).unwrap(), best);
+        let (best, value) = selected.best().unwrap();
+        let kept = selected.into_best().unwrap();
+        assert_eq!(kept.params(), &averages[best as usize - 1][..]);
+        for (average, value) in averages.iter().zip(&values) {
+            let mut afresh = Model::from_params(*kept.config(), average).unwrap();
+            assert_eq!(afresh.mean_log_likelihood_of(&validation).unwrap(), *value);
+        }
+        assert_eq!(values.iter().fold(f64::NEG_INFINITY, |m, v| m.max(*v)), value);
     }
     for share in [0.0, -1.0, 1.5, f64::NAN] {
         let trainer = training(Optimizer::ADAM, 0.02, Plan::new(1)).trainer;
         let plan = Plan { average: Some(share), ..Plan::new(1) };
         assert!(Training::new(trainer, plan).err().unwrap().to_string().contains("average"));
     }
+}
+
+/// An average that is no model is neither chosen nor kept.
+#[test]
+fn an_average_may_be_singular() {
+    let train = data(300, 1);
+    let plan = || Plan { average: Some(0.3), ..Plan::new(1) };
+    let mut run = training(Optimizer::NATURAL, 0.05, plan());
+    run.run(&train, None, &mut go_on).unwrap();
+    run.average.as_mut().unwrap().values.fill(0.0);
+    assert_eq!(run.validate(&train).unwrap(), f64::NEG_INFINITY);
+    let params = run.trainer.model.params().to_vec();
+    let mut last = run.into_best().unwrap();
+    assert!(last.params() == params && last.mean_log_likelihood_of(&train).unwrap().is_finite());
+
+    // Broken off before there was anything to average.
+    let mut run = training(Optimizer::NATURAL, 0.05, plan());
+    let start = run.trainer.model.params().to_vec();
+    run.run(&train, None, &mut |_| ControlFlow::Break(())).unwrap();
+    let params = run.trainer.model.params().to_vec();
+    assert!(params != start && run.into_best().unwrap().params() == params);
+}
+
+/// A model that fits its data too well is not rolled back for it.
+#[test]
+fn the_guard_does_not_look_at_validation() {
+    let (train, validation) = (data(40, 1), data(400, 2));
+    let plan = Plan { guard: 0.01, ..Plan::new(300) };
+    let mut run = training(Optimizer::ADAM, 0.02, plan);
+    let (mut values, mut roll_backs) = (Vec::new(), 0);
+    run.run(&train, Some(&validation), &mut |event| {
+        match event {
+            Event::Epoch(e) => values.push(e.validation.unwrap()),
+            Event::RolledBack { .. } => roll_backs += 1,
+            _ => {}
+        }
+        go_on(event)
+    })
+    .unwrap();
+    let best = run.best().unwrap().1;
+    assert!(values.iter().any(|v| *v < best - 0.02) && values.len() == 300, "{roll_backs}");
 }
 
 #[test]

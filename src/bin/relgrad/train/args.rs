@@ -98,10 +98,10 @@ pub struct Train {
     /// by more than this many nats per feature below its best.
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]
     pub guard: f64,
-    /// Average the parameters over about this share of the steps so far; the average is what is
-    /// validated and saved. 0 does not [default: 0.1 for up to a million parameters, whose copy is
-    /// small, otherwise 0].
-    #[arg(long, allow_negative_numbers = true)]
+    /// Average the parameters over about this share of the steps so far, and validate and save the
+    /// average; 0 for no average [default: 0.1 for up to a million parameters, whose copy is small,
+    /// otherwise 0].
+    #[arg(long, allow_negative_numbers = true, value_parser = share)]
     pub average: Option<f64>,
     /// Seed for the start, the order of rows and dequantisation.
     #[arg(long, default_value_t = 1)]
@@ -208,6 +208,11 @@ fn activation(text: &str) -> relgrad::Result<Activation> {
     }
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().map_err(|_| "must be a number")?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".into()) }
+}
+
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum OptimizerName {
     Sgd,
@@ -252,5 +257,38 @@ impl FromStr for Init {
             "orthogonal" => Init::Orthogonal,
             path => Init::File(path.into()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    fn train(flags: &[&str]) -> Result<Train, clap::Error> {
+        let all = ["relgrad", "train", "--data", "x", "--out", "y"];
+        let matches = command().try_get_matches_from(all.iter().chain(flags))?;
+        Train::from_arg_matches(matches.subcommand_matches("train").unwrap())
+    }
+
+    #[test]
+    fn defaults_follow_the_data() {
+        let usual = train(&[]).unwrap();
+        let batches = [(5, 10), (299, 10), (330, 11), (2999, 99), (3000, 100), (1_000_000, 100)];
+        for (rows, batch) in batches {
+            assert_eq!(usual.batch(rows), batch, "{rows} rows");
+        }
+        assert_eq!([usual.warmup(12), usual.warmup(100), usual.warmup(5000)], [12, 100, 100]);
+        assert_eq!(usual.average(1_000_000), Some(0.1));
+        assert_eq!(usual.average(1_000_001), None);
+        let flags = ["--batch", "7", "--warmup", "300", "--average", "0"];
+        let said = train(&flags).unwrap();
+        assert_eq!((said.batch(5000), said.warmup(12), said.average(10)), (7, 300, None));
+        assert_eq!(train(&["--average", "1"]).unwrap().average(1 << 30), Some(1.0));
+        for wrong in ["2", "-0.1", "nan", "some"] {
+            let message = train(&["--average", wrong]).err().unwrap().to_string();
+            assert!(message.contains("--average") && message.contains(wrong), "{message}");
+        }
     }
 }
