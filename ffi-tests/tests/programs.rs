@@ -210,6 +210,15 @@ fn status() {
     everywhere("status.c");
 }
 
+/// With glibc, which can trap.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+fn traps() {
+    for precision in PRECISIONS {
+        succeeds(build("traps.c", Language::C, precision), &[], 60);
+    }
+}
+
 /// All configurations as C, a few as C++.
 #[test]
 fn memory() {

@@ -133,10 +133,10 @@ impl<T: Real> Map<T> for Newton<'_, T> {
             }
         }
         let v = self.curve.values(|_| units, Interleaved([y]));
+        // 0 for the preimage of 0 under an odd curve.
         let scale = size(y, v.slope.0[0]);
+        let scale = S::select_lt(zero, scale, scale, one);
         let residual = v.s.0[0].sub(t).abs().div(scale);
-        // The preimage of 0 under an odd curve: 0 / 0.
-        let residual = S::select_lt(zero, scale, residual, zero);
         let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));
         self.worst.residual = self.worst.residual.max(worst);
         self.worst.iterations = self.worst.iterations.max(iterations);

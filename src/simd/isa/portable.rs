@@ -85,7 +85,10 @@ macro_rules! portable {
                 }
                 self
             }
-            #[inline(always)]
+            // Inlined, it may become blocks of two in registers of four, whose other lanes divide by 0:
+            // programs that trap that would end.
+            #[cfg_attr(target_arch = "x86_64", inline(never))]
+            #[cfg_attr(not(target_arch = "x86_64"), inline(always))]
             fn div(mut self, o: Self) -> Self {
                 for i in 0..$n {
                     self.0[i] /= o.0[i];

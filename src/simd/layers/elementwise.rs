@@ -66,7 +66,8 @@ impl RowSum {
     }
 }
 
-/// Remembers whether a lane was NaN or infinite: then `v - v` is NaN, and 0 otherwise.
+/// Remembers whether a lane was NaN or infinite, by a 1. Comparisons raise no exception that a
+/// program may trap, as `v - v` of an infinite one would.
 pub(in crate::simd) struct Finite<S>(S);
 
 impl<S: Copy> Finite<S> {
@@ -82,7 +83,8 @@ impl<S: Copy> Finite<S> {
     where
         S: Vector<T>,
     {
-        self.0 = self.0.add(v.sub(v));
+        let infinite = S::splat(T::INFINITY);
+        self.0 = S::select_lt(v.abs(), infinite, self.0, S::splat(T::ONE));
     }
     #[inline(always)]
     pub(in crate::simd) fn see_all<T: Real, const N: usize>(&mut self, v: Interleaved<S, N>)

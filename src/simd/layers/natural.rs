@@ -122,9 +122,10 @@ impl<T: Real> Average<'_, T> {
         for_blocks!(T, new.len(), |c, n| {
             // SAFETY: the slices have the elements c..c+n.
             unsafe {
-                let mut v = S::load_n(new.as_ptr().add(c), n).to_array();
+                // Lanes past the end divide by 1.
+                let mut v = S::splat(T::ONE).to_array();
                 for i in 0..n {
-                    v.as_mut()[i] = T::from_f64(v.as_ref()[i].to_f64() + added);
+                    v.as_mut()[i] = T::from_f64(new[c + i].to_f64() + added);
                 }
                 let v = S::load(v.as_ref().as_ptr());
                 S::splat(T::ONE).div(v).store_n(over.as_mut_ptr().add(c), n);
