@@ -28,8 +28,8 @@ pub struct Plan {
     /// its best is rolled back to the last good epoch and goes on at half the rate.
     pub guard: f64,
     /// Average the parameters over about this share of the steps so far, in (0, 1]: the average is
-    /// what is validated and kept. One more copy of the parameters in memory, and two LU
-    /// factorisations an epoch instead of one.
+    /// validated and kept, while the guard looks at where the steps are. Takes one more copy of the
+    /// parameters and, with validation data, two more LU factorisations an epoch.
     pub average: Option<f64>,
     /// A folder for the copies that a run may go back to (parameters and state of the last good
     /// epoch, the best parameters), in files without a name; they are in memory without it.

@@ -112,7 +112,8 @@ fn may_stand_alone(arg: &clap::Arg) -> bool {
 }
 
 /// What decides the course of a run, as TOML: all flags given, and the defaults of the others, but
-/// for those that the data or other flags decide; files by paths that hold in every folder, with what tells their content.
+/// for those that the data or other flags decide; files by paths that hold in every folder, with
+/// what tells their content.
 pub fn of_the_run(args: &Train, words: &[OsString]) -> Result<String, Failure> {
     let matches = command().try_get_matches_from(words)?;
     let (_, train) = matches.subcommand().ok_or("no command")?;
