@@ -235,13 +235,17 @@ fn states() {
     let own = config(Optimizer::ADAM);
     let state = trained::<f64>(own).state;
     assert_eq!(attach(own, &state), Ok(()));
-    assert_eq!(attach(Config { max_batch: 9, base: Base::Sech, ..own }, &state), Ok(()));
+    let faster = Optimizer::Adam { beta1: 0.5, beta2: 0.9, epsilon: 1e-6 };
+    assert_eq!(attach(Config { max_batch: 9, optimizer: faster, ..own }, &state), Ok(()));
     let foreign = Err((Status::State, "state"));
     for other in [
         Config { dim: D + 1, ..own },
         Config { layers: 3, ..own },
         Config { bias: Bias::None, ..own },
         Config { input_transform: true, ..own },
+        Config { base: Base::Sech, ..own },
+        Config { activation: Activation::SmoothLeakyRelu { a: 0.25 }, ..own },
+        Config { final_activation: !own.final_activation, ..own },
         config(Optimizer::SGD),
         config(Optimizer::Sgd { momentum: 0.5 }),
         config(Optimizer::NATURAL),
