@@ -14,11 +14,10 @@ import time
 
 import figures
 import report
-from machine import machine, stem
+from machine import ROOT, machine, stem
 from rival import STEPS
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 RELGRAD = os.environ["RELGRAD"]
 RIVALS = ("jax", "torch", "numpy")
 
@@ -84,9 +83,8 @@ def best_variants(rival, kind, D, L):
     """Of each rival the variants that could be its best; kind is relative or learned."""
     if rival == "jax" and L >= 10:
         return [f"{kind}_scan_adam"]
-    # Compiled, small products gain, and learned curves at all sizes; many layers or large products
-    # take minutes to compile.
-    if rival == "torch" and L < 10 and (D <= 256 or kind == "learned"):
+    # Compiled, small products gain, and curves at all sizes; many layers take minutes to compile.
+    if rival == "torch" and L < 10 and D <= 1024:
         return [f"{kind}_adam", f"{kind}_compiled_adam"]
     return [f"{kind}_adam"]
 

@@ -46,7 +46,7 @@ def smooth(rows):
 def tables(extra):
     diabetes = datasets.load_diabetes().data
     found = {"wine": datasets.load_wine().data, "breast cancer": datasets.load_breast_cancer().data,
-             "diabetes": diabetes, "diabetes, smoothed": smooth(diabetes)}
+             "diabetes": diabetes, "smoothed diabetes": smooth(diabetes)}
     for name, file in extra:
         found[name] = numpy.load(file) if file.endswith(".npy") else numpy.genfromtxt(file, delimiter=",")
         if not numpy.isfinite(found[name]).all():

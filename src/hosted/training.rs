@@ -253,10 +253,8 @@ impl<T: Scalar> Training<T> {
             drop(average);
             trainer.model.overwrite_params(|params| best.load(params, &mut []))?;
         } else if let Some(mut average) = average.filter(|average| average.taken > 0) {
-            // An average that is no model leaves the last step's.
-            if trainer.model.swap_params(&mut average.values).is_ok() {
-                trainer.model.overwrite_params(|_| Ok::<(), Error>(()))?;
-            }
+            // One that is no model leaves the last step's parameters.
+            let _ = trainer.model.swap_params(&mut average.values);
         }
         Ok(trainer.model)
     }

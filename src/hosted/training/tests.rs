@@ -159,7 +159,7 @@ fn an_average_may_be_singular() {
 #[test]
 fn the_guard_does_not_look_at_validation() {
     let (train, validation) = (data(40, 1), data(400, 2));
-    let plan = Plan { guard: 0.01, ..Plan::new(300) };
+    let plan = Plan { guard: 0.05, ..Plan::new(300) };
     let mut run = training(Optimizer::ADAM, 0.02, plan);
     let (mut values, mut roll_backs) = (Vec::new(), 0);
     run.run(&train, Some(&validation), &mut |event| {
@@ -172,7 +172,7 @@ fn the_guard_does_not_look_at_validation() {
     })
     .unwrap();
     let best = run.best().unwrap().1;
-    assert!(values.iter().any(|v| *v < best - 0.02) && values.len() == 300, "{roll_backs}");
+    assert!(values.iter().any(|v| *v < best - 0.1) && roll_backs == 0, "{roll_backs} {best}");
 }
 
 #[test]
