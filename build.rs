@@ -13,6 +13,9 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(relgrad_vfma)");
     // Set by tests, in RUSTFLAGS: the general path at every size.
     println!("cargo::rustc-check-cfg=cfg(relgrad_no_lanes)");
+    // Set by whoever builds the program, in RUSTFLAGS; see src/lib.rs.
+    println!("cargo::rustc-check-cfg=cfg(relgrad_panic_handler)");
+    println!("cargo::rustc-check-cfg=cfg(relgrad_fast_no_fma)");
     if has_vfma() {
         println!("cargo::rustc-cfg=relgrad_vfma");
     }

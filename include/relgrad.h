@@ -3,9 +3,21 @@
  *
  * Every function returns RELGRAD_OK or a negative RELGRAD_ERR_..., and writes its outputs on
  * success only; relgrad_message tells the argument, its value and what is allowed. Names without
- * a suffix are float, those with _f64 double. Nothing here allocates: the caller provides all
- * memory in the sizes that relgrad_query_sizes says. Matrices are row-major, weights
- * (output, input). Likelihoods are in nats. A context may be used by one thread at a time.
+ * a suffix are float, those with _f64 double. Nothing but relgrad_pool_new allocates: the caller
+ * provides all memory in the sizes that relgrad_query_sizes says. Matrices are row-major, weights
+ * (output, input). Likelihoods are in nats.
+ *
+ * Structures begin with struct_size, which the caller sets to sizeof before each call, so that
+ * later versions can append fields:
+ *
+ *     relgrad_report report = {.struct_size = sizeof report};
+ *
+ * Zero stands for fields that are left out. docs/abi.md says what stays from version to version.
+ *
+ * Threads: a context is used by one thread at a time. Calls that take a const context may run on
+ * several threads at once, beside no other call on it. Contexts share nothing but what their
+ * caller lets them share: parameters that are const, a pool. Calls without a context may run
+ * anywhere. From a callback, no call may be made with the context that called it; with others all may.
  *
  * MIT OR Apache-2.0. Generated from src/ffi: do not edit.
  */
@@ -16,6 +28,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Before each function: seen from outside where a program hides its symbols, from a DLL where RELGRAD_DLL
+ * is defined, and with a status that C++17 and C23 do not let anybody ignore. Define it to say
+ * otherwise.
+ */
+#ifndef RELGRAD_API
+#if (defined(__cplusplus) && __cplusplus >= 201703L) || \
+    (!defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define RELGRAD_NODISCARD [[nodiscard]]
+#else
+#define RELGRAD_NODISCARD
+#endif
+#if defined(_WIN32) && defined(RELGRAD_DLL)
+#define RELGRAD_API RELGRAD_NODISCARD __declspec(dllimport)
+#elif defined(__GNUC__) && !defined(_WIN32)
+#define RELGRAD_API RELGRAD_NODISCARD __attribute__((visibility("default")))
+#else
+#define RELGRAD_API RELGRAD_NODISCARD
+#endif
+#endif
+
+/*
+ * The offset of parameters that a model does not have; see relgrad_param_offsets.
+ */
+#define RELGRAD_NONE SIZE_MAX
+
+/**
+ * Version of the header.
+ */
+#define RELGRAD_VERSION_MAJOR 0
+
+/**
+ * See RELGRAD_VERSION_MAJOR.
+ */
+#define RELGRAD_VERSION_MINOR 1
+
+/**
+ * See RELGRAD_VERSION_MAJOR.
+ */
+#define RELGRAD_VERSION_PATCH 0
+
 /**
  * Version of the interface that this header describes; see relgrad_abi_check.
  */
@@ -25,6 +78,8 @@
  * State, workspace, scratch and factorizations start at multiples of this many bytes.
  */
 #define RELGRAD_ALIGNMENT 64
+
+
 
 /**
  * Success.
@@ -62,7 +117,7 @@
 #define RELGRAD_ERR_ENUMERATION -15
 
 /**
- * A reserved field is not zero.
+ * A structure has a field, not zero, that this library does not know.
  */
 #define RELGRAD_ERR_RESERVED -16
 
@@ -355,6 +410,56 @@
 #define RELGRAD_DECAY_STEP 2
 
 /**
+ * Kinds of constants, for relgrad_name: RELGRAD_ACTIVATION_...
+ */
+#define RELGRAD_NAMES_ACTIVATION 0
+
+/**
+ * RELGRAD_BASE_...
+ */
+#define RELGRAD_NAMES_BASE 1
+
+/**
+ * RELGRAD_BIAS_...
+ */
+#define RELGRAD_NAMES_BIAS 2
+
+/**
+ * RELGRAD_GRADIENT_...
+ */
+#define RELGRAD_NAMES_GRADIENT 3
+
+/**
+ * RELGRAD_OPTIMIZER_...
+ */
+#define RELGRAD_NAMES_OPTIMIZER 4
+
+/**
+ * RELGRAD_CROSSING_...
+ */
+#define RELGRAD_NAMES_CROSSING 5
+
+/**
+ * RELGRAD_LOG_DET_...
+ */
+#define RELGRAD_NAMES_LOG_DET 6
+
+/**
+ * RELGRAD_LEVEL_...
+ */
+#define RELGRAD_NAMES_LEVEL 7
+
+/**
+ * RELGRAD_INIT_...
+ */
+#define RELGRAD_NAMES_INIT 8
+
+/**
+ * RELGRAD_DECAY_...
+ */
+#define RELGRAD_NAMES_DECAY 9
+
+/**
  * A model in float; lives at the start of its workspace.
  */
 typedef struct relgrad_context relgrad_context;
@@ -365,11 +470,16 @@ typedef struct relgrad_context relgrad_context;
 typedef struct relgrad_context_f64 relgrad_context_f64;
 
 /**
+ * Threads of the library's own; see relgrad_pool_new.
+ */
+typedef struct relgrad_pool relgrad_pool;
+
+/**
  * What a model and its training are. Fill it with relgrad_config_default, then change fields.
  */
 typedef struct {
   /**
-   * sizeof(relgrad_config); set by relgrad_config_default.
+   * sizeof(relgrad_config).
    */
   uint32_t struct_size;
   /**
@@ -477,16 +587,67 @@ typedef struct {
    * weights do, at the rate of the step times this.
    */
   double curve_rate;
-  /**
-   * Zero.
-   */
-  uint64_t reserved[7];
 } relgrad_config;
+
+/**
+ * Where a layer's parameters, and the input's, lie: the index of the first of each kind in the
+ * parameters. RELGRAD_NONE for what the model does not have.
+ */
+typedef struct {
+  /**
+   * sizeof(relgrad_offsets).
+   */
+  uint32_t struct_size;
+  /**
+   * Steps K of each learned curve; 0 for fixed ones.
+   */
+  uint32_t steps;
+  /**
+   * dim * dim numbers, row-major, row = output.
+   */
+  size_t weight;
+  /**
+   * dim numbers.
+   */
+  size_t bias;
+  /**
+   * dim numbers, ln beta of each unit.
+   */
+  size_t log_slope;
+  /**
+   * K rows of dim numbers, ln w.
+   */
+  size_t log_weight;
+  /**
+   * K rows of dim numbers, ln a.
+   */
+  size_t log_steepness;
+  /**
+   * K rows of dim numbers, m.
+   */
+  size_t center;
+  /**
+   * dim numbers, taken off the data first.
+   */
+  size_t shift;
+  /**
+   * dim numbers, which the data are then multiplied by.
+   */
+  size_t scale;
+} relgrad_offsets;
 
 /**
  * A schedule of rates.
  */
 typedef struct {
+  /**
+   * sizeof(relgrad_schedule).
+   */
+  uint32_t struct_size;
+  /**
+   * RELGRAD_DECAY_...
+   */
+  uint32_t decay;
   /**
    * The rate after warm-up and before decay, 0 to 1e6.
    */
@@ -495,14 +656,6 @@ typedef struct {
    * Steps of linear warm-up, 0 for none.
    */
   uint64_t warmup;
-  /**
-   * RELGRAD_DECAY_...
-   */
-  uint32_t decay;
-  /**
-   * Zero.
-   */
-  uint32_t reserved;
   /**
    * RELGRAD_DECAY_COSINE: steps of the run, at least 1.
    */
@@ -521,6 +674,14 @@ typedef struct {
  * What the caller must provide. Lengths count numbers, bytes count bytes.
  */
 typedef struct {
+  /**
+   * sizeof(relgrad_sizes).
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
   /**
    * Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
    * shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
@@ -579,6 +740,14 @@ typedef int32_t (*relgrad_base_fn)(void *user,
  */
 typedef struct {
   /**
+   * sizeof(relgrad_batch).
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
    * (rows - 1) * ld + dim numbers.
    */
   const float *x;
@@ -614,6 +783,14 @@ typedef struct {
  */
 typedef struct {
   /**
+   * sizeof(relgrad_refresh_report).
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
    * sum_k log|det W_k|, now exact.
    */
   double log_det;
@@ -642,6 +819,14 @@ typedef void (*relgrad_parallel_for)(void *user, relgrad_task run, void *task, s
  * What a step saw and did. Likelihoods are means over the batch before the step, in nats.
  */
 typedef struct {
+  /**
+   * sizeof(relgrad_report).
+   */
+  uint32_t struct_size;
+  /**
+   * How often layers' steps were halved so as not to cross a singular matrix.
+   */
+  uint32_t halvings;
   /**
    * The sum of the next three.
    */
@@ -675,10 +860,6 @@ typedef struct {
    */
   double trust_scale;
   /**
-   * How often layers' steps were halved so as not to cross a singular matrix.
-   */
-  uint64_t halvings;
-  /**
    * The norm of the learned curves' gradient, zero at a maximum; -1 without report_norms.
    */
   double curve_gradient_norm;
@@ -690,15 +871,23 @@ typedef struct {
  */
 typedef struct {
   /**
+   * sizeof(relgrad_totals).
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
    * Sum of sample weights, the number of rows without weights.
    */
   double weight;
   /**
-   * Weighted sum of `log p(z)`.
+   * Weighted sum of log p(z).
    */
   double base_density;
   /**
-   * Weighted sum of `log s'`.
+   * Weighted sum of log s'.
    */
   double log_slopes;
 } relgrad_totals;
@@ -708,9 +897,13 @@ typedef struct {
  */
 typedef struct {
   /**
+   * sizeof(relgrad_inversion).
+   */
+  uint32_t struct_size;
+  /**
    * The most Newton iterations that an element took.
    */
-  uint64_t iterations;
+  uint32_t iterations;
   /**
    * The largest relative residual of an activation's inverse.
    */
@@ -735,6 +928,14 @@ typedef int32_t (*relgrad_base_fn_f64)(void *user,
  * As relgrad_batch, in double.
  */
 typedef struct {
+  /**
+   * sizeof(relgrad_batch_f64).
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
   /**
    * (rows - 1) * ld + dim numbers.
    */
@@ -773,55 +974,68 @@ extern "C" {
 /**
  * Major * 10000 + minor * 100 + patch of the library.
  */
-uint32_t relgrad_version(void);
+RELGRAD_API uint32_t relgrad_version(void);
 
 /**
  * The library's version as text.
  */
-const char *relgrad_version_string(void);
+RELGRAD_API const char *relgrad_version_string(void);
 
 /**
  * Whether the header that a program was compiled with fits this library: pass
- * RELGRAD_ABI_VERSION and sizeof(relgrad_config). Returns RELGRAD_OK or RELGRAD_ERR_ABI.
+ * RELGRAD_ABI_VERSION. Returns RELGRAD_OK, also for headers with fewer fields and functions, or
+ * RELGRAD_ERR_ABI.
  */
-int32_t relgrad_abi_check(uint32_t abi_version, size_t config_size);
+RELGRAD_API int32_t relgrad_abi_check(uint32_t abi_version);
 
 /**
  * A short English text for a status; never NULL.
  */
-const char *relgrad_status_string(int32_t status);
+RELGRAD_API const char *relgrad_status_string(int32_t status);
 
 /**
- * Fills `config` with the defaults for `layers` layers of `dim` features: learned curves of 4
+ * Fills `config`, whose struct_size is set, with the defaults for `layers` layers of `dim` features: learned curves of 4
  * steps, after the last layer too (a fixed curve needs activation_a, and activation_b, set as
  * well), normal base, separate biases, relative gradient, Adam, max_batch 100.
  */
-int32_t relgrad_config_default(relgrad_config *config, uint32_t dim, uint32_t layers);
+RELGRAD_API
+int32_t relgrad_config_default(relgrad_config *config,
+                               uint32_t dim,
+                               uint32_t layers);
 
 /**
  * Whether a configuration is usable. If not, and `text` is not NULL, writes what is wrong, its
  * value and what is allowed to `text` (at most `len` bytes with the closing NUL).
  */
-int32_t relgrad_config_check(const relgrad_config *config, char *text, size_t len);
+RELGRAD_API int32_t relgrad_config_check(const relgrad_config *config, char *text, size_t len);
 
 /**
- * Where layer `layer` (from 0) lies in the parameters: its weight has dim * dim numbers, its
- * bias dim (none without biases). `weight` and `bias` may be NULL.
+ * Where the parameters of layer `layer` (from 0) lie, and the input's shift and scale.
  */
+RELGRAD_API
 int32_t relgrad_param_offsets(const relgrad_config *config,
                               uint32_t layer,
-                              size_t *weight,
-                              size_t *bias);
+                              relgrad_offsets *offsets);
+
+/**
+ * The name of a constant, of those that RELGRAD_NAMES_... `kind` says: "adam" for
+ * RELGRAD_OPTIMIZER_ADAM. "unknown" for all other values; never NULL.
+ */
+RELGRAD_API const char *relgrad_name(uint32_t kind, uint32_t value);
 
 /**
  * The rate of a schedule at step `step`, counted from 0.
  */
-int32_t relgrad_schedule_rate(const relgrad_schedule *schedule, uint64_t step, double *rate);
+RELGRAD_API
+int32_t relgrad_schedule_rate(const relgrad_schedule *schedule,
+                              uint64_t step,
+                              double *rate);
 
 /**
  * s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b, of a
  * learned curve as it starts. The outputs may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_activation_evaluate(uint32_t activation,
                                     double a,
                                     double b,
@@ -834,6 +1048,7 @@ int32_t relgrad_activation_evaluate(uint32_t activation,
  * y with s(y) = target, by a guarded Newton's method. `iterations` and `residual`,
  * |s(y) - target| / max(|target|, s(0)), may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_activation_invert(uint32_t activation,
                                   double a,
                                   double b,
@@ -843,15 +1058,30 @@ int32_t relgrad_activation_invert(uint32_t activation,
                                   double *residual);
 
 /**
+ * Threads of the library's own, for any number of contexts: `threads` (1 to 64) with the calling one.
+ * A pool serves one call at a time; another that finds it busy does its work alone. In
+ * libraries with std. RELGRAD_ERR_THREADS where the system has no more threads.
+ */
+RELGRAD_API
+int32_t relgrad_pool_new(uint32_t threads,
+                         relgrad_pool **pool);
+
+/**
+ * Ends a pool's threads. No context may use it any more. NULL is allowed.
+ */
+RELGRAD_API int32_t relgrad_pool_free(relgrad_pool *pool);
+
+/**
  * Bytes of a blob, which holds parameters and optimizer state: see relgrad_save.
  */
-int32_t relgrad_blob_bytes(const relgrad_config *config, size_t *bytes);
+RELGRAD_API int32_t relgrad_blob_bytes(const relgrad_config *config, size_t *bytes);
 
 /**
  * Writes parameters and optimizer state to `blob`, versioned and checksummed, of
  * relgrad_blob_bytes bytes at any address.
  */
-int32_t relgrad_save(relgrad_context *context,
+RELGRAD_API
+int32_t relgrad_save(const relgrad_context *context,
                      const float *params,
                      size_t params_len,
                      void *blob,
@@ -861,6 +1091,7 @@ int32_t relgrad_save(relgrad_context *context,
  * Takes parameters and optimizer state from a blob of the same configuration: training goes on
  * bit for bit. RELGRAD_ERR_STATE for a blob that is damaged or does not fit.
  */
+RELGRAD_API
 int32_t relgrad_load(relgrad_context *context,
                      float *params,
                      size_t params_len,
@@ -870,12 +1101,13 @@ int32_t relgrad_load(relgrad_context *context,
 /**
  * As relgrad_blob_bytes, in double.
  */
-int32_t relgrad_blob_bytes_f64(const relgrad_config *config, size_t *bytes);
+RELGRAD_API int32_t relgrad_blob_bytes_f64(const relgrad_config *config, size_t *bytes);
 
 /**
  * As relgrad_save, in double.
  */
-int32_t relgrad_save_f64(relgrad_context_f64 *context,
+RELGRAD_API
+int32_t relgrad_save_f64(const relgrad_context_f64 *context,
                          const double *params,
                          size_t params_len,
                          void *blob,
@@ -884,6 +1116,7 @@ int32_t relgrad_save_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_load, in double.
  */
+RELGRAD_API
 int32_t relgrad_load_f64(relgrad_context_f64 *context,
                          double *params,
                          size_t params_len,
@@ -891,15 +1124,28 @@ int32_t relgrad_load_f64(relgrad_context_f64 *context,
                          size_t blob_bytes);
 
 /**
+ * What a blob holds, without a context: the configuration of the model, with RELGRAD_LEVEL_AUTO;
+ * the bits of its numbers, 32 for float and 64 for double; the bytes of the blob. All three may be
+ * NULL. RELGRAD_ERR_STATE for a blob that is damaged or of another version.
+ */
+RELGRAD_API
+int32_t relgrad_blob_info(const void *blob,
+                          size_t blob_bytes,
+                          relgrad_config *config,
+                          uint32_t *bits,
+                          size_t *bytes);
+
+/**
  * What the caller must provide for a configuration.
  */
-int32_t relgrad_query_sizes(const relgrad_config *config, relgrad_sizes *sizes);
+RELGRAD_API int32_t relgrad_query_sizes(const relgrad_config *config, relgrad_sizes *sizes);
 
 /**
  * Makes a context with a fresh optimizer state. State and workspace stay the caller's, must
  * outlive the context, and are freed by nobody else. They must not move either: a context that was
  * copied elsewhere is refused with RELGRAD_ERR_STATE; call relgrad_attach after moving them.
  */
+RELGRAD_API
 int32_t relgrad_init(const relgrad_config *config,
                      void *state,
                      size_t state_bytes,
@@ -913,6 +1159,7 @@ int32_t relgrad_init(const relgrad_config *config,
  * activation, final activation, base, gradient, tracking or kind of optimizer. Rates, damping,
  * threads and max_batch may differ.
  */
+RELGRAD_API
 int32_t relgrad_attach(const relgrad_config *config,
                        void *state,
                        size_t state_bytes,
@@ -922,13 +1169,19 @@ int32_t relgrad_attach(const relgrad_config *config,
 
 /**
  * Why the context's last call was refused: argument, value and what is allowed; empty after a
- * success. At most `len` bytes with the closing NUL.
+ * success. At most `len` bytes with the closing NUL. With NULL for `context`: why this thread's last
+ * call was refused of those without a context, or with a const one; in libraries without std
+ * always empty.
  */
-int32_t relgrad_message(relgrad_context *context, char *text, size_t len);
+RELGRAD_API
+int32_t relgrad_message(const relgrad_context *context,
+                        char *text,
+                        size_t len);
 
 /**
  * Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY.
  */
+RELGRAD_API
 int32_t relgrad_params_init(relgrad_context *context,
                             float *params,
                             size_t params_len,
@@ -942,6 +1195,7 @@ int32_t relgrad_params_init(relgrad_context *context,
  * the variance of each feature; 1e-6 serves. A constant feature is divided by its magnitude.
  * Scratch: sizes.start_bytes. With config.track_inverse, call relgrad_refresh afterwards.
  */
+RELGRAD_API
 int32_t relgrad_params_init_data(relgrad_context *context,
                                  float *params,
                                  size_t params_len,
@@ -956,6 +1210,7 @@ int32_t relgrad_params_init_data(relgrad_context *context,
  * Reads parameters that were loaded or changed, and makes the log-determinants (and tracked
  * inverses) exact by LU. Scratch: sizes.refresh_bytes. `report` may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_refresh(relgrad_context *context,
                         const float *params,
                         size_t params_len,
@@ -967,17 +1222,17 @@ int32_t relgrad_refresh(relgrad_context *context,
  * sum_k log|det W_k| + sum log|scale| as last known; `age` (may be NULL) counts the steps since
  * it was exact.
  */
-int32_t relgrad_log_det(relgrad_context *context, double *log_det, uint64_t *age);
+RELGRAD_API int32_t relgrad_log_det(const relgrad_context *context, double *log_det, uint64_t *age);
 
 /**
  * Steps taken since relgrad_init.
  */
-int32_t relgrad_steps(relgrad_context *context, uint64_t *steps);
+RELGRAD_API int32_t relgrad_steps(const relgrad_context *context, uint64_t *steps);
 
 /**
  * The instruction set in use, RELGRAD_LEVEL_...
  */
-int32_t relgrad_level(relgrad_context *context, uint32_t *level);
+RELGRAD_API int32_t relgrad_level(const relgrad_context *context, uint32_t *level);
 
 /**
  * Lets the calls on this context run their work by `parallel_for`, as if on `threads` (1 to 64)
@@ -985,15 +1240,58 @@ int32_t relgrad_level(relgrad_context *context, uint32_t *level);
  * number of threads. A child forked since has no other threads, nor have processors without atomic
  * read-modify-write (Cortex-M0): all work is then done on the calling one.
  */
+RELGRAD_API
 int32_t relgrad_set_parallel(relgrad_context *context,
                              relgrad_parallel_for parallel_for,
                              void *user,
                              uint32_t threads);
 
 /**
+ * How the context was configured. `config` has its struct_size set.
+ */
+RELGRAD_API int32_t relgrad_config_of(const relgrad_context *context, relgrad_config *config);
+
+/**
+ * Forgets what the optimizer has gathered, and counts steps from 0 again. Log-determinants and
+ * tracked inverses stay.
+ */
+RELGRAD_API int32_t relgrad_reset_optimizer(relgrad_context *context);
+
+/**
+ * Bytes of memory for relgrad_evaluator. They grow with max_batch, and with dim * dim only where
+ * networks of few features take large batches.
+ */
+RELGRAD_API
+int32_t relgrad_evaluator_bytes(const relgrad_config *config,
+                                uint32_t max_batch,
+                                size_t *bytes);
+
+/**
+ * A context for inference alone, in `memory` (aligned to RELGRAD_ALIGNMENT, the caller's as ever),
+ * for batches of at most `max_batch` rows. Threads that evaluate one model at the same time have
+ * one each and share the parameters. It has no optimizer state, and knows the log-determinants
+ * that `context` knows now: make it again after parameters have changed, or refresh it. All
+ * calls that do not train take it; the others return RELGRAD_ERR_STATE. `context` may change or
+ * go afterwards.
+ */
+RELGRAD_API
+int32_t relgrad_evaluator(const relgrad_context *context,
+                          uint32_t max_batch,
+                          void *memory,
+                          size_t memory_bytes,
+                          relgrad_context **evaluator);
+
+/**
+ * Lets the calls on this context run on the threads of `pool`, which must outlive it; NULL for the
+ * calling thread alone. Results are the same bits. In libraries with std.
+ */
+RELGRAD_API int32_t relgrad_set_pool(relgrad_context *context, const relgrad_pool *pool);
+
+/**
  * One ascent step on the mean log-likelihood of a batch: nothing is allocated, and nothing
  * changes unless all of it succeeds. `report` may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_step(relgrad_context *context,
                      float *params,
                      size_t params_len,
@@ -1005,6 +1303,7 @@ int32_t relgrad_step(relgrad_context *context,
  * The gradient of the mean log-likelihood (an ascent direction of the configured kind), laid
  * out as the parameters without shift and scale. `report` may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_gradient(relgrad_context *context,
                          const float *params,
                          size_t params_len,
@@ -1017,6 +1316,7 @@ int32_t relgrad_gradient(relgrad_context *context,
  * Adds a part of a batch to `sums` (sizes.gradient_len numbers, zero at first) and `totals`
  * (zero at first). Not for the natural optimizer: see relgrad_factors.
  */
+RELGRAD_API
 int32_t relgrad_accumulate(relgrad_context *context,
                            const float *params,
                            size_t params_len,
@@ -1028,6 +1328,7 @@ int32_t relgrad_accumulate(relgrad_context *context,
 /**
  * Adds another part's sums and totals.
  */
+RELGRAD_API
 int32_t relgrad_merge(relgrad_context *context,
                       float *sums,
                       size_t sums_len,
@@ -1040,6 +1341,7 @@ int32_t relgrad_merge(relgrad_context *context,
  * One step with accumulated sums: relgrad_step with the whole batch up to the order of
  * summation. Log-determinants are out of date afterwards. `report` may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_apply(relgrad_context *context,
                       float *params,
                       size_t params_len,
@@ -1054,6 +1356,7 @@ int32_t relgrad_apply(relgrad_context *context,
  * derivatives by the outputs of the layers with learned curves) and adds to `totals`. Relative
  * gradients only.
  */
+RELGRAD_API
 int32_t relgrad_factors(relgrad_context *context,
                         const float *params,
                         size_t params_len,
@@ -1066,6 +1369,7 @@ int32_t relgrad_factors(relgrad_context *context,
  * One step with the factors of `rows` samples, gathered in order: the bits of relgrad_step with
  * the whole batch. `weights` (one a row) and `report` may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_apply_factors(relgrad_context *context,
                               float *params,
                               size_t params_len,
@@ -1080,6 +1384,7 @@ int32_t relgrad_apply_factors(relgrad_context *context,
 /**
  * The latents of a batch, rows * dim numbers.
  */
+RELGRAD_API
 int32_t relgrad_forward(relgrad_context *context,
                         const float *params,
                         size_t params_len,
@@ -1090,6 +1395,7 @@ int32_t relgrad_forward(relgrad_context *context,
 /**
  * log p(x) of every row, in nats. The log-determinants must be exact: see relgrad_refresh.
  */
+RELGRAD_API
 int32_t relgrad_log_likelihood(relgrad_context *context,
                                const float *params,
                                size_t params_len,
@@ -1098,10 +1404,26 @@ int32_t relgrad_log_likelihood(relgrad_context *context,
                                size_t log_p_len);
 
 /**
+ * The derivatives of log p(x) by the features of each row, rows * dim numbers, for samplers and
+ * optimizers. `log_p` may be NULL, or takes the log-likelihoods, which need exact
+ * log-determinants.
+ */
+RELGRAD_API
+int32_t relgrad_input_gradient(relgrad_context *context,
+                               const float *params,
+                               size_t params_len,
+                               const relgrad_batch *batch,
+                               float *gradient,
+                               size_t gradient_len,
+                               double *log_p,
+                               size_t log_p_len);
+
+/**
  * Adds the logarithm of the slope at the rows' pre-activations, and its square, to `sums`: two
  * numbers for every unit of the layers with an activation, layer after layer. A unit whose slope
  * does not vary is linear on these data.
  */
+RELGRAD_API
 int32_t relgrad_sum_log_slopes(relgrad_context *context,
                                const float *params,
                                size_t params_len,
@@ -1113,6 +1435,7 @@ int32_t relgrad_sum_log_slopes(relgrad_context *context,
  * Factors every layer for relgrad_inverse and relgrad_sample; good until the parameters change.
  * RELGRAD_ERR_SINGULAR leaves no factorization.
  */
+RELGRAD_API
 int32_t relgrad_factorize(relgrad_context *context,
                           const float *params,
                           size_t params_len,
@@ -1123,6 +1446,7 @@ int32_t relgrad_factorize(relgrad_context *context,
  * Data from `rows` rows of latents. With NULL for `factorization` it uses the inverses carried
  * along by config.track_inverse. `report` may be NULL.
  */
+RELGRAD_API
 int32_t relgrad_inverse(relgrad_context *context,
                         const float *params,
                         size_t params_len,
@@ -1140,6 +1464,7 @@ int32_t relgrad_inverse(relgrad_context *context,
  * sequence that belongs to `seed`, which is the same everywhere. Factorization and `report` as for
  * relgrad_inverse.
  */
+RELGRAD_API
 int32_t relgrad_sample(relgrad_context *context,
                        const float *params,
                        size_t params_len,
@@ -1155,11 +1480,12 @@ int32_t relgrad_sample(relgrad_context *context,
 /**
  * As relgrad_query_sizes, in double.
  */
-int32_t relgrad_query_sizes_f64(const relgrad_config *config, relgrad_sizes *sizes);
+RELGRAD_API int32_t relgrad_query_sizes_f64(const relgrad_config *config, relgrad_sizes *sizes);
 
 /**
  * As relgrad_init, in double.
  */
+RELGRAD_API
 int32_t relgrad_init_f64(const relgrad_config *config,
                          void *state,
                          size_t state_bytes,
@@ -1170,6 +1496,7 @@ int32_t relgrad_init_f64(const relgrad_config *config,
 /**
  * As relgrad_attach, in double.
  */
+RELGRAD_API
 int32_t relgrad_attach_f64(const relgrad_config *config,
                            void *state,
                            size_t state_bytes,
@@ -1180,11 +1507,12 @@ int32_t relgrad_attach_f64(const relgrad_config *config,
 /**
  * As relgrad_message, in double.
  */
-int32_t relgrad_message_f64(relgrad_context_f64 *context, char *text, size_t len);
+RELGRAD_API int32_t relgrad_message_f64(const relgrad_context_f64 *context, char *text, size_t len);
 
 /**
  * As relgrad_params_init, in double.
  */
+RELGRAD_API
 int32_t relgrad_params_init_f64(relgrad_context_f64 *context,
                                 double *params,
                                 size_t params_len,
@@ -1194,6 +1522,7 @@ int32_t relgrad_params_init_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_params_init_data, in double.
  */
+RELGRAD_API
 int32_t relgrad_params_init_data_f64(relgrad_context_f64 *context,
                                      double *params,
                                      size_t params_len,
@@ -1207,6 +1536,7 @@ int32_t relgrad_params_init_data_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_refresh, in double.
  */
+RELGRAD_API
 int32_t relgrad_refresh_f64(relgrad_context_f64 *context,
                             const double *params,
                             size_t params_len,
@@ -1217,29 +1547,69 @@ int32_t relgrad_refresh_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_log_det, in double.
  */
-int32_t relgrad_log_det_f64(relgrad_context_f64 *context, double *log_det, uint64_t *age);
+RELGRAD_API
+int32_t relgrad_log_det_f64(const relgrad_context_f64 *context,
+                            double *log_det,
+                            uint64_t *age);
 
 /**
  * As relgrad_steps, in double.
  */
-int32_t relgrad_steps_f64(relgrad_context_f64 *context, uint64_t *steps);
+RELGRAD_API int32_t relgrad_steps_f64(const relgrad_context_f64 *context, uint64_t *steps);
 
 /**
  * As relgrad_level, in double.
  */
-int32_t relgrad_level_f64(relgrad_context_f64 *context, uint32_t *level);
+RELGRAD_API int32_t relgrad_level_f64(const relgrad_context_f64 *context, uint32_t *level);
 
 /**
  * As relgrad_set_parallel.
  */
+RELGRAD_API
 int32_t relgrad_set_parallel_f64(relgrad_context_f64 *context,
                                  relgrad_parallel_for parallel_for,
                                  void *user,
                                  uint32_t threads);
 
 /**
+ * As relgrad_config_of, in double.
+ */
+RELGRAD_API
+int32_t relgrad_config_of_f64(const relgrad_context_f64 *context,
+                              relgrad_config *config);
+
+/**
+ * As relgrad_reset_optimizer, in double.
+ */
+RELGRAD_API int32_t relgrad_reset_optimizer_f64(relgrad_context_f64 *context);
+
+/**
+ * As relgrad_evaluator_bytes, in double.
+ */
+RELGRAD_API
+int32_t relgrad_evaluator_bytes_f64(const relgrad_config *config,
+                                    uint32_t max_batch,
+                                    size_t *bytes);
+
+/**
+ * As relgrad_evaluator, in double.
+ */
+RELGRAD_API
+int32_t relgrad_evaluator_f64(const relgrad_context_f64 *context,
+                              uint32_t max_batch,
+                              void *memory,
+                              size_t memory_bytes,
+                              relgrad_context_f64 **evaluator);
+
+/**
+ * As relgrad_set_pool, in double.
+ */
+RELGRAD_API int32_t relgrad_set_pool_f64(relgrad_context_f64 *context, const relgrad_pool *pool);
+
+/**
  * As relgrad_step, in double.
  */
+RELGRAD_API
 int32_t relgrad_step_f64(relgrad_context_f64 *context,
                          double *params,
                          size_t params_len,
@@ -1250,6 +1620,7 @@ int32_t relgrad_step_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_gradient, in double.
  */
+RELGRAD_API
 int32_t relgrad_gradient_f64(relgrad_context_f64 *context,
                              const double *params,
                              size_t params_len,
@@ -1261,6 +1632,7 @@ int32_t relgrad_gradient_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_accumulate, in double.
  */
+RELGRAD_API
 int32_t relgrad_accumulate_f64(relgrad_context_f64 *context,
                                const double *params,
                                size_t params_len,
@@ -1272,6 +1644,7 @@ int32_t relgrad_accumulate_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_merge, in double.
  */
+RELGRAD_API
 int32_t relgrad_merge_f64(relgrad_context_f64 *context,
                           double *sums,
                           size_t sums_len,
@@ -1283,6 +1656,7 @@ int32_t relgrad_merge_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_apply, in double.
  */
+RELGRAD_API
 int32_t relgrad_apply_f64(relgrad_context_f64 *context,
                           double *params,
                           size_t params_len,
@@ -1295,6 +1669,7 @@ int32_t relgrad_apply_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_factors, in double.
  */
+RELGRAD_API
 int32_t relgrad_factors_f64(relgrad_context_f64 *context,
                             const double *params,
                             size_t params_len,
@@ -1306,6 +1681,7 @@ int32_t relgrad_factors_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_apply_factors, in double.
  */
+RELGRAD_API
 int32_t relgrad_apply_factors_f64(relgrad_context_f64 *context,
                                   double *params,
                                   size_t params_len,
@@ -1320,6 +1696,7 @@ int32_t relgrad_apply_factors_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_forward, in double.
  */
+RELGRAD_API
 int32_t relgrad_forward_f64(relgrad_context_f64 *context,
                             const double *params,
                             size_t params_len,
@@ -1330,6 +1707,7 @@ int32_t relgrad_forward_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_log_likelihood, in double.
  */
+RELGRAD_API
 int32_t relgrad_log_likelihood_f64(relgrad_context_f64 *context,
                                    const double *params,
                                    size_t params_len,
@@ -1338,8 +1716,22 @@ int32_t relgrad_log_likelihood_f64(relgrad_context_f64 *context,
                                    size_t log_p_len);
 
 /**
+ * As relgrad_input_gradient, in double.
+ */
+RELGRAD_API
+int32_t relgrad_input_gradient_f64(relgrad_context_f64 *context,
+                                   const double *params,
+                                   size_t params_len,
+                                   const relgrad_batch_f64 *batch,
+                                   double *gradient,
+                                   size_t gradient_len,
+                                   double *log_p,
+                                   size_t log_p_len);
+
+/**
  * As relgrad_sum_log_slopes, in double.
  */
+RELGRAD_API
 int32_t relgrad_sum_log_slopes_f64(relgrad_context_f64 *context,
                                    const double *params,
                                    size_t params_len,
@@ -1350,6 +1742,7 @@ int32_t relgrad_sum_log_slopes_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_factorize, in double.
  */
+RELGRAD_API
 int32_t relgrad_factorize_f64(relgrad_context_f64 *context,
                               const double *params,
                               size_t params_len,
@@ -1359,6 +1752,7 @@ int32_t relgrad_factorize_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_inverse, in double.
  */
+RELGRAD_API
 int32_t relgrad_inverse_f64(relgrad_context_f64 *context,
                             const double *params,
                             size_t params_len,
@@ -1374,6 +1768,7 @@ int32_t relgrad_inverse_f64(relgrad_context_f64 *context,
 /**
  * As relgrad_sample, in double.
  */
+RELGRAD_API
 int32_t relgrad_sample_f64(relgrad_context_f64 *context,
                            const double *params,
                            size_t params_len,

@@ -5,6 +5,7 @@ use crate::status::{Error, Result, Status, Value};
 
 /// The elementwise nonlinearity between layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Activation {
     /// `s(y) = a y + (1 - a) log(1 + e^y)`, `0 < a < 1` (GFJSH20 eq. 34).
     SmoothLeakyRelu {
@@ -31,6 +32,7 @@ pub enum Activation {
 
 /// The density of the independent latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Base {
     /// Standard normal.
     Normal,
@@ -68,6 +70,7 @@ pub enum Gradient {
 
 /// How a gradient becomes a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Optimizer {
     /// Plain ascent; `momentum` in `[0, 1)` averages directions, `m = momentum m + (1 - momentum) d`.
     Sgd {
@@ -408,6 +411,7 @@ pub struct Schedule {
 
 /// The decay of a [`Schedule`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Decay {
     /// None.
     Constant,

@@ -33,7 +33,7 @@
 //! batch a row sits in, [`Config::max_batch`], or the build profile. One dependence stays, in
 //! training only: with 17 to 160 features, steps of 7/8 D rows or more sum a layer's inputs in
 //! another order than steps of fewer rows. Targets without hardware FMA emulate it, unless
-//! `fast-no-fma` is on.
+//! `--cfg relgrad_fast_no_fma` is in RUSTFLAGS.
 //!
 //! # Features
 //!
@@ -45,8 +45,11 @@
 //! | `files` (default) | `hosted`: data readers, model files, training runs, the Gaussian baseline |
 //! | `cli` | the program `relgrad` |
 //! | `capi` | the C ABI |
-//! | `bare-metal` | `capi` with a panic handler, for static libraries without std |
-//! | `fast-no-fma` | two roundings where hardware has no FMA; not the same bits then |
+//!
+//! Features only add. Two choices are for whoever builds the program, in RUSTFLAGS:
+//! `--cfg relgrad_panic_handler`, for C static libraries without std, brings a panic handler that calls C's
+//! `abort`; `--cfg relgrad_fast_no_fma`, on targets without hardware FMA, multiplies and adds in two
+//! roundings instead of emulating one: faster, and not the bits of other machines.
 //!
 //! # Finding a formula
 //!
@@ -57,7 +60,7 @@
 //! `determinant`, `commit`; its `mod.rs` composes them. `session` is the face of it all, with starts,
 //! evaluation, inverses and samples; `owned` adds memory, `hosted` files, `ffi` C.
 #![no_std]
-#![deny(missing_docs, unsafe_op_in_unsafe_fn, unsafe_code)]
+#![deny(missing_docs, missing_debug_implementations, unsafe_op_in_unsafe_fn, unsafe_code)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -101,7 +104,7 @@ pub use memory::{Aligned, AlignedBytes};
 #[cfg(feature = "alloc")]
 pub use owned::{Model, Position, Snapshot, Stepped, Team, Trainer};
 pub use scalar::Scalar;
-pub use session::{Inverse, Inversion, Refresh, Session, Start, blob};
+pub use session::{Evaluator, Inverse, Inversion, Refresh, Session, Start, blob};
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};
 pub use step::{Batch, Report, Totals};

@@ -83,6 +83,13 @@ calls! {
         batch: &Batch<Self>,
         out: &mut [f64],
     ) -> Result<()> = evaluate::log_likelihood;
+    fn input_gradient(
+        session: &mut Session<Self>,
+        params: &[Self],
+        batch: &Batch<Self>,
+        gradient: &mut [Self],
+        log_p: Option<&mut [f64]>,
+    ) -> Result<()> = evaluate::input_gradient;
     fn sum_log_slopes(
         session: &mut Session<Self>,
         params: &[Self],

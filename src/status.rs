@@ -93,6 +93,7 @@ statuses! {
 
 /// The value that an [`Error`] complains of.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Value {
     /// Nothing more to say.
     None,

@@ -53,7 +53,7 @@ static int fail(const char *what, int32_t status) {
 }
 
 int main(void) {
-    relgrad_sizes size;
+    relgrad_sizes size = {.struct_size = sizeof size};
     size_t blob_bytes;
     int32_t status = model_config(&config);
     if (status == RELGRAD_OK) status = relgrad_query_sizes(&config, &size);
@@ -77,7 +77,7 @@ int main(void) {
         int spike[MODEL_BATCH];
         for (int i = 0; i < MODEL_BATCH; i++) spike[i] = reading(x + i * MODEL_DIM);
 
-        relgrad_batch batch = {.x = x, .rows = MODEL_BATCH};
+        relgrad_batch batch = {.struct_size = sizeof batch, .x = x, .rows = MODEL_BATCH};
         double log_p[MODEL_BATCH];
         status = relgrad_log_likelihood(model, params, MODEL_PARAMS, &batch, log_p, MODEL_BATCH);
         if (status != RELGRAD_OK) return fail("score", status);

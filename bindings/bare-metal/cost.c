@@ -23,7 +23,7 @@ int main(void) {
         for (int j = 0; j < MODEL_BATCH * MODEL_DIM; j++) {
             x[j] = (float)((j * 37 + i * 11) % 64 - 32) / 16;
         }
-        relgrad_batch batch = {.x = x, .rows = MODEL_BATCH};
+        relgrad_batch batch = {.struct_size = sizeof batch, .x = x, .rows = MODEL_BATCH};
         uint32_t from = instructions();
         status = relgrad_step(model, params, MODEL_PARAMS, &batch, 0.02, NULL);
         uint32_t took = instructions() - from;

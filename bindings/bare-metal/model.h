@@ -10,6 +10,7 @@
 enum { MODEL_LAYERS = 2, MODEL_BATCH = 4 };
 
 static inline int32_t model_config(relgrad_config *config) {
+    config->struct_size = sizeof *config;
     int32_t status = relgrad_config_default(config, MODEL_DIM, MODEL_LAYERS);
     config->activation = RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU;
     config->activation_a = 0.3;

@@ -6,7 +6,7 @@
 
 int main(void) {
     relgrad_config config;
-    relgrad_sizes size;
+    relgrad_sizes size = {.struct_size = sizeof size};
     size_t blob;
     if (model_config(&config) || relgrad_query_sizes(&config, &size)
         || relgrad_blob_bytes(&config, &blob)) {

@@ -35,13 +35,13 @@ int main(void) {
         x[2 * i + 1] = t * t + noise / 1024;
     }
 
-    relgrad_config config;
+    relgrad_config config = {.struct_size = sizeof config};
     ok(relgrad_config_default(&config, 2, 4));
     config.optimizer = RELGRAD_OPTIMIZER_NATURAL;
     config.max_batch = BATCH;
     config.input_transform = 1;
 
-    relgrad_sizes size;
+    relgrad_sizes size = {.struct_size = sizeof size};
     ok(relgrad_query_sizes(&config, &size));
     float *params = memory(size.params_len * sizeof *params);
     void *state = memory(size.state_bytes), *workspace = memory(size.workspace_bytes);
@@ -50,12 +50,12 @@ int main(void) {
     relgrad_context *model;
     ok(relgrad_init(&config, state, size.state_bytes, workspace, size.workspace_bytes, &model));
 
-    relgrad_batch data = {.x = x, .rows = ROWS};
+    relgrad_batch data = {.struct_size = sizeof data, .x = x, .rows = ROWS};
     ok(relgrad_params_init_data(model, params, size.params_len, &data, RELGRAD_INIT_WHITENED, 1,
                                 1e-6, scratch, size.start_bytes));
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         for (int i = 0; i < ROWS; i += BATCH) {
-            relgrad_batch batch = {.x = x + 2 * i, .rows = BATCH};
+            relgrad_batch batch = {.struct_size = sizeof batch, .x = x + 2 * i, .rows = BATCH};
             ok(relgrad_step(model, params, size.params_len, &batch, 0.05, NULL));
         }
     }
@@ -63,13 +63,13 @@ int main(void) {
 
     double sum = 0, log_p[BATCH];
     for (int i = 0; i < ROWS; i += BATCH) {
-        relgrad_batch batch = {.x = x + 2 * i, .rows = BATCH};
+        relgrad_batch batch = {.struct_size = sizeof batch, .x = x + 2 * i, .rows = BATCH};
         ok(relgrad_log_likelihood(model, params, size.params_len, &batch, log_p, BATCH));
         for (int j = 0; j < BATCH; j++) sum += log_p[j];
     }
     printf("mean log-likelihood %8.4f\n", sum / ROWS);
 
-    relgrad_batch points = {.x = (const float[]){1, 1, 1, 3}, .rows = 2};
+    relgrad_batch points = {.struct_size = sizeof points, .x = (const float[]){1, 1, 1, 3}, .rows = 2};
     ok(relgrad_log_likelihood(model, params, size.params_len, &points, log_p, 2));
     printf("log-density on the curve %8.4f, off it %8.4f\n", log_p[0], log_p[1]);
 

@@ -45,16 +45,17 @@ module relgrad_types
     real(c_double) :: activation_a = 0, activation_b = 0, momentum = 0, beta1 = 0, beta2 = 0
     real(c_double) :: epsilon = 0, decay = 0, damping = 0, clip = 0
     real(c_double) :: curve_rate = 0
-    integer(c_int64_t) :: reserved(7) = 0
   end type
 
   type, bind(c) :: relgrad_sizes
+    integer(c_int32_t) :: struct_size = 0, reserved = 0
     integer(c_size_t) :: params_len = 0, gradient_len = 0, factors_len = 0, state_bytes = 0
     integer(c_size_t) :: workspace_bytes = 0, refresh_bytes = 0, start_bytes = 0
     integer(c_size_t) :: factorization_bytes = 0
   end type
 
   type, bind(c) :: relgrad_batch
+    integer(c_int32_t) :: struct_size = 0, reserved = 0
     type(c_ptr) :: x = c_null_ptr
     integer(c_size_t) :: rows = 0, ld = 0
     type(c_ptr) :: weights = c_null_ptr
@@ -64,10 +65,10 @@ module relgrad_types
   end type
 
   type, bind(c) :: relgrad_report
+    integer(c_int32_t) :: struct_size = 0, halvings = 0
     real(c_double) :: mean_log_likelihood = 0, base_density = 0, log_slopes = 0, log_det = 0
     integer(c_int64_t) :: log_det_age = 0
     real(c_double) :: relative_gradient_norm = 0, mean_delta_norm = 0, trust_scale = 0
-    integer(c_int64_t) :: halvings = 0
     real(c_double) :: curve_gradient_norm = 0
   end type
 
@@ -88,7 +89,7 @@ module relgrad_types
   end interface
 
   interface
-    function relgrad_config_default(config, dim, layers) bind(c) result(status)
+    function c_config_default(config, dim, layers) bind(c, name='relgrad_config_default') result(status)
       import :: relgrad_config, c_int32_t
       type(relgrad_config), intent(inout) :: config
       integer(c_int32_t), value :: dim, layers
@@ -101,15 +102,25 @@ module relgrad_types
       integer(c_size_t), value :: len
       integer(c_int32_t) :: status
     end function
-    function relgrad_abi_check(version, config_size) bind(c) result(status)
-      import :: c_int32_t, c_size_t
+    function relgrad_abi_check(version) bind(c) result(status)
+      import :: c_int32_t
       integer(c_int32_t), value :: version
-      integer(c_size_t), value :: config_size
       integer(c_int32_t) :: status
     end function
   end interface
 
+  private :: c_config_default
+
 contains
+
+  ! The defaults for `layers` layers of `dim` features.
+  function relgrad_config_default(config, dim, layers) result(status)
+    type(relgrad_config), intent(inout) :: config
+    integer(c_int32_t), value :: dim, layers
+    integer(c_int32_t) :: status
+    config%struct_size = int(c_sizeof(config), c_int32_t)
+    status = c_config_default(config, dim, layers)
+  end function
 
   ! What C wrote, up to its NUL.
   function relgrad_text(c) result(text)

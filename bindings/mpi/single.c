@@ -5,8 +5,8 @@
 
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
-    relgrad_config config;
-    relgrad_sizes size;
+    relgrad_config config = {.struct_size = sizeof config};
+    relgrad_sizes size = {.struct_size = sizeof size};
     ok(relgrad_config_default(&config, DIM, LAYERS));
     config.optimizer = RELGRAD_OPTIMIZER_NATURAL;
     config.max_batch = BATCH;
@@ -15,11 +15,11 @@ int main(int argc, char **argv) {
     void *state = memory(size.state_bytes), *workspace = memory(size.workspace_bytes);
     ok(relgrad_init(&config, state, size.state_bytes, workspace, size.workspace_bytes, &model));
     ok(relgrad_params_init(model, params, size.params_len, RELGRAD_INIT_ORTHOGONAL, 1));
-    relgrad_report report = {0};
+    relgrad_report report = {.struct_size = sizeof report};
     for (uint64_t step = 0; step < strtoull(argv[1], NULL, 10); step++) {
         float x[BATCH * DIM];
         for (int i = 0; i < BATCH; i++) sample(step, i, x + i * DIM);
-        relgrad_batch batch = {.x = x, .rows = BATCH};
+        relgrad_batch batch = {.struct_size = sizeof batch, .x = x, .rows = BATCH};
         ok(relgrad_step(model, params, size.params_len, &batch, 0.05, &report));
     }
     uint64_t hash = UINT64_C(0xcbf29ce484222325);

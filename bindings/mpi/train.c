@@ -99,8 +99,8 @@ int main(int argc, char **argv) {
     const int dies = argc == 6 && atoi(argv[4]) == rank;
     const uint64_t dies_at = argc == 6 ? strtoull(argv[5], NULL, 10) : 0;
 
-    relgrad_config config;
-    relgrad_sizes size;
+    relgrad_config config = {.struct_size = sizeof config};
+    relgrad_sizes size = {.struct_size = sizeof size};
     size_t blob_bytes;
     ok(relgrad_config_default(&config, DIM, LAYERS));
     config.optimizer = factors ? RELGRAD_OPTIMIZER_NATURAL : RELGRAD_OPTIMIZER_ADAM;
@@ -127,16 +127,16 @@ int main(int argc, char **argv) {
     float *mine = memory((size_t)travel * sizeof *mine);
     float *all = memory((size_t)(factors ? BATCH * one : travel) * sizeof *all);
     relgrad_totals *each = memory((size_t)ranks * sizeof *each);
-    relgrad_report report = {0};
+    relgrad_report report = {.struct_size = sizeof report};
     uint64_t step;
     ok(relgrad_steps(model, &step));
     for (; step < steps; step++) {
         float x[BATCH * DIM];
         for (int i = 0; i < own; i++) sample(step, rank * own + i, x + i * DIM);
-        relgrad_batch batch = {.x = x, .rows = (size_t)own, .whole = BATCH};
+        relgrad_batch batch = {.struct_size = sizeof batch, .x = x, .rows = (size_t)own, .whole = BATCH};
         if (dies && step == dies_at) raise(SIGKILL);
 
-        relgrad_totals part = {0, 0, 0}, totals = {0, 0, 0};
+        relgrad_totals part = {.struct_size = sizeof part}, totals = part;
         if (factors) {
             ok(relgrad_factors(model, params, size.params_len, &batch, mine, (size_t)travel, &part));
             MPI_Allgather(mine, travel, MPI_FLOAT, all, travel, MPI_FLOAT, MPI_COMM_WORLD);

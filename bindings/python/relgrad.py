@@ -37,7 +37,14 @@ CHOICES = {
 STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned")
 
 
-class Config(ctypes.Structure):
+class _Sized(ctypes.Structure):
+    """A structure whose first field is its size, so that later versions can append fields."""
+
+    def __init__(self, **fields):
+        super().__init__(struct_size=ctypes.sizeof(self), **fields)
+
+
+class Config(_Sized):
     """relgrad_config; names of choices may be assigned where C has an enumeration."""
 
     _fields_ = [
@@ -48,7 +55,6 @@ class Config(ctypes.Structure):
         *((name, c_double) for name in (
             "activation_a", "activation_b", "momentum", "beta1", "beta2", "epsilon", "decay",
             "damping", "clip", "curve_rate")),
-        ("reserved", c_uint64 * 7),
     ]
 
     def __setattr__(self, name, value):
@@ -57,28 +63,31 @@ class Config(ctypes.Structure):
         super().__setattr__(name, value)
 
 
-class Sizes(ctypes.Structure):
-    _fields_ = [(name, c_size_t) for name in (
+class Sizes(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), *((name, c_size_t) for name in (
         "params_len", "gradient_len", "factors_len", "state_bytes", "workspace_bytes",
-        "refresh_bytes", "start_bytes", "factorization_bytes")]
+        "refresh_bytes", "start_bytes", "factorization_bytes"))]
 
 
-class Report(ctypes.Structure):
+class Report(_Sized):
     """What a step saw and did; see relgrad_report."""
 
     _fields_ = [
+        ("struct_size", c_uint32), ("halvings", c_uint32),
         ("mean_log_likelihood", c_double), ("base_density", c_double), ("log_slopes", c_double),
         ("log_det", c_double), ("log_det_age", c_uint64), ("relative_gradient_norm", c_double),
-        ("mean_delta_norm", c_double), ("trust_scale", c_double), ("halvings", c_uint64),
+        ("mean_delta_norm", c_double), ("trust_scale", c_double),
         ("curve_gradient_norm", c_double)]
 
 
-class RefreshReport(ctypes.Structure):
-    _fields_ = [(name, c_double) for name in ("log_det", "drift", "inverse_error")]
+class RefreshReport(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32),
+                *((name, c_double) for name in ("log_det", "drift", "inverse_error"))]
 
 
-class Batch(ctypes.Structure):
-    _fields_ = [("x", c_void_p), ("rows", c_size_t), ("ld", c_size_t), ("weights", c_void_p),
+class Batch(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("x", c_void_p),
+                ("rows", c_size_t), ("ld", c_size_t), ("weights", c_void_p),
                 ("base", c_void_p), ("user", c_void_p), ("whole", c_size_t)]
 
 
@@ -106,6 +115,7 @@ def _load():
         "set_parallel": (p, _ParallelFor, p, word),
         "step": (p, p, n, p, c_double, p), "gradient": (p, p, n, p, p, n, p),
         "forward": (p, p, n, p, p, n), "log_likelihood": (p, p, n, p, p, n),
+        "input_gradient": (p, p, n, p, p, n, p, n),
         "factorize": (p, p, n, p, n), "inverse": (p, p, n, p, n, p, n, n, p, n, p),
         "sample": (p, p, n, p, n, c_uint64, c_uint64, n, p, n, p),
     }
@@ -117,8 +127,8 @@ def _load():
     library.relgrad_version_string.restype = ctypes.c_char_p
     library.relgrad_config_default.argtypes = (p, word, word)
     library.relgrad_config_check.argtypes = (p, p, n)
-    library.relgrad_abi_check.argtypes = (word, n)
-    if library.relgrad_abi_check(ABI_VERSION, ctypes.sizeof(Config)) != 0:
+    library.relgrad_abi_check.argtypes = (word,)
+    if library.relgrad_abi_check(ABI_VERSION) != 0:
         raise ImportError("librelgrad has another ABI than version %d" % ABI_VERSION)
     return library
 
@@ -286,6 +296,16 @@ class Model:
         self._chunks("log_likelihood", x, out, 1)
         return out
 
+    def input_gradient(self, x):
+        """The derivatives of log p by the features of every row, for samplers."""
+        x = self._centred(x)
+        out = np.empty((len(x), self.config.dim), self.dtype)
+        most = self.config.max_batch
+        for at in range(0, len(x), most):
+            part = out[at:at + most]
+            self._params("input_gradient", byref(self._batch(x[at:at + most])), *_array(part), None, 0)
+        return out
+
     def forward(self, x):
         """The latents of every row."""
         x = self._centred(x)
@@ -364,7 +384,7 @@ class Model:
 
     def _batch(self, x, weights=None):
         x = self._rows(x)
-        batch = Batch(x.ctypes.data, len(x))
+        batch = Batch(x=x.ctypes.data, rows=len(x))
         batch.keep = [x]  # the arrays live as long as the structure that points to them
         if weights is not None:
             weights = np.ascontiguousarray(weights, self.dtype)

@@ -83,8 +83,8 @@ cat > "$work/two/main.c" <<'C'
 #include <relgrad.h>
 int other_catches(void);
 int main(void) {
-    relgrad_config config;
-    relgrad_sizes sizes;
+    relgrad_config config = {.struct_size = sizeof config};
+    relgrad_sizes sizes = {.struct_size = sizeof sizes};
     int ok = other_catches() == 7 && relgrad_config_default(&config, 2, 2) == RELGRAD_OK
              && relgrad_query_sizes(&config, &sizes) == RELGRAD_OK;
     return ok ? 0 : 1;

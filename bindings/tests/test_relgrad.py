@@ -52,6 +52,12 @@ class Tests(unittest.TestCase):
         log_p += sum(np.linalg.slogdet(w.reshape(3, 3))[1] for w in (w1, w2))
         np.testing.assert_allclose(model.log_likelihood(x), log_p, rtol=1e-12)
         np.testing.assert_allclose(model.forward(x), z, rtol=1e-12)
+        gradient = model.input_gradient(x)
+        for i in range(3):
+            step = np.zeros(3)
+            step[i] = 1e-5
+            slope = (model.log_likelihood(x + step) - model.log_likelihood(x - step)) / 2e-5
+            np.testing.assert_allclose(gradient[:, i], slope, rtol=1e-7, atol=1e-9)
 
     def test_learned_curves(self):
         model = relgrad.Model(2, 2, np.float64, activation="tanh_mixture", activation_a=3,

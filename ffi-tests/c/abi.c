@@ -22,32 +22,102 @@ static const struct {
     FIELD(track_inverse, 2), FIELD(report_norms, 2),     FIELD(level, 5),
 };
 
+/* The first value of each kind that has no name. */
+static const struct {
+    uint32_t kind, unknown;
+} named[] = {
+    {RELGRAD_NAMES_ACTIVATION, 4}, {RELGRAD_NAMES_BASE, 4},     {RELGRAD_NAMES_BIAS, 4},
+    {RELGRAD_NAMES_GRADIENT, 3},   {RELGRAD_NAMES_OPTIMIZER, 3}, {RELGRAD_NAMES_CROSSING, 2},
+    {RELGRAD_NAMES_LOG_DET, 2},    {RELGRAD_NAMES_LEVEL, 5},    {RELGRAD_NAMES_INIT, 5},
+    {RELGRAD_NAMES_DECAY, 3},
+};
+
+/* What an older header and a newer one have of a structure. */
 static void structure_sizes(void) {
-    relgrad_config config;
-    relgrad_sizes sizes, untouched;
-    memset(&sizes, 0x5a, sizeof sizes);
-    untouched = sizes;
+    SIZED(relgrad_config, config);
+    SIZED(relgrad_sizes, sizes);
+    relgrad_sizes untouched = sizes;
     OK(relgrad_config_default(&config, 4, 2));
-    CHECK(config.struct_size == sizeof config, "%u", config.struct_size);
-    /* Older and newer headers. */
-    const uint32_t wrong[] = {0, 8, sizeof config - 8, sizeof config + 8, UINT32_MAX};
+    CHECK(config.struct_size == sizeof config, "%u", (unsigned)config.struct_size);
+    /* Forgotten, never set, shorter than in version 1. */
+    const uint32_t wrong[] = {0, 8, sizeof config - 1, 4097, UINT32_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         config.struct_size = wrong[i];
+        RETURNS(RELGRAD_ERR_ABI, relgrad_config_default(&config, 4, 2));
         RETURNS(RELGRAD_ERR_ABI, relgrad_config_check(&config, text, sizeof text));
         CHECK(says("config.struct_size"), "%s", text);
         RETURNS(RELGRAD_ERR_ABI, relgrad_query_sizes(&config, &sizes));
         RETURNS(RELGRAD_ERR_ABI, relgrad_query_sizes_f64(&config, &sizes));
         CHECK(memcmp(&sizes, &untouched, sizeof sizes) == 0, "an output was written");
     }
-    OK(relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config)));
-    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION + 1, sizeof config));
-    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION - 1, sizeof config));
-    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof config + 8));
-    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION, 0));
+    /* Outputs too. */
+    config.struct_size = sizeof config;
+    sizes.struct_size = 0;
+    RETURNS(RELGRAD_ERR_ABI, relgrad_query_sizes(&config, &sizes));
+    CHECK(sizes.params_len == 0, "an output was written");
+    OK(relgrad_message(NULL, text, sizeof text));
+    CHECK(says("sizes.struct_size"), "%s", text);
+
+    /* A later version's, of which this library fills what it knows. */
+    struct {
+        relgrad_sizes known;
+        double later;
+    } newer;
+    memset(&newer, 0, sizeof newer);
+    newer.known.struct_size = sizeof newer;
+    newer.later = 7;
+    OK(relgrad_query_sizes(&config, &newer.known));
+    CHECK(newer.known.params_len > 0 && newer.known.struct_size == sizeof newer, "not filled");
+    CHECK(newer.later == 7, "written beyond what is known");
+
+    OK(relgrad_abi_check(RELGRAD_ABI_VERSION));
+    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION + 1));
+    RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION - 1));
+}
+
+/* Errors of calls without a context, or that may not write to theirs, are this thread's. */
+static void messages_without_a_context(void) {
+    double rate;
+    OK(relgrad_abi_check(RELGRAD_ABI_VERSION));
+    SIZED(relgrad_schedule, schedule);
+    schedule.rate = -2.5;
+    RETURNS(RELGRAD_ERR_RATE, relgrad_schedule_rate(&schedule, 0, &rate));
+    OK(relgrad_message(NULL, text, sizeof text));
+    CHECK(says("rate") && says("-2.5"), "%s", text);
+    OK(relgrad_message(NULL, text, sizeof text));
+    CHECK(says("-2.5"), "asking forgets nothing: %s", text);
+    RETURNS(RELGRAD_ERR_NULL_POINTER, relgrad_message(NULL, NULL, 5));
+    OK(relgrad_message(NULL, text, sizeof text));
+    CHECK(says("-2.5"), "nor does asking badly: %s", text);
+    RETURNS(RELGRAD_ERR_NULL_POINTER, relgrad_steps(NULL, NULL));
+    OK(relgrad_message(NULL, text, sizeof text));
+    CHECK(says("`context`"), "%s", text);
+    schedule.rate = 2.5;
+    OK(relgrad_schedule_rate(&schedule, 0, &rate));
+    OK(relgrad_message(NULL, text, sizeof text));
+    CHECK(*text == 0, "empty after a success: %s", text);
+}
+
+static void names(void) {
+    CHECK(strcmp(relgrad_name(RELGRAD_NAMES_OPTIMIZER, RELGRAD_OPTIMIZER_NATURAL), "natural") == 0, "natural");
+    CHECK(strcmp(relgrad_name(RELGRAD_NAMES_LEVEL, RELGRAD_LEVEL_NEON), "neon") == 0, "neon");
+    CHECK(strcmp(relgrad_name(RELGRAD_NAMES_INIT, RELGRAD_INIT_ALIGNED), "aligned") == 0, "aligned");
+    for (uint32_t kind = 0; kind <= RELGRAD_NAMES_DECAY + 1; kind++) {
+        for (uint32_t value = 0; value < 8; value++) {
+            const char *name = relgrad_name(kind, value);
+            CHECK(name != NULL && *name != 0, "%u %u", (unsigned)kind, (unsigned)value);
+        }
+        CHECK(strcmp(relgrad_name(kind, UINT32_MAX), "unknown") == 0, "%u", (unsigned)kind);
+    }
+    /* As many names as values. */
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        CHECK(strcmp(relgrad_name(named[i].kind, named[i].unknown), "unknown") == 0, "%zu", i);
+        CHECK(strcmp(relgrad_name(named[i].kind, named[i].unknown - 1), "unknown") != 0, "%zu", i);
+    }
 }
 
 static void unknown_values(void) {
-    relgrad_config config;
+    SIZED(relgrad_config, config);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const uint32_t values[] = {fields[i].unknown, UINT32_MAX};
         for (int j = 0; j < 2; j++) {
@@ -63,20 +133,15 @@ static void unknown_values(void) {
         int32_t status = relgrad_config_check(&config, text, sizeof text);
         CHECK(status != RELGRAD_ERR_ENUMERATION, "%s", text);
     }
-    for (int i = 0; i < 7; i++) {
-        OK(relgrad_config_default(&config, 4, 2));
-        config.reserved[i] = 1;
-        RETURNS(RELGRAD_ERR_RESERVED, relgrad_config_check(&config, text, sizeof text));
-        CHECK(says("config.reserved"), "%s", text);
-    }
     double rate = -1.0;
-    relgrad_schedule schedule = {0.1, 0, 3, 0, 10, 10, 0.5};
+    SIZED(relgrad_schedule, schedule);
+    schedule.rate = 0.1;
+    schedule.decay = 3;
+    schedule.total = schedule.every = 10;
+    schedule.factor = 0.5;
     RETURNS(RELGRAD_ERR_ENUMERATION, relgrad_schedule_rate(&schedule, 0, &rate));
-    schedule.decay = RELGRAD_DECAY_STEP;
-    schedule.reserved = 1;
-    RETURNS(RELGRAD_ERR_RESERVED, relgrad_schedule_rate(&schedule, 0, &rate));
     CHECK(rate == -1.0, "an output was written");
-    schedule.reserved = 0;
+    schedule.decay = RELGRAD_DECAY_STEP;
     OK(relgrad_schedule_rate(&schedule, 25, &rate));
     CHECK(rate == 0.025, "%g", rate);
     RETURNS(RELGRAD_ERR_ENUMERATION,
@@ -98,7 +163,7 @@ static void texts(void) {
     CHECK(strcmp(relgrad_status_string(INT32_MIN), unknown) == 0, "the least number");
     CHECK(strcmp(relgrad_status_string(INT32_MAX), unknown) == 0, "the largest number");
 
-    relgrad_config config;
+    SIZED(relgrad_config, config);
     OK(relgrad_config_default(&config, 4, 2));
     strcpy(text, "old");
     OK(relgrad_config_check(&config, text, sizeof text));
@@ -123,20 +188,25 @@ static void texts(void) {
 }
 
 static void offsets(void) {
-    relgrad_config config;
-    relgrad_sizes sizes;
+    SIZED(relgrad_config, config);
+    SIZED(relgrad_sizes, sizes);
+    SIZED(relgrad_offsets, at);
     OK(relgrad_config_default(&config, 3, 2));
-    size_t weight, bias;
-    OK(relgrad_param_offsets(&config, 0, &weight, &bias));
-    CHECK(weight == 0 && bias == 9, "%zu %zu", weight, bias);
-    OK(relgrad_param_offsets(&config, 1, &weight, NULL));
-    OK(relgrad_param_offsets(&config, 1, NULL, &bias));
-    CHECK(weight == 12 && bias == 21, "%zu %zu", weight, bias);
-    RETURNS(RELGRAD_ERR_LAYERS, relgrad_param_offsets(&config, 2, &weight, &bias));
-    CHECK(weight == 12 && bias == 21, "an output was written");
+    OK(relgrad_param_offsets(&config, 0, &at));
+    CHECK(at.weight == 0 && at.bias == 9, "%zu %zu", at.weight, at.bias);
+    OK(relgrad_param_offsets(&config, 1, &at));
+    CHECK(at.weight == 12 && at.bias == 21, "%zu %zu", at.weight, at.bias);
+    /* A layer's curves: log_slope, then four rows of each of the others. */
+    const size_t curve = 24 + 3 * (1 + 3 * 4);
+    CHECK(at.steps == 4 && at.log_slope == curve && at.log_weight == curve + 3, "%zu", at.log_slope);
+    CHECK(at.log_steepness == curve + 15 && at.center == curve + 27, "%zu", at.center);
+    CHECK(at.shift == RELGRAD_NONE && at.scale == RELGRAD_NONE, "no input transform");
+    relgrad_offsets kept = at;
+    RETURNS(RELGRAD_ERR_LAYERS, relgrad_param_offsets(&config, 2, &at));
     config.dim = 1u << 24;
     config.layers = 1u << 20;
-    RETURNS(RELGRAD_ERR_DIM, relgrad_param_offsets(&config, (1u << 20) - 1, &weight, &bias));
+    RETURNS(RELGRAD_ERR_DIM, relgrad_param_offsets(&config, (1u << 20) - 1, &at));
+    CHECK(memcmp(&at, &kept, sizeof at) == 0, "an output was written");
     OK(relgrad_config_default(&config, 3, 2));
     OK(relgrad_query_sizes(&config, &sizes));
     CHECK(sizes.params_len == 24 + 2 * 3 * (1 + 3 * 4) && sizes.factors_len == 12 + 2 * 3,
@@ -148,9 +218,12 @@ static void offsets(void) {
     config.input_transform = 1;
     OK(relgrad_query_sizes(&config, &sizes));
     CHECK(sizes.params_len == 30 && sizes.gradient_len == 24, "shift and scale come last");
+    OK(relgrad_param_offsets(&config, 0, &at));
+    CHECK(at.shift == 24 && at.scale == 27, "%zu %zu", at.shift, at.scale);
+    CHECK(at.steps == 0 && at.log_slope == RELGRAD_NONE, "fixed curves have no parameters");
     config.bias = RELGRAD_BIAS_NONE;
-    OK(relgrad_param_offsets(&config, 1, &weight, &bias));
-    CHECK(weight == 9, "%zu", weight);
+    OK(relgrad_param_offsets(&config, 1, &at));
+    CHECK(at.weight == 9 && at.bias == RELGRAD_NONE, "%zu", at.weight);
     OK(relgrad_query_sizes(&config, &sizes));
     CHECK(sizes.params_len == 24 && sizes.gradient_len == 18, "no biases");
 }
@@ -185,6 +258,8 @@ static void activations(void) {
 
 int main(void) {
     structure_sizes();
+    messages_without_a_context();
+    names();
     unknown_values();
     texts();
     offsets();

@@ -4,8 +4,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "relgrad.h"
+
+/* A structure of the header, all zero but its size. */
+#define SIZED(type, name)            \
+    type name;                       \
+    memset(&(name), 0, sizeof(name)); \
+    (name).struct_size = sizeof(name)
 
 #define FAIL(expected, ...)                                              \
     do {                                                                 \

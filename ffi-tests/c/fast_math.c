@@ -19,7 +19,7 @@ static void train(uint32_t optimizer, double rate, const number *x) {
         last = 0.0;
         for (int from = 0; from < ROWS; from += BATCH) {
             R(batch) batch = batch_of(x + DIM * from, BATCH);
-            relgrad_report report;
+            SIZED(relgrad_report, report);
             OK(R(step)(m.context, m.params, m.sizes.params_len, &batch, rate, &report));
             last += report.mean_log_likelihood * BATCH / ROWS;
         }

@@ -2,4 +2,4 @@
 #include "relgrad.h"
 #include "relgrad.h"
 
-int main(void) { return relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config)); }
+int main(void) { return relgrad_abi_check(RELGRAD_ABI_VERSION); }

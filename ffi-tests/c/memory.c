@@ -135,7 +135,7 @@ static const char *describe(const relgrad_config *c) {
 
 static void try_one(relgrad_config config) {
     allocations = 0;
-    relgrad_sizes sizes;
+    SIZED(relgrad_sizes, sizes);
     QUIET(R(query_sizes)(&config, &sizes));
     size_t d = config.dim, rows = config.max_batch, n = sizes.params_len, ld = d + 3;
     CHECK(sizes.state_bytes % RELGRAD_ALIGNMENT == 0, "%zu", sizes.state_bytes);
@@ -153,7 +153,9 @@ static void try_one(relgrad_config config) {
     double *log_slopes = (double *)fenced(2 * units * sizeof(double));
     relgrad_report *report = (relgrad_report *)fenced(sizeof(relgrad_report));
     relgrad_inversion *inversion = (relgrad_inversion *)fenced(sizeof(relgrad_inversion));
-    relgrad_totals totals = {0, 0, 0};
+    report->struct_size = sizeof *report;
+    inversion->struct_size = sizeof *inversion;
+    SIZED(relgrad_totals, totals);
     memset(sums, 0, sizes.gradient_len * sizeof(number));
     memset(other, 0, sizes.gradient_len * sizeof(number));
     struct lcg g = {config.dim};
@@ -181,6 +183,7 @@ static void try_one(relgrad_config config) {
     QUIET(R(log_likelihood)(c, params, n, &batch, log_p, rows));
     memset(log_slopes, 0, 2 * units * sizeof(double));
     QUIET(R(sum_log_slopes)(c, params, n, &batch, log_slopes, 2 * units));
+    QUIET(R(input_gradient)(c, params, n, &batch, back, rows * d, log_p, rows));
     QUIET(R(factorize)(c, params, n, factorization, sizes.factorization_bytes));
     QUIET(R(inverse)(c, params, n, factorization, sizes.factorization_bytes, z, rows * d, rows,
                      back, rows * d, inversion));
@@ -200,13 +203,13 @@ static void try_one(relgrad_config config) {
     QUIET(R(step)(c, params, n, &batch, 1e-3, NULL));
     if (config.optimizer != RELGRAD_OPTIMIZER_NATURAL) {
         memset(sums, 0, sizes.gradient_len * sizeof(number));
-        relgrad_totals more = {0, 0, 0};
+        SIZED(relgrad_totals, more);
         QUIET(R(accumulate)(c, params, n, &batch, sums, sizes.gradient_len, &totals));
         QUIET(R(merge)(c, sums, sizes.gradient_len, &totals, other, sizes.gradient_len, &more));
         QUIET(R(apply)(c, params, n, sums, sizes.gradient_len, &totals, 1e-3, report));
     }
     if (config.gradient == RELGRAD_GRADIENT_RELATIVE) {
-        relgrad_totals sum = {0, 0, 0};
+        SIZED(relgrad_totals, sum);
         QUIET(R(factors)(c, params, n, &batch, factors, rows * sizes.factors_len, &sum));
         QUIET(R(apply_factors)(c, params, n, factors, rows * sizes.factors_len, rows, weights,
                                &sum, 1e-3, report));
@@ -229,7 +232,7 @@ static void try_one(relgrad_config config) {
 
 static void too_little(uint32_t optimizer) {
     relgrad_config config = config_of(5, 2, 3, optimizer);
-    relgrad_sizes s;
+    SIZED(relgrad_sizes, s);
     config.input_transform = 1;
     OK(R(query_sizes)(&config, &s));
     const size_t a = RELGRAD_ALIGNMENT;

@@ -26,7 +26,7 @@ static inline void *aligned(size_t bytes) {
 
 static inline relgrad_config config_of(uint32_t dim, uint32_t layers, uint32_t max_batch,
                                        uint32_t optimizer) {
-    relgrad_config config;
+    SIZED(relgrad_config, config);
     OK(relgrad_config_default(&config, dim, layers));
     config.max_batch = max_batch;
     config.optimizer = optimizer;
@@ -38,6 +38,7 @@ static inline struct model model_new(relgrad_config config) {
     struct model m;
     memset(&m, 0, sizeof m);
     m.config = config;
+    m.sizes.struct_size = sizeof m.sizes;
     OK(R(query_sizes)(&m.config, &m.sizes));
     m.params = (number *)malloc(m.sizes.params_len * sizeof *m.params);
     CHECK(m.params != NULL, "no memory");
@@ -57,8 +58,7 @@ static inline void model_free(struct model *m) {
 
 /* `rows` samples, one after the other. */
 static inline R(batch) batch_of(const number *x, size_t rows) {
-    R(batch) batch;
-    memset(&batch, 0, sizeof batch);
+    SIZED(R(batch), batch);
     batch.x = x;
     batch.rows = rows;
     return batch;

@@ -38,7 +38,7 @@ class Aligned {
 };
 
 relgrad_sizes sizes_of(const relgrad_config &config) {
-    relgrad_sizes sizes;
+    SIZED(relgrad_sizes, sizes);
     OK(R(query_sizes)(&config, &sizes));
     return sizes;
 }
@@ -76,7 +76,7 @@ constexpr uint32_t kDim = 6, kLayers = 3, kBatch = 12;
 constexpr double kTolerance = sizeof(number) == 4 ? 1e-5 : 1e-13;
 
 relgrad_config config_of(uint32_t optimizer, uint32_t base) {
-    relgrad_config config;
+    SIZED(relgrad_config, config);
     OK(relgrad_config_default(&config, kDim, kLayers));
     fix_curves(&config);
     config.max_batch = kBatch;
@@ -86,7 +86,7 @@ relgrad_config config_of(uint32_t optimizer, uint32_t base) {
 }
 
 R(batch) batch_of(const number *x, std::size_t rows) {
-    R(batch) batch = {};
+    SIZED(R(batch), batch);
     batch.x = x;
     batch.rows = rows;
     return batch;
@@ -139,7 +139,8 @@ void custom_density() {
         CHECK(close(got[i], expected[i]), "row %zu: %.9g, not %.9g", i, got[i], expected[i]);
     }
     // Scores too: training takes the same way.
-    relgrad_report a = {}, b = {};
+    SIZED(relgrad_report, a);
+    SIZED(relgrad_report, b);
     for (int i = 0; i < 20; i++) {
         OK(built_in.step(batch, 0.05, &a));
         OK(custom.step(batch, 0.05, &b));
@@ -172,7 +173,8 @@ void sample_weights() {
     Model repeated(config_of(RELGRAD_OPTIMIZER_NATURAL, RELGRAD_BASE_NORMAL));
     R(batch) batch = batch_of(x.data(), 6);
     batch.weights = weights;
-    relgrad_report a = {}, b = {};
+    SIZED(relgrad_report, a);
+    SIZED(relgrad_report, b);
     OK(weighted.step(batch, 0.05, &a));
     OK(repeated.step(batch_of(twice.data(), 7), 0.05, &b));
     CHECK(close(a.mean_log_likelihood, b.mean_log_likelihood), "%.9g, not %.9g",
@@ -195,12 +197,13 @@ void two_parts(uint32_t optimizer, bool weighted) {
     for (int i = 0; i < 5; i++) {
         R(batch) whole = batch_of(x.data(), kBatch);
         whole.weights = w;
-        relgrad_report a = {}, b = {};
+        SIZED(relgrad_report, a);
+    SIZED(relgrad_report, b);
         OK(one.step(whole, 0.05, &a));
 
         // Each part is differentiated by a process of its own ...
         std::vector<number> factors(kBatch * sample);
-        relgrad_totals totals = {0, 0, 0};
+        SIZED(relgrad_totals, totals);
         R(batch) first = batch_of(x.data(), part);
         R(batch) rest = batch_of(x.data() + kDim * part, kBatch - part);
         first.weights = w;

@@ -71,7 +71,7 @@ int main(int argc, char **argv) {
     CHECK(config.level == RELGRAD_LEVEL_AUTO || level == config.level, "runs on %u", level);
 
     struct lcg g = {17};
-    relgrad_report report;
+    SIZED(relgrad_report, report);
     memset(&report, 0, sizeof report);
     for (int step = 0; step < STEPS; step++) {
         number x[DIM * BATCH];

@@ -78,6 +78,10 @@ static void refused(int line, int32_t got, int32_t expected, const char *argumen
         char quoted[60];
         snprintf(quoted, sizeof quoted, "`%s`", argument);
         OK(R(message)(context, text, sizeof text));
+        /* A call with a const context. */
+        if (*text == 0) {
+            OK(relgrad_message(NULL, text, sizeof text));
+        }
         CHECK(got == expected && strstr(text, quoted) != NULL, "line %d: status %d, message: %s",
               line, (int)got, text);
     }
@@ -97,11 +101,17 @@ static void refused(int line, int32_t got, int32_t expected, const char *argumen
 
 /* A fresh world for `config`, its parameters started. */
 static void begin(void) {
+    sizes.struct_size = sizeof sizes;
     OK(R(query_sizes)(&config, &sizes));
     CHECK(sizes.state_bytes <= sizeof now->state, "%zu", sizes.state_bytes);
     CHECK(sizes.factorization_bytes <= sizeof now->factorization, "%zu", sizes.factorization_bytes);
     memset(now, 0x5a, sizeof *now);
     memset(&now->totals, 0, sizeof now->totals);
+    now->sizes.struct_size = sizeof now->sizes;
+    now->totals.struct_size = sizeof now->totals;
+    now->report.struct_size = sizeof now->report;
+    now->refresh.struct_size = sizeof now->refresh;
+    now->inversion.struct_size = sizeof now->inversion;
     free(workspace);
     free(scratch);
     workspace = aligned(sizes.workspace_bytes);
@@ -151,10 +161,9 @@ static void bad_config(int32_t code, const char *argument, relgrad_config c) {
 static void configurations(void) {
     relgrad_config c;
 #define BAD(code, argument, change) (c = config, change, bad_config(code, argument, c))
-    BAD(RELGRAD_ERR_ABI, "config.struct_size", c.struct_size += 8);
+    BAD(RELGRAD_ERR_ABI, "config.struct_size", c.struct_size -= 8);
     BAD(RELGRAD_ERR_ENUMERATION, "config.base", c.base = 4);
     BAD(RELGRAD_ERR_ENUMERATION, "config.level", c.level = 5);
-    BAD(RELGRAD_ERR_RESERVED, "config.reserved", c.reserved[6] = 1);
     BAD(RELGRAD_ERR_DIM, "dim", c.dim = 0);
     BAD(RELGRAD_ERR_LAYERS, "layers", c.layers = 0);
     BAD(RELGRAD_ERR_BATCH, "max_batch", c.max_batch = 0);
@@ -167,6 +176,16 @@ static void configurations(void) {
     BAD(RELGRAD_ERR_RATE, "curve_rate", c.curve_rate = -1.0);
     BAD(RELGRAD_ERR_OPTIMIZER, "optimizer.beta2", c.beta2 = -0.5);
     BAD(RELGRAD_ERR_COMBINATION, "track_inverse", c.track_inverse = 1);
+    /* A field of a later version. */
+    struct {
+        relgrad_config known;
+        uint64_t later;
+    } newer = {config, 1};
+    newer.known.struct_size = sizeof newer;
+    REFUSED(RELGRAD_ERR_RESERVED, NULL, R(query_sizes)(&newer.known, &now->sizes));
+    newer.later = 0;
+    relgrad_sizes some = now->sizes;
+    OK(R(query_sizes)(&newer.known, &some));
     /* In range one by one, but more memory than there are addresses. */
     c = config;
     c.dim = 1 << 24;
@@ -289,6 +308,9 @@ static void batches(void) {
             R(params_init_data)(context, now->params, n, &b, RELGRAD_INIT_WHITENED, 1, 1e-6,
                                 scratch, sizes.start_bytes));
     b = batch();
+    b.reserved = 1;
+    REFUSED(RELGRAD_ERR_RESERVED, "batch.reserved", step(b, 0.1));
+    b = batch();
     b.ld = DIM - 1;
     REFUSED(RELGRAD_ERR_LEADING_DIMENSION, "batch.ld", step(b, 0.1));
 
@@ -335,10 +357,13 @@ static void rates(void) {
     const double bad[] = {-0.1, NAN, INFINITY, 1e7};
     for (int i = 0; i < 4; i++) {
         REFUSED(RELGRAD_ERR_RATE, "rate", step(batch(), bad[i]));
-        relgrad_schedule schedule = {bad[i], 0, RELGRAD_DECAY_CONSTANT, 0, 0, 0, 0};
+        SIZED(relgrad_schedule, schedule);
+        schedule.rate = bad[i];
         REFUSED(RELGRAD_ERR_RATE, NULL, relgrad_schedule_rate(&schedule, 0, now->value));
     }
-    relgrad_schedule schedule = {0.1, 0, RELGRAD_DECAY_COSINE, 0, 0, 0, 0};
+    SIZED(relgrad_schedule, schedule);
+    schedule.rate = 0.1;
+    schedule.decay = RELGRAD_DECAY_COSINE;
     REFUSED(RELGRAD_ERR_RATE, NULL, relgrad_schedule_rate(&schedule, 0, now->value));
     R(batch) b = batch();
     REFUSED(RELGRAD_ERR_OPTIMIZER, "ridge",
@@ -372,8 +397,9 @@ static void parameters(void) {
     now->params[0] = kept;
 
     /* Layer 1 without rank, then an input scale of 0. */
-    size_t weight;
-    OK(relgrad_param_offsets(&config, 1, &weight, NULL));
+    SIZED(relgrad_offsets, offsets);
+    OK(relgrad_param_offsets(&config, 1, &offsets));
+    const size_t weight = offsets.weight;
     number saved[DIM * DIM], start_params[PARAMS];
     memcpy(saved, now->params + weight, sizeof saved);
     memcpy(start_params, now->params, sizeof start_params);
@@ -527,6 +553,31 @@ static void states(void) {
                        DIM * BATCH, &now->inversion));
     free(w);
 
+    /* An evaluator does not train, and takes no more rows than it was made for. */
+    size_t bytes, small;
+    OK(R(evaluator_bytes)(&config, BATCH - 1, &bytes));
+    OK(R(evaluator_bytes)(&config, 1, &small));
+    CHECK(small < bytes && bytes < sizes.state_bytes + sizes.workspace_bytes, "%zu %zu", small, bytes);
+    void *memory = aligned(bytes);
+    REFUSED(RELGRAD_ERR_LENGTH, NULL,
+            R(evaluator)(context, BATCH - 1, memory, bytes - 1, &now->other));
+    REFUSED(RELGRAD_ERR_BATCH, NULL, R(evaluator)(context, 0, memory, bytes, &now->other));
+    R(context) *trained = context;
+    OK(R(evaluator)(trained, BATCH - 1, memory, bytes, &context));
+    R(batch) rows = batch();
+    REFUSED(RELGRAD_ERR_STATE, "context", step(rows, 0.1));
+    REFUSED(RELGRAD_ERR_STATE, "context", R(reset_optimizer)(context));
+    REFUSED(RELGRAD_ERR_STATE, "context",
+            R(gradient)(context, now->params, n, &rows, now->gradient, PARAMS, &now->report));
+    REFUSED(RELGRAD_ERR_STATE, "context",
+            R(params_init)(context, now->params, n, RELGRAD_INIT_ORTHOGONAL, 1));
+    REFUSED(RELGRAD_ERR_BATCH, "rows",
+            R(log_likelihood)(context, now->params, n, &rows, now->log_p, BATCH));
+    REFUSED(RELGRAD_ERR_OVERLAP, "log_p",
+            R(log_likelihood)(context, now->params, n, &rows, (double *)memory, BATCH));
+    context = trained;
+    free(memory);
+
     /* Not started. */
     R(batch) b = batch();
     OK(R(init)(&config, now->state, sizes.state_bytes, workspace, sizes.workspace_bytes, &context));
@@ -550,7 +601,7 @@ static void accumulators(void) {
     size_t n = sizes.params_len;
     R(batch) b = batch();
     memset(now->gradient, 0, sizeof now->gradient);
-    memset(&now->totals, 0, sizeof now->totals);
+    now->totals.weight = now->totals.base_density = now->totals.log_slopes = 0;
     REFUSED(RELGRAD_ERR_ACCUMULATOR, "totals.weight", apply());
     OK(R(accumulate)(context, now->params, n, &b, now->gradient, PARAMS, &now->totals));
     now->totals.weight = NAN;

@@ -49,14 +49,19 @@ static double gaussian(const number *x) {
 /* Steps from where the context stands, the data in order, again and again. */
 static relgrad_report train(R(context) * context, number *params, size_t params_len,
                             const number *x, uint64_t until, double rate) {
-    relgrad_schedule schedule = {rate, 20, RELGRAD_DECAY_COSINE, 0, steps, 0, 0.0};
-    relgrad_report report;
-    memset(&report, 0, sizeof report);
+    SIZED(relgrad_schedule, schedule);
+    schedule.rate = rate;
+    schedule.warmup = 20;
+    schedule.decay = RELGRAD_DECAY_COSINE;
+    schedule.total = steps;
+    SIZED(relgrad_report, report);
     uint64_t step;
     OK(R(steps)(context, &step));
     for (; step < until; step++) {
         const number *rows = x + DIM * BATCH * (step % EPOCH);
-        R(batch) batch = {rows, BATCH, 0, NULL, NULL, NULL, 0};
+        SIZED(R(batch), batch);
+        batch.x = rows;
+        batch.rows = BATCH;
         double now;
         OK(relgrad_schedule_rate(&schedule, step, &now));
         if (R(step)(context, params, params_len, &batch, now, &report) != RELGRAD_OK) {
@@ -72,7 +77,9 @@ static double mean_log_likelihood(R(context) * context, const number *params, si
                                   const number *x) {
     double sum = 0.0, log_p[BATCH];
     for (int from = 0; from < ROWS; from += BATCH) {
-        R(batch) batch = {x + DIM * from, BATCH, 0, NULL, NULL, NULL, 0};
+        SIZED(R(batch), batch);
+        batch.x = x + DIM * from;
+        batch.rows = BATCH;
         OK(R(log_likelihood)(context, params, params_len, &batch, log_p, BATCH));
         for (int i = 0; i < BATCH; i++) {
             sum += log_p[i] / ROWS;
@@ -91,7 +98,7 @@ static void *memory(size_t bytes) {
 static void run(const char *name, uint32_t optimizer, int learned, double rate, double least,
                 const number *x) {
     /* What the model is, and what memory it needs. */
-    relgrad_config config;
+    SIZED(relgrad_config, config);
     OK(relgrad_config_default(&config, DIM, LAYERS));
     if (!learned) {
         fix_curves(&config);
@@ -103,7 +110,7 @@ static void run(const char *name, uint32_t optimizer, int learned, double rate, 
     if (relgrad_config_check(&config, text, sizeof text) != RELGRAD_OK) {
         FAIL("config", "%s", text);
     }
-    relgrad_sizes sizes;
+    SIZED(relgrad_sizes, sizes);
     OK(R(query_sizes)(&config, &sizes));
     number *params = (number *)memory((sizes.params_len * sizeof(number) + 63) / 64 * 64);
     void *state = memory(sizes.state_bytes), *workspace = memory(sizes.workspace_bytes);
@@ -114,7 +121,9 @@ static void run(const char *name, uint32_t optimizer, int learned, double rate, 
     /* A start that whitens the data. */
     R(context) * context;
     OK(R(init)(&config, state, sizes.state_bytes, workspace, sizes.workspace_bytes, &context));
-    R(batch) data = {x, ROWS, 0, NULL, NULL, NULL, 0};
+    SIZED(R(batch), data);
+    data.x = x;
+    data.rows = ROWS;
     OK(R(params_init_data)(context, params, n, &data, RELGRAD_INIT_WHITENED, 1, 1e-6, start,
                            sizes.start_bytes));
     double before = mean_log_likelihood(context, params, n, x);
@@ -130,7 +139,7 @@ static void run(const char *name, uint32_t optimizer, int learned, double rate, 
     /* Log-determinants: exact with natural, refreshed with Adam. */
     double log_det, after = 0.0;
     uint64_t age;
-    relgrad_refresh_report refreshed;
+    SIZED(relgrad_refresh_report, refreshed);
     OK(R(log_det)(context, &log_det, &age));
     if (optimizer == RELGRAD_OPTIMIZER_NATURAL) {
         CHECK(age == 0 && report.log_det_age == 0, "natural keeps them exact");
@@ -154,8 +163,10 @@ static void run(const char *name, uint32_t optimizer, int learned, double rate, 
 
     /* There and back, and samples. */
     number z[DIM * BATCH], back[DIM * BATCH], samples[DIM * BATCH];
-    R(batch) batch = {x, BATCH, 0, NULL, NULL, NULL, 0};
-    relgrad_inversion inversion;
+    SIZED(R(batch), batch);
+    batch.x = x;
+    batch.rows = BATCH;
+    SIZED(relgrad_inversion, inversion);
     OK(R(forward)(context, params, n, &batch, z, DIM * BATCH));
     OK(R(factorize)(context, params, n, factorization, sizes.factorization_bytes));
     OK(R(inverse)(context, params, n, factorization, sizes.factorization_bytes, z, DIM * BATCH,
@@ -204,7 +215,7 @@ int main(int argc, char **argv) {
     if (quick) {
         steps = 5 * EPOCH;
     }
-    OK(relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config)));
+    OK(relgrad_abi_check(RELGRAD_ABI_VERSION));
     two_moons(x);
     run("natural, " PRECISION, RELGRAD_OPTIMIZER_NATURAL, 0, 0.2, 5.0, x);
     run("adam, " PRECISION, RELGRAD_OPTIMIZER_ADAM, 0, 0.02, 5.0, x);

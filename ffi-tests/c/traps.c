@@ -25,6 +25,7 @@ static void calls(struct model *m, uint32_t rows, uint32_t init) {
     OK(R(step)(m->context, m->params, n, &some, 1e-3, NULL));
     OK(R(refresh)(m->context, m->params, n, scratch, m->sizes.refresh_bytes, NULL));
     OK(R(log_likelihood)(m->context, m->params, n, &some, log_p, rows));
+    OK(R(input_gradient)(m->context, m->params, n, &some, out, (size_t)rows * m->config.dim, log_p, rows));
     OK(R(factorize)(m->context, m->params, n, factors, m->sizes.factorization_bytes));
     OK(R(sample)(m->context, m->params, n, factors, m->sizes.factorization_bytes, 1, 0, rows, out,
                  (size_t)rows * m->config.dim, NULL));

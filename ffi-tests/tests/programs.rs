@@ -201,6 +201,11 @@ fn threads() {
 }
 
 #[test]
+fn inference() {
+    everywhere("inference.c");
+}
+
+#[test]
 fn fork() {
     everywhere("fork.c");
 }
@@ -216,6 +221,15 @@ fn status() {
 fn traps() {
     for precision in PRECISIONS {
         succeeds(build("traps.c", Language::C, precision), &[], 60);
+    }
+}
+
+/// As for traps.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
+fn rounding() {
+    for precision in PRECISIONS {
+        succeeds(build("rounding.c", Language::C, precision), &[], 60);
     }
 }
 
@@ -307,6 +321,7 @@ fn under_valgrind() {
         check("train.c", precision, &["quick"]);
         check("memory.c", precision, &["quick"]);
         check("status.c", precision, &[]);
+        check("inference.c", precision, &[]);
     }
 }
 
@@ -324,7 +339,7 @@ fn with_sanitizers() {
         assert!(!outcome.success && outcome.text.contains(report), "{fault}: {}", outcome.text);
     }
     succeeds(&control, &[], 20);
-    for source in ["train.c", "status.c", "threads.c"] {
+    for source in ["train.c", "status.c", "threads.c", "inference.c"] {
         for precision in PRECISIONS {
             let flags = [&SANITIZERS, precision].concat();
             succeeds(build(source, Language::C, &flags), &[], 60);

@@ -8,16 +8,19 @@
 
 use core::ffi::c_void;
 
+use super::constants::*;
 use super::context::{
-    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, MAX_THREADS, code, enter, guarded,
+    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, MAX_THREADS, Threads, enter, look,
+    train,
 };
-use super::guard::{self, Region, optional, put_optional};
+use super::edge::{self, call};
+use super::guard::{self, Region, fill, optional, optional_structure, put_optional, structure};
 use super::types::*;
 use crate::memory::sizes::Sizes;
 use crate::scalar::Scalar;
-use crate::session::Session;
 use crate::session::inverse::{Inverse, Inversion};
 use crate::session::start::Start;
+use crate::session::{Evaluator, Session};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::Totals;
 
@@ -25,15 +28,15 @@ pub unsafe fn query_sizes<T: Scalar>(
     config: *const relgrad_config,
     out: *mut relgrad_sizes,
 ) -> i32 {
-    code(guarded(|| {
-        Region::of("sizes", out, 1)?;
+    call(|| {
         // SAFETY: as the module says.
         unsafe {
+            structure("sizes", out)?;
             let sizes = Sizes::of::<T>(&guard::value("config", config)?.read()?)?;
-            guard::put(out, relgrad_sizes::of(&sizes, CONTEXT_BYTES));
+            fill(out, relgrad_sizes::of(&sizes, CONTEXT_BYTES));
         }
         Ok(())
-    }))
+    })
 }
 
 pub unsafe fn create<T: Scalar>(
@@ -44,7 +47,7 @@ pub unsafe fn create<T: Scalar>(
     fresh: bool,
 ) -> i32 {
     // SAFETY: as the module says.
-    code(guarded(|| unsafe { Context::create(config, state, workspace, out, fresh) }))
+    call(|| unsafe { Context::create(config, state, workspace, out, fresh) })
 }
 
 /// Runs `f` on a session, its parameters and nothing else.
@@ -68,7 +71,7 @@ pub unsafe fn params_init<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        train(ctx, |c| {
             let identity = one_of(init, &[false, true], "init")?;
             with_params(c, params, len, |s, p| {
                 if identity { s.start_identity(p) } else { s.start_orthogonal(p, seed) }
@@ -89,7 +92,7 @@ pub unsafe fn params_init_data<B: CBatch>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        train(ctx, |c| {
             let starts = [Start::Whitened, Start::Standardized, Start::Aligned];
             let start = one_of(init.wrapping_sub(RELGRAD_INIT_WHITENED), &starts, "init")?;
             let data = Checked::new(data, c.dim())?;
@@ -115,22 +118,23 @@ pub unsafe fn refresh<T: Scalar>(
     unsafe {
         enter(ctx, |c| {
             let scratch = scratch.cast::<u8>();
-            let written = [Region::of("scratch", scratch, bytes)?, optional("report", report)?];
+            let written =
+                [Region::of("scratch", scratch, bytes)?, optional_structure("report", report)?];
             c.disjoint(written, &[Region::of("params", params, len)?])?;
             let scratch = guard::write("scratch", scratch, bytes)?;
             let out = c.session().refresh(guard::read("params", params, len)?, scratch)?;
-            put_optional(report, out.into());
+            fill(report, out.into());
             Ok(())
         })
     }
 }
 
-pub unsafe fn log_det<T: Scalar>(ctx: *mut Context<T>, out: *mut f64, age: *mut u64) -> i32 {
+pub unsafe fn log_det<T: Scalar>(ctx: *const Context<T>, out: *mut f64, age: *mut u64) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        look(ctx, |c| {
             c.disjoint([Region::of("log_det", out, 1)?, optional("age", age)?], &[])?;
-            let (log_det, steps) = c.session().log_det()?;
+            let (log_det, steps) = c.log_det()?;
             guard::put(out, log_det);
             put_optional(age, steps);
             Ok(())
@@ -138,23 +142,23 @@ pub unsafe fn log_det<T: Scalar>(ctx: *mut Context<T>, out: *mut f64, age: *mut 
     }
 }
 
-pub unsafe fn steps<T: Scalar>(ctx: *mut Context<T>, out: *mut u64) -> i32 {
+pub unsafe fn steps<T: Scalar>(ctx: *const Context<T>, out: *mut u64) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        look(ctx, |c| {
             c.disjoint([Region::of("steps", out, 1)?], &[])?;
-            guard::put(out, c.session().steps());
+            guard::put(out, c.steps());
             Ok(())
         })
     }
 }
 
-pub unsafe fn level<T: Scalar>(ctx: *mut Context<T>, out: *mut u32) -> i32 {
+pub unsafe fn level<T: Scalar>(ctx: *const Context<T>, out: *mut u32) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        look(ctx, |c| {
             c.disjoint([Region::of("level", out, 1)?], &[])?;
-            guard::put(out, c.session().level() as u32);
+            guard::put(out, c.config().level.resolve() as u32);
             Ok(())
         })
     }
@@ -174,28 +178,98 @@ pub unsafe fn set_parallel<T: Scalar>(
                 let v = Value::Int(threads as u64);
                 return Err(Error::new(Status::Threads, "threads", v, "must be 1 to 64"));
             }
-            c.parallel = function.map(|function| CallersThreads::new(function, user, threads));
+            c.team = function.map_or(Threads::Mine, |function| {
+                Threads::Callers(CallersThreads::new(function, user, threads))
+            });
             Ok(())
         })
     }
 }
 
-pub unsafe fn message<T: Scalar>(ctx: *mut Context<T>, text: *mut u8, len: usize) -> i32 {
+pub unsafe fn message<T: Scalar>(ctx: *const Context<T>, text: *mut u8, len: usize) -> i32 {
+    // Asking is not a call to remember, whether it succeeds or not.
+    let kept = edge::remembered();
+    let write = |error: Option<Error>| {
+        Region::of("text", text, len)?;
+        // SAFETY: as the module says.
+        super::write_text(unsafe { guard::write("text", text, len)? }, error.as_ref());
+        Ok(())
+    };
+    let status = if ctx.is_null() {
+        call(|| write(kept))
+    } else {
+        // SAFETY: as the module says.
+        unsafe {
+            look(ctx, |c| {
+                c.disjoint([Region::of("text", text, len)?], &[])?;
+                write(c.last)
+            })
+        }
+    };
+    edge::remember(kept);
+    status
+}
+
+pub unsafe fn config<T: Scalar>(ctx: *const Context<T>, out: *mut relgrad_config) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        let mut remembered = None;
-        let status = enter(ctx, |c| {
-            let last = c.last;
-            remembered = Some(last);
-            c.disjoint([Region::of("text", text, len)?], &[])?;
-            super::write_text(guard::write("text", text, len)?, last.as_ref());
+        look(ctx, |c| {
+            c.disjoint([structure("config", out)?], &[])?;
+            fill(out, relgrad_config::of(c.config()));
             Ok(())
-        });
-        // Asking is not a call to remember, whether it succeeds or not.
-        if let Some(last) = remembered {
-            (*ctx).last = last;
+        })
+    }
+}
+
+pub unsafe fn reset_optimizer<T: Scalar>(ctx: *mut Context<T>) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        train(ctx, |c| {
+            c.session().reset_optimizer();
+            Ok(())
+        })
+    }
+}
+
+pub unsafe fn evaluator_bytes<T: Scalar>(
+    config: *const relgrad_config,
+    max_batch: u32,
+    out: *mut usize,
+) -> i32 {
+    call(|| {
+        Region::of("bytes", out, 1)?;
+        // SAFETY: as the module says.
+        unsafe {
+            let config = guard::value("config", config)?.read()?;
+            guard::put(out, Evaluator::<T>::bytes(&config, max_batch as usize)? + CONTEXT_BYTES);
         }
-        status
+        Ok(())
+    })
+}
+
+pub unsafe fn evaluator<T: Scalar>(
+    ctx: *const Context<T>,
+    max_batch: u32,
+    (memory, bytes): (*mut c_void, usize),
+    out: *mut *mut Context<T>,
+) -> i32 {
+    // SAFETY: as the module says.
+    unsafe { look(ctx, |c| c.evaluator(max_batch as usize, (memory.cast(), bytes), out)) }
+}
+
+#[cfg(feature = "std")]
+pub unsafe fn set_pool<T: Scalar>(ctx: *mut Context<T>, pool: *const relgrad_pool) -> i32 {
+    // SAFETY: as the module says.
+    unsafe {
+        enter(ctx, |c| {
+            c.team = if pool.is_null() {
+                Threads::Mine
+            } else {
+                Region::of("pool", pool.cast::<crate::Pool>(), 1)?;
+                Threads::Pool(pool.cast())
+            };
+            Ok(())
+        })
     }
 }
 
@@ -209,21 +283,29 @@ pub unsafe fn step<B: CBatch>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        train(ctx, |c| {
             let batch = Checked::new(batch, c.dim())?;
-            let written = [Region::of("params", params, len)?, optional("report", report)?];
+            let written =
+                [Region::of("params", params, len)?, optional_structure("report", report)?];
             c.disjoint(written, &batch.regions)?;
             let params = guard::write("params", params, len)?;
             let out = c.session().step(params, &batch.batch(), rate)?;
-            put_optional(report, out.into());
+            fill(report, out.into());
             Ok(())
         })
     }
 }
 
+/// What a call is a part of.
+#[derive(PartialEq)]
+enum Of {
+    Training,
+    Inference,
+}
+
 /// Runs `f` on a session, parameters to read, a batch, and an output slice.
 unsafe fn on_batch<B: CBatch, O>(
-    ctx: *mut Context<B::Number>,
+    (ctx, of): (*mut Context<B::Number>, Of),
     (params, len): (*const B::Number, usize),
     batch: *const B,
     (name, out, out_len): (&'static str, *mut O, usize),
@@ -238,6 +320,9 @@ unsafe fn on_batch<B: CBatch, O>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, |c| {
+            if of == Of::Training {
+                c.trains()?;
+            }
             let batch = Checked::new(batch, c.dim())?;
             let params_region = Region::of("params", params, len)?;
             let [x, weights] = batch.regions;
@@ -252,6 +337,20 @@ unsafe fn on_batch<B: CBatch, O>(
             })
         })
     }
+}
+
+/// Runs `f` on the caller's totals, which stay as they were where it fails.
+unsafe fn in_totals(
+    totals: *mut relgrad_totals,
+    f: impl FnOnce(&mut Totals) -> Result<()>,
+) -> Result<()> {
+    // SAFETY: as the module says.
+    unsafe {
+        let mut sums = guard::value("totals", totals)?.into();
+        f(&mut sums)?;
+        fill(totals, sums.into());
+    }
+    Ok(())
 }
 
 fn no_more() -> Result<Region> {
@@ -269,14 +368,14 @@ pub unsafe fn gradient<B: CBatch>(
     // SAFETY: as the module says.
     unsafe {
         on_batch(
-            ctx,
+            (ctx, Of::Training),
             params,
             batch,
             out,
-            || optional("report", report),
+            || optional_structure("report", report),
             |s, p, b, out| {
                 let r = s.gradient(p, b, out)?;
-                put_optional(report, r.into());
+                fill(report, r.into());
                 Ok(())
             },
         )
@@ -288,18 +387,18 @@ pub unsafe fn accumulate<B: CBatch>(
     params: (*const B::Number, usize),
     batch: *const B,
     sums: (*mut B::Number, usize),
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
 ) -> i32 {
     let out = ("sums", sums.0, sums.1);
     // SAFETY: as the module says.
     unsafe {
         on_batch(
-            ctx,
+            (ctx, Of::Training),
             params,
             batch,
             out,
-            || Region::of("totals", totals, 1),
-            |s, p, b, out| s.accumulate(p, b, out, &mut *totals),
+            || structure("totals", totals),
+            |s, p, b, out| in_totals(totals, |t| s.accumulate(p, b, out, t)),
         )
     }
 }
@@ -309,18 +408,18 @@ pub unsafe fn factors<B: CBatch>(
     params: (*const B::Number, usize),
     batch: *const B,
     out: (*mut B::Number, usize),
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
 ) -> i32 {
     let out = ("factors", out.0, out.1);
     // SAFETY: as the module says.
     unsafe {
         on_batch(
-            ctx,
+            (ctx, Of::Training),
             params,
             batch,
             out,
-            || Region::of("totals", totals, 1),
-            |s, p, b, out| s.factors(p, b, out, &mut *totals),
+            || structure("totals", totals),
+            |s, p, b, out| in_totals(totals, |t| s.factors(p, b, out, t)),
         )
     }
 }
@@ -328,22 +427,21 @@ pub unsafe fn factors<B: CBatch>(
 pub unsafe fn merge<T: Scalar>(
     ctx: *mut Context<T>,
     (sums, len): (*mut T, usize),
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
     (other, other_len): (*const T, usize),
-    other_totals: *const Totals,
+    other_totals: *const relgrad_totals,
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
-            let written = [Region::of("sums", sums, len)?, Region::of("totals", totals, 1)?];
-            let read = [
-                Region::of("other", other, other_len)?,
-                Region::of("other_totals", other_totals, 1)?,
-            ];
+        train(ctx, |c| {
+            let written = [Region::of("sums", sums, len)?, structure("totals", totals)?];
+            let read =
+                [Region::of("other", other, other_len)?, structure("other_totals", other_totals)?];
             c.disjoint(written, &read)?;
             let sums = guard::write("sums", sums, len)?;
             let other = guard::read("other", other, other_len)?;
-            c.session().merge(sums, &mut *totals, other, &*other_totals)
+            let other_totals = guard::value("other_totals", other_totals)?.into();
+            in_totals(totals, |t| c.session().merge(sums, t, other, &other_totals))
         })
     }
 }
@@ -352,20 +450,24 @@ pub unsafe fn apply<T: Scalar>(
     ctx: *mut Context<T>,
     (params, len): (*mut T, usize),
     (sums, sums_len): (*const T, usize),
-    totals: *const Totals,
+    totals: *const relgrad_totals,
     rate: f64,
     report: *mut relgrad_report,
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
-            let written = [Region::of("params", params, len)?, optional("report", report)?];
-            let read = [Region::of("sums", sums, sums_len)?, Region::of("totals", totals, 1)?];
+        train(ctx, |c| {
+            let written =
+                [Region::of("params", params, len)?, optional_structure("report", report)?];
+            let read = [Region::of("sums", sums, sums_len)?, structure("totals", totals)?];
             c.disjoint(written, &read)?;
             let params = guard::write("params", params, len)?;
             let sums = guard::read("sums", sums, sums_len)?;
-            let out = c.session().apply(params, sums, &*totals, rate)?;
-            put_optional(report, out.into());
+            let out = {
+                let totals = guard::value("totals", totals)?.into();
+                c.session().apply(params, sums, &totals, rate)?
+            };
+            fill(report, out.into());
             Ok(())
         })
     }
@@ -377,27 +479,31 @@ pub unsafe fn apply_factors<T: Scalar>(
     (factors, factors_len): (*const T, usize),
     rows: usize,
     weights: *const T,
-    totals: *const Totals,
+    totals: *const relgrad_totals,
     rate: f64,
     report: *mut relgrad_report,
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        train(ctx, |c| {
             let count = if weights.is_null() { 0 } else { rows };
             let w = guard::read("weights", weights, count)?;
-            let written = [Region::of("params", params, len)?, optional("report", report)?];
+            let written =
+                [Region::of("params", params, len)?, optional_structure("report", report)?];
             let read = [
                 Region::of("factors", factors, factors_len)?,
                 Region::of("weights", w.as_ptr(), count)?,
-                Region::of("totals", totals, 1)?,
+                structure("totals", totals)?,
             ];
             c.disjoint(written, &read)?;
             let w = (!weights.is_null()).then_some(w);
             let params = guard::write("params", params, len)?;
             let factors = guard::read("factors", factors, factors_len)?;
-            let out = c.session().apply_factors(params, factors, rows, w, &*totals, rate)?;
-            put_optional(report, out.into());
+            let out = {
+                let totals = guard::value("totals", totals)?.into();
+                c.session().apply_factors(params, factors, rows, w, &totals, rate)?
+            };
+            fill(report, out.into());
             Ok(())
         })
     }
@@ -411,7 +517,9 @@ pub unsafe fn forward<B: CBatch>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        on_batch(ctx, params, batch, ("z", z.0, z.1), no_more, |s, p, b, z| s.forward(p, b, z))
+        on_batch((ctx, Of::Inference), params, batch, ("z", z.0, z.1), no_more, |s, p, b, z| {
+            s.forward(p, b, z)
+        })
     }
 }
 
@@ -424,7 +532,36 @@ pub unsafe fn log_likelihood<B: CBatch>(
     let out = ("log_p", out.0, out.1);
     // SAFETY: as the module says.
     unsafe {
-        on_batch(ctx, params, batch, out, no_more, |s, p, b, out| s.log_likelihood(p, b, out))
+        on_batch((ctx, Of::Inference), params, batch, out, no_more, |s, p, b, out| {
+            s.log_likelihood(p, b, out)
+        })
+    }
+}
+
+pub unsafe fn input_gradient<B: CBatch>(
+    ctx: *mut Context<B::Number>,
+    params: (*const B::Number, usize),
+    batch: *const B,
+    gradient: (*mut B::Number, usize),
+    (log_p, log_p_len): (*mut f64, usize),
+) -> i32 {
+    let gradient = ("gradient", gradient.0, gradient.1);
+    let log_p_len = if log_p.is_null() { 0 } else { log_p_len };
+    // SAFETY: as the module says.
+    unsafe {
+        on_batch(
+            (ctx, Of::Inference),
+            params,
+            batch,
+            gradient,
+            || {
+                if log_p.is_null() { no_more() } else { Region::of("log_p", log_p, log_p_len) }
+            },
+            |s, p, b, out| {
+                let wanted = guard::write("log_p", log_p, log_p_len)?;
+                s.input_gradient(p, b, out, (!log_p.is_null()).then_some(wanted))
+            },
+        )
     }
 }
 
@@ -437,7 +574,9 @@ pub unsafe fn sum_log_slopes<B: CBatch>(
     let out = ("sums", sums.0, sums.1);
     // SAFETY: as the module says.
     unsafe {
-        on_batch(ctx, params, batch, out, no_more, |s, p, b, out| s.sum_log_slopes(p, b, out))
+        on_batch((ctx, Of::Inference), params, batch, out, no_more, |s, p, b, out| {
+            s.sum_log_slopes(p, b, out)
+        })
     }
 }
 
@@ -474,7 +613,7 @@ unsafe fn inverting<T: Scalar>(
             let tracked = memory.is_null();
             let bytes = if tracked { 0 } else { bytes };
             let memory = guard::read("factorization", memory.cast::<u8>(), bytes)?;
-            let written = [Region::of("x", x, x_len)?, optional("report", report)?];
+            let written = [Region::of("x", x, x_len)?, optional_structure("report", report)?];
             let read = [
                 Region::of("params", params, len)?,
                 Region::of("factorization", memory.as_ptr(), bytes)?,
@@ -485,7 +624,7 @@ unsafe fn inverting<T: Scalar>(
             let params = guard::read("params", params, len)?;
             let x = guard::write("x", x, x_len)?;
             let out = f(&mut c.session(), params, &with, x)?;
-            put_optional(report, out.into());
+            fill(report, out.into());
             Ok(())
         })
     }

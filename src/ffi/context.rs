@@ -5,13 +5,15 @@ use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::guard::{self, Region};
+use super::edge;
+use super::guard::{self, Growing, Region};
 use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config, relgrad_task};
 use crate::config::Config;
 use crate::density::base::CustomBase;
 use crate::memory::sizes::Sizes;
+use crate::memory::workspace::Known;
 use crate::scalar::Scalar;
-use crate::session::Session;
+use crate::session::{Evaluator, Session, evaluator};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::batch::Batch;
 use crate::threads::counters::AtomicU32;
@@ -25,9 +27,11 @@ pub(super) struct Context<T> {
     magic: u64,
     config: Config,
     sizes: Sizes,
+    /// Whether the state lies between context and workspace, and nothing is trained.
+    evaluator: bool,
     state: *mut u8,
     work: *mut u8,
-    pub parallel: Option<CallersThreads>,
+    pub team: Threads,
     /// Why the last call was refused.
     pub last: Option<Error>,
     numbers: PhantomData<T>,
@@ -40,45 +44,90 @@ fn magic<T: Scalar>() -> u64 {
     0x6364_6172_676c_6572 ^ u64::from(T::BITS)
 }
 
-/// Runs the body of an entry point, which must not let a panic out.
-pub(super) fn guarded(f: impl FnOnce() -> Result<()>) -> Result<()> {
-    #[cfg(feature = "std")]
-    {
-        let internal =
-            Error::new(Status::Internal, "relgrad", Value::None, "this is a defect: report it");
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(Err(internal))
-    }
-    #[cfg(not(feature = "std"))]
-    f()
+/// Memory that is no context, and a context that was moved: it would write where it was.
+fn none() -> Error {
+    let allowed =
+        "must be a context where it was made: call relgrad_attach after moving its memory";
+    Error::new(Status::State, "context", Value::None, allowed)
 }
 
-pub(super) fn code(result: Result<()>) -> i32 {
-    result.map_or_else(|e| e.status as i32, |()| super::types::RELGRAD_OK)
+/// The context behind `ctx`.
+///
+/// # Safety
+/// `ctx` is NULL or was returned by init, attach or evaluator, its memory still there, and no other
+/// thread writes to it.
+unsafe fn check<T: Scalar>(ctx: *const Context<T>) -> Result<()> {
+    Region::of("context", ctx, 1)?;
+    // SAFETY: not NULL and aligned; a context by contract.
+    let context = unsafe { &*ctx };
+    let work = ctx.cast::<u8>().wrapping_add(CONTEXT_BYTES + context.state_here());
+    if context.magic == magic::<T>() && context.work.cast_const() == work {
+        Ok(())
+    } else {
+        Err(none())
+    }
 }
 
 /// Runs `f` on the context behind `ctx` and keeps the error for `relgrad_message`.
 ///
 /// # Safety
-/// `ctx` is NULL or was returned by init or attach, its memory still there and not in use by
-/// another thread.
+/// As for [`check`], and no other thread uses the context.
 pub(super) unsafe fn enter<T: Scalar>(
     ctx: *mut Context<T>,
     f: impl FnOnce(&mut Context<T>) -> Result<()>,
 ) -> i32 {
-    let region = Region::of("context", ctx, 1);
-    if let Err(e) = region {
-        return e.status as i32;
+    // SAFETY: by contract.
+    if let Err(e) = unsafe { check(ctx) } {
+        return edge::call(|| Err(e));
     }
-    // SAFETY: not NULL and aligned; a context by contract.
+    // SAFETY: a context, by `check`, and this thread's alone.
     let context = unsafe { &mut *ctx };
-    // Memory that is no context, and a context that was moved: it would write where it was.
-    if context.magic != magic::<T>() || context.work != ctx.cast::<u8>().wrapping_add(CONTEXT_BYTES)
-    {
-        return Status::State as i32;
-    }
-    let result = guarded(|| f(context));
+    let result = edge::guarded(|| f(context));
     context.last = result.err();
-    code(result)
+    edge::code(&result)
+}
+
+/// As [`enter`], for a context that is trained: an evaluator is refused.
+///
+/// # Safety
+/// As for [`enter`].
+pub(super) unsafe fn train<T: Scalar>(
+    ctx: *mut Context<T>,
+    f: impl FnOnce(&mut Context<T>) -> Result<()>,
+) -> i32 {
+    // SAFETY: by contract.
+    unsafe {
+        enter(ctx, |c| {
+            c.trains()?;
+            f(c)
+        })
+    }
+}
+
+/// Runs `f` on a context that several threads may look at.
+///
+/// # Safety
+/// As for [`check`].
+pub(super) unsafe fn look<T: Scalar>(
+    ctx: *const Context<T>,
+    f: impl FnOnce(&Context<T>) -> Result<()>,
+) -> i32 {
+    // SAFETY: by contract; a context, by `check`.
+    edge::call(|| unsafe {
+        check(ctx)?;
+        f(&*ctx)
+    })
+}
+
+/// What does a context's work.
+#[derive(Clone, Copy)]
+pub(super) enum Threads {
+    /// The calling thread.
+    Mine,
+    Callers(CallersThreads),
+    /// A pool of the library's, which outlives the context by contract.
+    #[cfg(feature = "std")]
+    Pool(*const crate::Pool),
 }
 
 impl<T: Scalar> Context<T> {
@@ -101,9 +150,10 @@ impl<T: Scalar> Context<T> {
             Region::of("context", out, 1)?,
         ];
         // SAFETY: by contract.
-        let config = unsafe { guard::value("config", config)? };
-        guard::disjoint(&regions, &[Region::of("config", config, 1)?])?;
-        let config = config.read()?;
+        let config = unsafe {
+            guard::disjoint(&regions, &[guard::structure("config", config)?])?;
+            guard::value("config", config)?.read()?
+        };
         let sizes = Sizes::of::<T>(&config)?;
         let needed = sizes.workspace_bytes + CONTEXT_BYTES;
         // SAFETY: by contract, and disjoint from each other.
@@ -121,22 +171,99 @@ impl<T: Scalar> Context<T> {
             Session::<T>::attach(&config, state_slice, work)?;
         }
         let work = work.as_mut_ptr();
-        let context = workspace.cast::<Context<T>>();
         // SAFETY: the workspace is aligned to 64 and begins with CONTEXT_BYTES for this.
+        unsafe { Self::put(config, sizes, false, (workspace, state, work), out) };
+        Ok(())
+    }
+
+    /// Makes an evaluator of the context behind `trained`, for at most `max_batch` rows.
+    ///
+    /// # Safety
+    /// As for [`check`]; if not NULL and aligned, `memory` is writable for `bytes` and `out` for
+    /// its type.
+    pub unsafe fn evaluator(
+        &self,
+        max_batch: usize,
+        (memory, bytes): (*mut u8, usize),
+        out: *mut *mut Context<T>,
+    ) -> Result<()> {
+        let written = [Region::of("memory", memory, bytes)?, Region::of("evaluator", out, 1)?];
+        self.disjoint(written, &[])?;
+        // SAFETY: by contract.
+        let whole = unsafe { guard::write("memory", memory, bytes)? };
+        let needed = Evaluator::<T>::bytes(&self.config, max_batch)? + CONTEXT_BYTES;
+        crate::memory::workspace::check(whole, needed, "memory")?;
+        let config = evaluator::config(&self.config, max_batch);
+        let sizes = Sizes::of::<T>(&config)?;
+        let own = &mut whole[CONTEXT_BYTES..];
+        Evaluator::<T>::new(&self.config, self.state(), max_batch, own)?;
+        let state = own.as_mut_ptr();
+        let work = state.wrapping_add(sizes.state_bytes);
+        // SAFETY: as for `create`.
+        unsafe { Self::put(config, sizes, true, (memory, state, work), out) };
+        Ok(())
+    }
+
+    /// Writes a context to the start of its memory.
+    ///
+    /// # Safety
+    /// `memory` is aligned to 64 and has CONTEXT_BYTES, `out` is writable.
+    unsafe fn put(
+        config: Config,
+        sizes: Sizes,
+        evaluator: bool,
+        (memory, state, work): (*mut u8, *mut u8, *mut u8),
+        out: *mut *mut Context<T>,
+    ) {
+        let context = memory.cast::<Context<T>>();
+        // SAFETY: by contract.
         unsafe {
             context.write(Context {
                 magic: magic::<T>(),
                 config,
                 sizes,
+                evaluator,
                 state,
                 work,
-                parallel: None,
+                team: Threads::Mine,
                 last: None,
                 numbers: PhantomData,
             });
             out.write(context);
         }
+    }
+
+    /// Refuses evaluators.
+    pub fn trains(&self) -> Result<()> {
+        if self.evaluator {
+            let allowed = "must be one that is trained: this is an evaluator";
+            return Err(Error::new(Status::State, "context", Value::None, allowed));
+        }
         Ok(())
+    }
+
+    /// What the state knows, without a session: several threads may look.
+    pub fn log_det(&self) -> Result<(f64, u64)> {
+        Known(self.state()).log_det(self.config.layers)
+    }
+
+    pub fn steps(&self) -> u64 {
+        Known(self.state()).steps()
+    }
+
+    /// Bytes of state between the context and its workspace.
+    fn state_here(&self) -> usize {
+        if self.evaluator { self.sizes.state_bytes } else { 0 }
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The state's bytes.
+    pub fn state(&self) -> &[u8] {
+        // SAFETY: as for `session`; nobody writes to it meanwhile.
+        unsafe { core::slice::from_raw_parts(self.state, self.sizes.state_bytes) }
     }
 
     pub fn dim(&self) -> usize {
@@ -161,17 +288,24 @@ impl<T: Scalar> Context<T> {
             )
         };
         let mut session = Session::view(&self.config, &self.sizes, state, work);
-        session.set_parallel(self.parallel.as_ref().map(|team| team as &dyn ParallelFor));
+        session.set_parallel(match &self.team {
+            Threads::Mine => None,
+            Threads::Callers(team) => Some(team),
+            // SAFETY: a pool that outlives the context, by contract.
+            #[cfg(feature = "std")]
+            Threads::Pool(pool) => Some(unsafe { &**pool }),
+        });
         session
     }
 
     /// Refuses arguments that share memory with each other, the state or the workspace.
     pub fn disjoint<const N: usize>(&self, written: [Region; N], read: &[Region]) -> Result<()> {
         guard::disjoint(&written, read)?;
-        let workspace = self.work.wrapping_sub(CONTEXT_BYTES);
-        let bytes = self.sizes.workspace_bytes + CONTEXT_BYTES;
+        let workspace = self.work.wrapping_sub(CONTEXT_BYTES + self.state_here());
+        let bytes = self.sizes.workspace_bytes + CONTEXT_BYTES + self.state_here();
+        let state_bytes = if self.evaluator { 0 } else { self.sizes.state_bytes };
         let own = [
-            Region::of("state", self.state, self.sizes.state_bytes)?,
+            Region::of("state", self.state, state_bytes)?,
             Region::of("workspace", workspace, bytes)?,
         ];
         for region in written.iter().chain(read) {
@@ -248,7 +382,7 @@ impl Tasks<'_> {
 unsafe extern "C" fn run_task(tasks: *mut c_void, index: usize) {
     // SAFETY: by contract; the tasks outlive the call of the caller's function.
     let tasks = unsafe { &*tasks.cast::<Tasks>() };
-    let result = guarded(|| {
+    let result = edge::guarded(|| {
         tasks.call(index);
         Ok(())
     });
@@ -268,7 +402,7 @@ unsafe impl ParallelFor for CallersThreads {
         let tasks = Tasks { work, count, called, panicked: AtomicBool::new(false) };
         let pointer = (&raw const tasks).cast_mut().cast::<c_void>();
         // SAFETY: the function is the caller's to vouch for.
-        unsafe { (self.function)(self.user, Some(run_task), pointer, count) };
+        edge::outside(|| unsafe { (self.function)(self.user, Some(run_task), pointer, count) });
         // What it left out is done here.
         (0..count).for_each(|i| tasks.call(i));
         assert!(!tasks.panicked.into_inner(), "a task panicked");
@@ -276,7 +410,7 @@ unsafe impl ParallelFor for CallersThreads {
 }
 
 /// A batch of either precision.
-pub(super) trait CBatch {
+pub(super) trait CBatch: Growing {
     type Number: Scalar;
     fn raw(&self) -> RawBatch<Self::Number>;
 }
@@ -285,6 +419,7 @@ type BaseFn<T> = unsafe extern "C" fn(*mut c_void, usize, *const T, *mut T, *mut
 
 /// The fields of `relgrad_batch`.
 pub(super) struct RawBatch<T> {
+    reserved: u32,
     x: *const T,
     rows: usize,
     ld: usize,
@@ -297,16 +432,16 @@ pub(super) struct RawBatch<T> {
 impl CBatch for relgrad_batch {
     type Number = f32;
     fn raw(&self) -> RawBatch<f32> {
-        let relgrad_batch { x, rows, ld, weights, base, user, whole } = *self;
-        RawBatch { x, rows, ld, weights, base, user, whole }
+        let relgrad_batch { reserved, x, rows, ld, weights, base, user, whole, .. } = *self;
+        RawBatch { reserved, x, rows, ld, weights, base, user, whole }
     }
 }
 
 impl CBatch for relgrad_batch_f64 {
     type Number = f64;
     fn raw(&self) -> RawBatch<f64> {
-        let relgrad_batch_f64 { x, rows, ld, weights, base, user, whole } = *self;
-        RawBatch { x, rows, ld, weights, base, user, whole }
+        let relgrad_batch_f64 { reserved, x, rows, ld, weights, base, user, whole, .. } = *self;
+        RawBatch { reserved, x, rows, ld, weights, base, user, whole }
     }
 }
 
@@ -320,7 +455,9 @@ impl<T> CustomBase<T> for Callback<T> {
     fn evaluate(&self, sample: usize, z: &[T], log_density: &mut [T], score: &mut [T]) -> bool {
         let (p, s) = (log_density.as_mut_ptr(), score.as_mut_ptr());
         // SAFETY: the slices have `dim` numbers each; the function is the caller's to vouch for.
-        unsafe { (self.function)(self.user, sample, z.as_ptr(), p, s, z.len()) == 0 }
+        edge::outside(|| unsafe {
+            (self.function)(self.user, sample, z.as_ptr(), p, s, z.len()) == 0
+        })
     }
 }
 
@@ -341,6 +478,10 @@ impl<'a, T: Scalar> Checked<'a, T> {
     pub unsafe fn new<B: CBatch<Number = T>>(batch: *const B, dim: usize) -> Result<Self> {
         // SAFETY: by contract.
         let raw = unsafe { guard::value("batch", batch)? }.raw();
+        if raw.reserved != 0 {
+            let v = Value::Int(raw.reserved.into());
+            return Err(Error::new(Status::Reserved, "batch.reserved", v, "must be 0"));
+        }
         let ld = if raw.ld == 0 { dim } else { raw.ld };
         if ld < dim {
             let v = Value::Int(ld as u64);

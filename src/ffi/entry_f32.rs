@@ -4,7 +4,6 @@ use core::ffi::{c_char, c_void};
 
 use super::api;
 use super::types::*;
-use crate::step::Totals;
 
 /// What the caller must provide for a configuration.
 #[unsafe(no_mangle)]
@@ -52,10 +51,12 @@ pub unsafe extern "C" fn relgrad_attach(
 }
 
 /// Why the context's last call was refused: argument, value and what is allowed; empty after a
-/// success. At most `len` bytes with the closing NUL.
+/// success. At most `len` bytes with the closing NUL. With NULL for `context`: why this thread's last
+/// call was refused of those without a context, or with a const one; in libraries without std
+/// always empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_message(
-    context: *mut relgrad_context,
+    context: *const relgrad_context,
     text: *mut c_char,
     len: usize,
 ) -> i32 {
@@ -120,7 +121,7 @@ pub unsafe extern "C" fn relgrad_refresh(
 /// it was exact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_log_det(
-    context: *mut relgrad_context,
+    context: *const relgrad_context,
     log_det: *mut f64,
     age: *mut u64,
 ) -> i32 {
@@ -130,14 +131,14 @@ pub unsafe extern "C" fn relgrad_log_det(
 
 /// Steps taken since relgrad_init.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn relgrad_steps(context: *mut relgrad_context, steps: *mut u64) -> i32 {
+pub unsafe extern "C" fn relgrad_steps(context: *const relgrad_context, steps: *mut u64) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { api::steps::<f32>(context.cast(), steps) }
 }
 
 /// The instruction set in use, RELGRAD_LEVEL_...
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn relgrad_level(context: *mut relgrad_context, level: *mut u32) -> i32 {
+pub unsafe extern "C" fn relgrad_level(context: *const relgrad_context, level: *mut u32) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { api::level::<f32>(context.cast(), level) }
 }
@@ -155,6 +156,67 @@ pub unsafe extern "C" fn relgrad_set_parallel(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { api::set_parallel::<f32>(context.cast(), parallel_for, user, threads) }
+}
+
+/// How the context was configured. `config` has its struct_size set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_config_of(
+    context: *const relgrad_context,
+    config: *mut relgrad_config,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::config::<f32>(context.cast(), config) }
+}
+
+/// Forgets what the optimizer has gathered, and counts steps from 0 again. Log-determinants and
+/// tracked inverses stay.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_reset_optimizer(context: *mut relgrad_context) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::reset_optimizer::<f32>(context.cast()) }
+}
+
+/// Bytes of memory for relgrad_evaluator. They grow with max_batch, and with dim * dim only where
+/// networks of few features take large batches.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_evaluator_bytes(
+    config: *const relgrad_config,
+    max_batch: u32,
+    bytes: *mut usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::evaluator_bytes::<f32>(config, max_batch, bytes) }
+}
+
+/// A context for inference alone, in `memory` (aligned to RELGRAD_ALIGNMENT, the caller's as ever),
+/// for batches of at most `max_batch` rows. Threads that evaluate one model at the same time have
+/// one each and share the parameters. It has no optimizer state, and knows the log-determinants
+/// that `context` knows now: make it again after parameters have changed, or refresh it. All
+/// calls that do not train take it; the others return RELGRAD_ERR_STATE. `context` may change or
+/// go afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_evaluator(
+    context: *const relgrad_context,
+    max_batch: u32,
+    memory: *mut c_void,
+    memory_bytes: usize,
+    evaluator: *mut *mut relgrad_context,
+) -> i32 {
+    let memory = (memory, memory_bytes);
+    // SAFETY: the caller's promise.
+    unsafe { api::evaluator::<f32>(context.cast(), max_batch, memory, evaluator.cast()) }
+}
+
+/// Lets the calls on this context run on the threads of `pool`, which must outlive it; NULL for the
+/// calling thread alone. Results are the same bits. In libraries with std.
+#[cfg(feature = "std")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_set_pool(
+    context: *mut relgrad_context,
+    pool: *const relgrad_pool,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::set_pool::<f32>(context.cast(), pool) }
 }
 
 /// One ascent step on the mean log-likelihood of a batch: nothing is allocated, and nothing
@@ -199,7 +261,7 @@ pub unsafe extern "C" fn relgrad_accumulate(
     batch: *const relgrad_batch,
     sums: *mut f32,
     sums_len: usize,
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
 ) -> i32 {
     let (params, sums) = ((params, params_len), (sums, sums_len));
     // SAFETY: the caller's promise.
@@ -212,10 +274,10 @@ pub unsafe extern "C" fn relgrad_merge(
     context: *mut relgrad_context,
     sums: *mut f32,
     sums_len: usize,
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
     other: *const f32,
     other_len: usize,
-    other_totals: *const Totals,
+    other_totals: *const relgrad_totals,
 ) -> i32 {
     let (sums, other) = ((sums, sums_len), (other, other_len));
     // SAFETY: the caller's promise.
@@ -231,7 +293,7 @@ pub unsafe extern "C" fn relgrad_apply(
     params_len: usize,
     sums: *const f32,
     sums_len: usize,
-    totals: *const Totals,
+    totals: *const relgrad_totals,
     rate: f64,
     report: *mut relgrad_report,
 ) -> i32 {
@@ -251,7 +313,7 @@ pub unsafe extern "C" fn relgrad_factors(
     batch: *const relgrad_batch,
     factors: *mut f32,
     factors_len: usize,
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
 ) -> i32 {
     let (params, factors) = ((params, params_len), (factors, factors_len));
     // SAFETY: the caller's promise.
@@ -269,7 +331,7 @@ pub unsafe extern "C" fn relgrad_apply_factors(
     factors_len: usize,
     rows: usize,
     weights: *const f32,
-    totals: *const Totals,
+    totals: *const relgrad_totals,
     rate: f64,
     report: *mut relgrad_report,
 ) -> i32 {
@@ -307,6 +369,25 @@ pub unsafe extern "C" fn relgrad_log_likelihood(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { api::log_likelihood(context.cast(), (params, params_len), batch, (log_p, log_p_len)) }
+}
+
+/// The derivatives of log p(x) by the features of each row, rows * dim numbers, for samplers and
+/// optimizers. `log_p` may be NULL, or takes the log-likelihoods, which need exact
+/// log-determinants.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_input_gradient(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    batch: *const relgrad_batch,
+    gradient: *mut f32,
+    gradient_len: usize,
+    log_p: *mut f64,
+    log_p_len: usize,
+) -> i32 {
+    let (params, gradient) = ((params, params_len), (gradient, gradient_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::input_gradient(context.cast(), params, batch, gradient, (log_p, log_p_len)) }
 }
 
 /// Adds the logarithm of the slope at the rows' pre-activations, and its square, to `sums`: two

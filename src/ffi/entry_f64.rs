@@ -4,7 +4,6 @@ use core::ffi::{c_char, c_void};
 
 use super::api;
 use super::types::*;
-use crate::step::Totals;
 
 /// As relgrad_query_sizes, in double.
 #[unsafe(no_mangle)]
@@ -49,7 +48,7 @@ pub unsafe extern "C" fn relgrad_attach_f64(
 /// As relgrad_message, in double.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_message_f64(
-    context: *mut relgrad_context_f64,
+    context: *const relgrad_context_f64,
     text: *mut c_char,
     len: usize,
 ) -> i32 {
@@ -108,7 +107,7 @@ pub unsafe extern "C" fn relgrad_refresh_f64(
 /// As relgrad_log_det, in double.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_log_det_f64(
-    context: *mut relgrad_context_f64,
+    context: *const relgrad_context_f64,
     log_det: *mut f64,
     age: *mut u64,
 ) -> i32 {
@@ -119,7 +118,7 @@ pub unsafe extern "C" fn relgrad_log_det_f64(
 /// As relgrad_steps, in double.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_steps_f64(
-    context: *mut relgrad_context_f64,
+    context: *const relgrad_context_f64,
     steps: *mut u64,
 ) -> i32 {
     // SAFETY: the caller's promise.
@@ -129,7 +128,7 @@ pub unsafe extern "C" fn relgrad_steps_f64(
 /// As relgrad_level, in double.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_level_f64(
-    context: *mut relgrad_context_f64,
+    context: *const relgrad_context_f64,
     level: *mut u32,
 ) -> i32 {
     // SAFETY: the caller's promise.
@@ -146,6 +145,59 @@ pub unsafe extern "C" fn relgrad_set_parallel_f64(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { api::set_parallel::<f64>(context.cast(), parallel_for, user, threads) }
+}
+
+/// As relgrad_config_of, in double.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_config_of_f64(
+    context: *const relgrad_context_f64,
+    config: *mut relgrad_config,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::config::<f64>(context.cast(), config) }
+}
+
+/// As relgrad_reset_optimizer, in double.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_reset_optimizer_f64(context: *mut relgrad_context_f64) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::reset_optimizer::<f64>(context.cast()) }
+}
+
+/// As relgrad_evaluator_bytes, in double.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_evaluator_bytes_f64(
+    config: *const relgrad_config,
+    max_batch: u32,
+    bytes: *mut usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::evaluator_bytes::<f64>(config, max_batch, bytes) }
+}
+
+/// As relgrad_evaluator, in double.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_evaluator_f64(
+    context: *const relgrad_context_f64,
+    max_batch: u32,
+    memory: *mut c_void,
+    memory_bytes: usize,
+    evaluator: *mut *mut relgrad_context_f64,
+) -> i32 {
+    let memory = (memory, memory_bytes);
+    // SAFETY: the caller's promise.
+    unsafe { api::evaluator::<f64>(context.cast(), max_batch, memory, evaluator.cast()) }
+}
+
+/// As relgrad_set_pool, in double.
+#[cfg(feature = "std")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_set_pool_f64(
+    context: *mut relgrad_context_f64,
+    pool: *const relgrad_pool,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { api::set_pool::<f64>(context.cast(), pool) }
 }
 
 /// As relgrad_step, in double.
@@ -187,7 +239,7 @@ pub unsafe extern "C" fn relgrad_accumulate_f64(
     batch: *const relgrad_batch_f64,
     sums: *mut f64,
     sums_len: usize,
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
 ) -> i32 {
     let (params, sums) = ((params, params_len), (sums, sums_len));
     // SAFETY: the caller's promise.
@@ -200,10 +252,10 @@ pub unsafe extern "C" fn relgrad_merge_f64(
     context: *mut relgrad_context_f64,
     sums: *mut f64,
     sums_len: usize,
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
     other: *const f64,
     other_len: usize,
-    other_totals: *const Totals,
+    other_totals: *const relgrad_totals,
 ) -> i32 {
     let (sums, other) = ((sums, sums_len), (other, other_len));
     // SAFETY: the caller's promise.
@@ -218,7 +270,7 @@ pub unsafe extern "C" fn relgrad_apply_f64(
     params_len: usize,
     sums: *const f64,
     sums_len: usize,
-    totals: *const Totals,
+    totals: *const relgrad_totals,
     rate: f64,
     report: *mut relgrad_report,
 ) -> i32 {
@@ -236,7 +288,7 @@ pub unsafe extern "C" fn relgrad_factors_f64(
     batch: *const relgrad_batch_f64,
     factors: *mut f64,
     factors_len: usize,
-    totals: *mut Totals,
+    totals: *mut relgrad_totals,
 ) -> i32 {
     let (params, factors) = ((params, params_len), (factors, factors_len));
     // SAFETY: the caller's promise.
@@ -253,7 +305,7 @@ pub unsafe extern "C" fn relgrad_apply_factors_f64(
     factors_len: usize,
     rows: usize,
     weights: *const f64,
-    totals: *const Totals,
+    totals: *const relgrad_totals,
     rate: f64,
     report: *mut relgrad_report,
 ) -> i32 {
@@ -291,6 +343,23 @@ pub unsafe extern "C" fn relgrad_log_likelihood_f64(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { api::log_likelihood(context.cast(), (params, params_len), batch, (log_p, log_p_len)) }
+}
+
+/// As relgrad_input_gradient, in double.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_input_gradient_f64(
+    context: *mut relgrad_context_f64,
+    params: *const f64,
+    params_len: usize,
+    batch: *const relgrad_batch_f64,
+    gradient: *mut f64,
+    gradient_len: usize,
+    log_p: *mut f64,
+    log_p_len: usize,
+) -> i32 {
+    let (params, gradient) = ((params, params_len), (gradient, gradient_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::input_gradient(context.cast(), params, batch, gradient, (log_p, log_p_len)) }
 }
 
 /// As relgrad_sum_log_slopes, in double.

@@ -6,13 +6,16 @@
 
 mod api;
 mod blob;
+mod constants;
 mod context;
+mod edge;
 mod entry_f32;
 mod entry_f64;
 mod guard;
 mod types;
 
 pub use blob::*;
+pub use constants::*;
 pub use entry_f32::*;
 pub use entry_f64::*;
 pub use types::*;
@@ -23,16 +26,13 @@ use core::fmt::Write;
 use crate::config::{Activation, Config};
 use crate::memory::layout::Layout;
 use crate::status::{Error, Result, Status, Value};
-use context::{code, guarded};
+use edge::call;
 use guard::Region;
 
 /// Major * 10000 + minor * 100 + patch of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn relgrad_version() -> u32 {
-    let part = |s: &str| s.bytes().fold(0, |n, b| n * 10 + u32::from(b - b'0'));
-    part(env!("CARGO_PKG_VERSION_MAJOR")) * 10000
-        + part(env!("CARGO_PKG_VERSION_MINOR")) * 100
-        + part(env!("CARGO_PKG_VERSION_PATCH"))
+    RELGRAD_VERSION_MAJOR * 10000 + RELGRAD_VERSION_MINOR * 100 + RELGRAD_VERSION_PATCH
 }
 
 /// The library's version as text.
@@ -42,11 +42,11 @@ pub extern "C" fn relgrad_version_string() -> *const c_char {
 }
 
 /// Whether the header that a program was compiled with fits this library: pass
-/// RELGRAD_ABI_VERSION and sizeof(relgrad_config). Returns RELGRAD_OK or RELGRAD_ERR_ABI.
+/// RELGRAD_ABI_VERSION. Returns RELGRAD_OK, also for headers with fewer fields and functions, or
+/// RELGRAD_ERR_ABI.
 #[unsafe(no_mangle)]
-pub extern "C" fn relgrad_abi_check(abi_version: u32, config_size: usize) -> i32 {
-    let fits = abi_version == RELGRAD_ABI_VERSION && config_size == size_of::<relgrad_config>();
-    if fits { RELGRAD_OK } else { RELGRAD_ERR_ABI }
+pub extern "C" fn relgrad_abi_check(abi_version: u32) -> i32 {
+    if abi_version == RELGRAD_ABI_VERSION { RELGRAD_OK } else { RELGRAD_ERR_ABI }
 }
 
 /// A short English text for a status; never NULL.
@@ -60,7 +60,7 @@ pub extern "C" fn relgrad_status_string(status: i32) -> *const c_char {
     text.as_ptr()
 }
 
-/// Fills `config` with the defaults for `layers` layers of `dim` features: learned curves of 4
+/// Fills `config`, whose struct_size is set, with the defaults for `layers` layers of `dim` features: learned curves of 4
 /// steps, after the last layer too (a fixed curve needs activation_a, and activation_b, set as
 /// well), normal base, separate biases, relative gradient, Adam, max_batch 100.
 #[unsafe(no_mangle)]
@@ -69,12 +69,14 @@ pub unsafe extern "C" fn relgrad_config_default(
     dim: u32,
     layers: u32,
 ) -> i32 {
-    code(guarded(|| {
-        Region::of("config", config, 1)?;
-        // SAFETY: not NULL and aligned; writable by contract.
-        unsafe { guard::put(config, relgrad_config::defaults(dim, layers)) };
+    call(|| {
+        // SAFETY: the caller vouches for `config`.
+        unsafe {
+            guard::structure("config", config)?;
+            guard::fill(config, relgrad_config::defaults(dim, layers));
+        }
         Ok(())
-    }))
+    })
 }
 
 /// Whether a configuration is usable. If not, and `text` is not NULL, writes what is wrong, its
@@ -85,46 +87,64 @@ pub unsafe extern "C" fn relgrad_config_check(
     text: *mut c_char,
     len: usize,
 ) -> i32 {
-    // SAFETY: the caller vouches for `config` and `len` bytes of `text`.
-    let result = guarded(|| unsafe { guard::value("config", config)?.read().map(|_| ()) });
+    let mut wrong = None;
+    let status = call(|| {
+        // SAFETY: the caller vouches for `config`.
+        wrong = unsafe { guard::value("config", config).and_then(|c| c.read()) }.err();
+        wrong.map_or(Ok(()), Err)
+    });
     if !text.is_null() {
-        // SAFETY: as above.
+        // SAFETY: the caller vouches for `len` bytes of `text`.
         if let Ok(out) = unsafe { guard::write("text", text.cast::<u8>(), len) } {
-            write_text(out, result.err().as_ref());
+            write_text(out, wrong.as_ref());
         }
     }
-    code(result)
+    status
 }
 
-/// Where layer `layer` (from 0) lies in the parameters: its weight has dim * dim numbers, its
-/// bias dim (none without biases). `weight` and `bias` may be NULL.
+/// Where the parameters of layer `layer` (from 0) lie, and the input's shift and scale.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_param_offsets(
     config: *const relgrad_config,
     layer: u32,
-    weight: *mut usize,
-    bias: *mut usize,
+    offsets: *mut relgrad_offsets,
 ) -> i32 {
-    code(guarded(|| {
-        // SAFETY: the caller vouches for `config`.
-        let config = unsafe { guard::value("config", config)?.read()? };
-        if layer as usize >= config.layers {
-            let v = Value::Int(layer.into());
-            return Err(Error::new(Status::Layers, "layer", v, "must be below config.layers"));
-        }
-        // Offsets fit where sizes do.
-        crate::memory::sizes::Sizes::of::<f32>(&config)?;
-        let layout = Layout::new(&config);
-        let out = [(weight, layout.weight(layer as usize)), (bias, layout.bias(layer as usize))];
-        for (p, _) in &out {
-            guard::optional("offset", *p)?;
-        }
-        for (p, range) in out {
-            // SAFETY: aligned; writable by contract.
-            unsafe { guard::put_optional(p, range.start) };
+    call(|| {
+        // SAFETY: the caller vouches for both pointers.
+        unsafe {
+            guard::structure("offsets", offsets)?;
+            let config = guard::value("config", config)?.read()?;
+            if layer as usize >= config.layers {
+                let v = Value::Int(layer.into());
+                return Err(Error::new(Status::Layers, "layer", v, "must be below config.layers"));
+            }
+            // Offsets fit where sizes do.
+            crate::memory::sizes::Sizes::of::<f32>(&config)?;
+            let layout = Layout::new(&config);
+            guard::fill(offsets, relgrad_offsets::of(&layout, config.dim, layer as usize));
         }
         Ok(())
-    }))
+    })
+}
+
+/// The name of a constant, of those that RELGRAD_NAMES_... `kind` says: "adam" for
+/// RELGRAD_OPTIMIZER_ADAM. "unknown" for all other values; never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
+    const NAMES: [&[&CStr]; 10] = [
+        &[c"smooth_leaky_relu", c"leaky_tanh", c"identity", c"tanh_mixture"],
+        &[c"normal", c"sech", c"logistic", c"custom"],
+        &[c"none", c"separate", c"affine", c"projected"],
+        &[c"relative", c"transposed", c"ordinary"],
+        &[c"sgd", c"adam", c"natural"],
+        &[c"guard", c"allow"],
+        &[c"exact", c"lazy"],
+        &[c"auto", c"scalar", c"avx2", c"avx512", c"neon"],
+        &[c"orthogonal", c"identity", c"whitened", c"standardized", c"aligned"],
+        &[c"constant", c"cosine", c"step"],
+    ];
+    let name = NAMES.get(kind as usize).and_then(|names| names.get(value as usize));
+    name.copied().unwrap_or(c"unknown").as_ptr()
 }
 
 /// The rate of a schedule at step `step`, counted from 0.
@@ -134,12 +154,12 @@ pub unsafe extern "C" fn relgrad_schedule_rate(
     step: u64,
     rate: *mut f64,
 ) -> i32 {
-    code(guarded(|| {
+    call(|| {
         Region::of("rate", rate, 1)?;
         // SAFETY: the caller vouches for both pointers.
         unsafe { guard::put(rate, guard::value("schedule", schedule)?.read()?.at(step)) };
         Ok(())
-    }))
+    })
 }
 
 /// s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b, of a
@@ -154,7 +174,7 @@ pub unsafe extern "C" fn relgrad_activation_evaluate(
     slope: *mut f64,
     bend: *mut f64,
 ) -> i32 {
-    code(guarded(|| {
+    call(|| {
         let values = read_activation(activation, a, b)?.evaluate(y);
         let out = [(s, values.0), (slope, values.1), (bend, values.2)];
         for (p, _) in out {
@@ -165,7 +185,7 @@ pub unsafe extern "C" fn relgrad_activation_evaluate(
             unsafe { guard::put_optional(p, v) };
         }
         Ok(())
-    }))
+    })
 }
 
 /// y with s(y) = target, by a guarded Newton's method. `iterations` and `residual`,
@@ -180,7 +200,7 @@ pub unsafe extern "C" fn relgrad_activation_invert(
     iterations: *mut u32,
     residual: *mut f64,
 ) -> i32 {
-    code(guarded(|| {
+    call(|| {
         Region::of("y", y, 1)?;
         guard::optional("iterations", iterations)?;
         guard::optional("residual", residual)?;
@@ -194,7 +214,43 @@ pub unsafe extern "C" fn relgrad_activation_invert(
             guard::put_optional(residual, went.residual);
         }
         Ok(())
-    }))
+    })
+}
+
+/// Threads of the library's own, for any number of contexts: `threads` (1 to 64) with the calling one.
+/// A pool serves one call at a time; another that finds it busy does its work alone. In
+/// libraries with std. RELGRAD_ERR_THREADS where the system has no more threads.
+#[cfg(feature = "std")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_pool_new(threads: u32, pool: *mut *mut relgrad_pool) -> i32 {
+    call(|| {
+        Region::of("pool", pool, 1)?;
+        let refused = |allowed| {
+            Err(Error::new(Status::Threads, "threads", Value::Int(threads.into()), allowed))
+        };
+        if !(1..=64).contains(&threads) {
+            return refused("must be 1 to 64");
+        }
+        let Ok(made) = crate::Pool::new(threads as usize) else {
+            return refused("must be as many as the system has left");
+        };
+        // SAFETY: not NULL and aligned; writable by contract.
+        unsafe { guard::put(pool, std::boxed::Box::into_raw(std::boxed::Box::new(made)).cast()) };
+        Ok(())
+    })
+}
+
+/// Ends a pool's threads. No context may use it any more. NULL is allowed.
+#[cfg(feature = "std")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_pool_free(pool: *mut relgrad_pool) -> i32 {
+    call(|| {
+        if !pool.is_null() {
+            // SAFETY: by contract the pool of `relgrad_pool_new`, given back once.
+            drop(unsafe { std::boxed::Box::from_raw(pool.cast::<crate::Pool>()) });
+        }
+        Ok(())
+    })
 }
 
 /// A checked activation.
@@ -228,7 +284,7 @@ fn write_text(out: &mut [u8], error: Option<&Error>) {
     out[end] = 0;
 }
 
-#[cfg(feature = "bare-metal")]
+#[cfg(relgrad_panic_handler)]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     unsafe extern "C" {
@@ -279,6 +335,10 @@ mod tests {
         for (status, constant) in header {
             assert_eq!(status as i32, constant, "{status:?}");
         }
+        let [major, minor, patch] =
+            [RELGRAD_VERSION_MAJOR, RELGRAD_VERSION_MINOR, RELGRAD_VERSION_PATCH];
+        let version = std::format!("{major}.{minor}.{patch}");
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
         assert_eq!(RELGRAD_ALIGNMENT, crate::memory::layout::ALIGNMENT);
     }
 

@@ -2,171 +2,26 @@
 #![allow(non_camel_case_types)]
 
 use core::ffi::c_void;
+use core::ops::Range;
 
+use super::constants::*;
+use super::guard::Growing;
 use crate::config::{
     Activation, Base, Bias, Config, Crossing, Decay, Gradient, LogDet, Optimizer, Schedule,
 };
+use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
 use crate::session::Refresh;
 use crate::session::inverse::Inversion;
 use crate::simd::Level;
 use crate::status::{Error, Result, Status, Value};
-use crate::step::Report;
-
-/// Version of the interface that this header describes; see relgrad_abi_check.
-pub const RELGRAD_ABI_VERSION: u32 = 1;
-/// State, workspace, scratch and factorizations start at multiples of this many bytes.
-pub const RELGRAD_ALIGNMENT: usize = 64;
-
-/// Success.
-pub const RELGRAD_OK: i32 = 0;
-/// A required pointer is NULL.
-pub const RELGRAD_ERR_NULL_POINTER: i32 = -10;
-/// A buffer is too short.
-pub const RELGRAD_ERR_LENGTH: i32 = -11;
-/// A buffer is misaligned.
-pub const RELGRAD_ERR_ALIGNMENT: i32 = -12;
-/// Two buffers overlap.
-pub const RELGRAD_ERR_OVERLAP: i32 = -13;
-/// Header and library do not match.
-pub const RELGRAD_ERR_ABI: i32 = -14;
-/// Unknown enumeration value.
-pub const RELGRAD_ERR_ENUMERATION: i32 = -15;
-/// A reserved field is not zero.
-pub const RELGRAD_ERR_RESERVED: i32 = -16;
-/// dim is out of range, or the sizes it implies do not fit in memory.
-pub const RELGRAD_ERR_DIM: i32 = -20;
-/// layers is out of range.
-pub const RELGRAD_ERR_LAYERS: i32 = -21;
-/// A batch has no rows or more than max_batch.
-pub const RELGRAD_ERR_BATCH: i32 = -22;
-/// A leading dimension is smaller than dim.
-pub const RELGRAD_ERR_LEADING_DIMENSION: i32 = -23;
-/// An activation parameter is out of range.
-pub const RELGRAD_ERR_ACTIVATION: i32 = -24;
-/// A rate or schedule value is out of range.
-pub const RELGRAD_ERR_RATE: i32 = -25;
-/// An optimizer parameter is out of range.
-pub const RELGRAD_ERR_OPTIMIZER: i32 = -26;
-/// Settings that do not go together.
-pub const RELGRAD_ERR_COMBINATION: i32 = -27;
-/// A number of threads is out of range.
-pub const RELGRAD_ERR_THREADS: i32 = -28;
-/// Data hold NaN or infinity.
-pub const RELGRAD_ERR_NON_FINITE_DATA: i32 = -30;
-/// Parameters hold NaN or infinity.
-pub const RELGRAD_ERR_NON_FINITE_PARAMETERS: i32 = -31;
-/// Sample weights are negative, not finite, or all zero.
-pub const RELGRAD_ERR_SAMPLE_WEIGHT: i32 = -32;
-/// A matrix is singular.
-pub const RELGRAD_ERR_SINGULAR: i32 = -40;
-/// The step would cross a singular matrix even after 20 halvings.
-pub const RELGRAD_ERR_CROSSING: i32 = -41;
-/// The computation leaves the range of finite numbers.
-pub const RELGRAD_ERR_DIVERGED: i32 = -42;
-/// A preimage does not fit into the number format.
-pub const RELGRAD_ERR_OVERFLOW: i32 = -43;
-/// A callback is missing, failed, or returned numbers that are not finite.
-pub const RELGRAD_ERR_CALLBACK: i32 = -44;
-/// The state or context does not belong to this configuration.
-pub const RELGRAD_ERR_STATE: i32 = -50;
-/// The log-determinants are unknown or out of date: call relgrad_refresh.
-pub const RELGRAD_ERR_LOG_DET_UNKNOWN: i32 = -51;
-/// The processor lacks the requested instruction set.
-pub const RELGRAD_ERR_LEVEL: i32 = -52;
-/// An accumulator holds nothing.
-pub const RELGRAD_ERR_ACCUMULATOR: i32 = -53;
-/// A defect of the library, caught at the edge.
-pub const RELGRAD_ERR_INTERNAL: i32 = -90;
-
-/// s(y) = a y + (1 - a) log(1 + e^y), 0 < a < 1.
-pub const RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU: u32 = 0;
-/// s(y) = tanh(a y) + b y.
-pub const RELGRAD_ACTIVATION_LEAKY_TANH: u32 = 1;
-/// s(y) = y.
-pub const RELGRAD_ACTIVATION_IDENTITY: u32 = 2;
-/// s_i(y) = beta_i y + sum_j w_ij tanh(a_ij (y - m_ij)), K steps a unit, learned with the weights.
-pub const RELGRAD_ACTIVATION_TANH_MIXTURE: u32 = 3;
-
-/// Standard normal latents.
-pub const RELGRAD_BASE_NORMAL: u32 = 0;
-/// p(z) = sech(pi z / 2) / 2.
-pub const RELGRAD_BASE_SECH: u32 = 1;
-/// p(z) = e^-z / (1 + e^-z)^2.
-pub const RELGRAD_BASE_LOGISTIC: u32 = 2;
-/// The density that each batch brings as a function.
-pub const RELGRAD_BASE_CUSTOM: u32 = 3;
-
-/// No biases.
-pub const RELGRAD_BIAS_NONE: u32 = 0;
-/// W by relative gradient, b by plain translation: exact, the default.
-pub const RELGRAD_BIAS_SEPARATE: u32 = 1;
-/// W and b together in the affine group: exact.
-pub const RELGRAD_BIAS_AFFINE: u32 = 2;
-/// The paper's rule; not exact, only to reproduce it.
-pub const RELGRAD_BIAS_PROJECTED: u32 = 3;
-
-/// Relative gradient, perturbation on the left: O(B D^2) a layer.
-pub const RELGRAD_GRADIENT_RELATIVE: u32 = 0;
-/// Relative gradient, perturbation on the right: O(B D^2) a layer.
-pub const RELGRAD_GRADIENT_TRANSPOSED: u32 = 1;
-/// Euclidean gradient: O(D^3) a layer.
-pub const RELGRAD_GRADIENT_ORDINARY: u32 = 2;
-
-/// Gradient ascent, with momentum if it is not 0.
-pub const RELGRAD_OPTIMIZER_SGD: u32 = 0;
-/// Adam: beta1, beta2, epsilon.
-pub const RELGRAD_OPTIMIZER_ADAM: u32 = 1;
-/// Natural relative gradient: decay, damping, clip, momentum. O(D) state without momentum.
-pub const RELGRAD_OPTIMIZER_NATURAL: u32 = 2;
-
-/// Shorten a layer's step that would cross a singular matrix, where the log-determinant is kept
-/// exact: SGD and natural on relative gradients without momentum.
-pub const RELGRAD_CROSSING_GUARD: u32 = 0;
-/// Step all the same.
-pub const RELGRAD_CROSSING_ALLOW: u32 = 1;
-
-/// Log-determinants exact after every step, where the optimizer allows.
-pub const RELGRAD_LOG_DET_EXACT: u32 = 0;
-/// Log-determinants only by relgrad_refresh.
-pub const RELGRAD_LOG_DET_LAZY: u32 = 1;
-
-/// The best instruction set that the processor has.
-pub const RELGRAD_LEVEL_AUTO: u32 = 0;
-/// Portable code.
-pub const RELGRAD_LEVEL_SCALAR: u32 = 1;
-/// x86-64 with AVX2 and FMA.
-pub const RELGRAD_LEVEL_AVX2: u32 = 2;
-/// x86-64 with AVX-512F and DQ.
-pub const RELGRAD_LEVEL_AVX512: u32 = 3;
-/// 64-bit Arm with NEON.
-pub const RELGRAD_LEVEL_NEON: u32 = 4;
-
-/// Haar-distributed orthogonal weights, zero biases.
-pub const RELGRAD_INIT_ORTHOGONAL: u32 = 0;
-/// Identity weights, zero biases.
-pub const RELGRAD_INIT_IDENTITY: u32 = 1;
-/// From data: the first layer whitens. O(N D^2 + D^3).
-pub const RELGRAD_INIT_WHITENED: u32 = 2;
-/// From data: the first layer standardizes. O(N D).
-pub const RELGRAD_INIT_STANDARDIZED: u32 = 3;
-/// From data: each unit of the first layer is one standardized feature, all other layers are the
-/// identity. The best start for learned curves, and where single features are far from normal,
-/// such as pixels. O(N D).
-pub const RELGRAD_INIT_ALIGNED: u32 = 4;
-
-/// The rate stays.
-pub const RELGRAD_DECAY_CONSTANT: u32 = 0;
-/// Half a cosine down to 0 at step `total`.
-pub const RELGRAD_DECAY_COSINE: u32 = 1;
-/// Times `factor` every `every` steps.
-pub const RELGRAD_DECAY_STEP: u32 = 2;
+use crate::step::{Report, Totals};
 
 /// What a model and its training are. Fill it with relgrad_config_default, then change fields.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct relgrad_config {
-    /// sizeof(relgrad_config); set by relgrad_config_default.
+    /// sizeof(relgrad_config).
     pub struct_size: u32,
     /// Features D, 1 to 16777216.
     pub dim: u32,
@@ -223,14 +78,16 @@ pub struct relgrad_config {
     /// How fast learned curves move, in [0, 1000]; 0 keeps them. They follow Adam whatever the
     /// weights do, at the rate of the step times this.
     pub curve_rate: f64,
-    /// Zero.
-    pub reserved: [u64; 7],
 }
 
 /// What the caller must provide. Lengths count numbers, bytes count bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct relgrad_sizes {
+    /// sizeof(relgrad_sizes).
+    pub struct_size: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
     /// shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
     /// are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center.
@@ -251,6 +108,33 @@ pub struct relgrad_sizes {
     pub factorization_bytes: usize,
 }
 
+/// Where a layer's parameters, and the input's, lie: the index of the first of each kind in the
+/// parameters. RELGRAD_NONE for what the model does not have.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct relgrad_offsets {
+    /// sizeof(relgrad_offsets).
+    pub struct_size: u32,
+    /// Steps K of each learned curve; 0 for fixed ones.
+    pub steps: u32,
+    /// dim * dim numbers, row-major, row = output.
+    pub weight: usize,
+    /// dim numbers.
+    pub bias: usize,
+    /// dim numbers, ln beta of each unit.
+    pub log_slope: usize,
+    /// K rows of dim numbers, ln w.
+    pub log_weight: usize,
+    /// K rows of dim numbers, ln a.
+    pub log_steepness: usize,
+    /// K rows of dim numbers, m.
+    pub center: usize,
+    /// dim numbers, taken off the data first.
+    pub shift: usize,
+    /// dim numbers, which the data are then multiplied by.
+    pub scale: usize,
+}
+
 /// One part of a call's work: to be called with the `task` that came with it and an index.
 pub type relgrad_task = Option<unsafe extern "C" fn(task: *mut c_void, index: usize)>;
 
@@ -264,6 +148,10 @@ pub type relgrad_parallel_for = Option<
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct relgrad_report {
+    /// sizeof(relgrad_report).
+    pub struct_size: u32,
+    /// How often layers' steps were halved so as not to cross a singular matrix.
+    pub halvings: u32,
     /// The sum of the next three.
     pub mean_log_likelihood: f64,
     /// Mean of sum_i log p_i(z_i).
@@ -280,16 +168,35 @@ pub struct relgrad_report {
     pub mean_delta_norm: f64,
     /// The smallest trust-region scale of a layer.
     pub trust_scale: f64,
-    /// How often layers' steps were halved so as not to cross a singular matrix.
-    pub halvings: u64,
     /// The norm of the learned curves' gradient, zero at a maximum; -1 without report_norms.
     pub curve_gradient_norm: f64,
+}
+
+/// What the parts of a batch add up besides their gradients. Sums over samples, so parts are
+/// merged by adding each field.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct relgrad_totals {
+    /// sizeof(relgrad_totals).
+    pub struct_size: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Sum of sample weights, the number of rows without weights.
+    pub weight: f64,
+    /// Weighted sum of log p(z).
+    pub base_density: f64,
+    /// Weighted sum of log s'.
+    pub log_slopes: f64,
 }
 
 /// What relgrad_refresh found.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct relgrad_refresh_report {
+    /// sizeof(relgrad_refresh_report).
+    pub struct_size: u32,
+    /// Zero.
+    pub reserved: u32,
     /// sum_k log|det W_k|, now exact.
     pub log_det: f64,
     /// The largest change of a layer's log-determinant over max(1, |log_det|).
@@ -302,8 +209,10 @@ pub struct relgrad_refresh_report {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct relgrad_inversion {
+    /// sizeof(relgrad_inversion).
+    pub struct_size: u32,
     /// The most Newton iterations that an element took.
-    pub iterations: u64,
+    pub iterations: u32,
     /// The largest relative residual of an activation's inverse.
     pub newton_residual: f64,
     /// The largest |forward(x) - z| / max(1, |z|).
@@ -314,14 +223,14 @@ pub struct relgrad_inversion {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct relgrad_schedule {
+    /// sizeof(relgrad_schedule).
+    pub struct_size: u32,
+    /// RELGRAD_DECAY_...
+    pub decay: u32,
     /// The rate after warm-up and before decay, 0 to 1e6.
     pub rate: f64,
     /// Steps of linear warm-up, 0 for none.
     pub warmup: u64,
-    /// RELGRAD_DECAY_...
-    pub decay: u32,
-    /// Zero.
-    pub reserved: u32,
     /// RELGRAD_DECAY_COSINE: steps of the run, at least 1.
     pub total: u64,
     /// RELGRAD_DECAY_STEP: steps between two drops, at least 1.
@@ -363,8 +272,12 @@ pub type relgrad_base_fn_f64 = Option<
 /// model is shown, and add it to what it samples and inverts. Scales need no care: a start from
 /// data finds them.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct relgrad_batch {
+    /// sizeof(relgrad_batch).
+    pub struct_size: u32,
+    /// Zero.
+    pub reserved: u32,
     /// (rows - 1) * ld + dim numbers.
     pub x: *const f32,
     /// Samples.
@@ -384,8 +297,12 @@ pub struct relgrad_batch {
 
 /// As relgrad_batch, in double.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct relgrad_batch_f64 {
+    /// sizeof(relgrad_batch_f64).
+    pub struct_size: u32,
+    /// Zero.
+    pub reserved: u32,
     /// (rows - 1) * ld + dim numbers.
     pub x: *const f64,
     /// Samples.
@@ -403,36 +320,82 @@ pub struct relgrad_batch_f64 {
     pub whole: usize,
 }
 
+/// Threads of the library's own; see relgrad_pool_new.
+#[derive(Debug)]
+pub struct relgrad_pool(());
+
 /// A model in float; lives at the start of its workspace.
+#[derive(Debug)]
 pub struct relgrad_context(());
 
 /// A model in double; lives at the start of its workspace.
+#[derive(Debug)]
 pub struct relgrad_context_f64(());
 
+/// The structures that grow: each with the name of its size, and its size in version 1 of the
+/// ABI. A new field goes to the end, and the size of version 1 then stays as the offset of the
+/// first new field.
+macro_rules! growing {
+    ($($name:ident $size_field:literal $least:expr;)*) => {
+        $(
+            // SAFETY: repr(C), begins with `struct_size`, and all its fields may be zero.
+            unsafe impl Growing for $name {
+                const LEAST: usize = $least;
+                const SIZE_FIELD: &'static str = $size_field;
+            }
+        )*
+    };
+}
+
+growing! {
+    relgrad_config "config.struct_size" size_of::<Self>();
+    relgrad_sizes "sizes.struct_size" size_of::<Self>();
+    relgrad_offsets "offsets.struct_size" size_of::<Self>();
+    relgrad_report "report.struct_size" size_of::<Self>();
+    relgrad_refresh_report "report.struct_size" size_of::<Self>();
+    relgrad_inversion "report.struct_size" size_of::<Self>();
+    relgrad_totals "totals.struct_size" size_of::<Self>();
+    relgrad_schedule "schedule.struct_size" size_of::<Self>();
+    relgrad_batch "batch.struct_size" size_of::<Self>();
+    relgrad_batch_f64 "batch.struct_size" size_of::<Self>();
+}
+
 impl relgrad_config {
-    /// `Config::new`, and defaults of what it does not choose.
+    /// `Config::new`.
     pub(super) fn defaults(dim: u32, layers: u32) -> Self {
-        let c = Config::new(1, 1);
-        relgrad_config {
+        relgrad_config { dim, layers, ..Self::of(&Config::new(1, 1)) }
+    }
+
+    /// A configuration as C sees it, with defaults of what it does not choose.
+    pub(super) fn of(c: &Config) -> Self {
+        let (activation, activation_a, activation_b) = match c.activation {
+            Activation::SmoothLeakyRelu { a } => (RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU, a, 0.0),
+            Activation::LeakyTanh { a, b } => (RELGRAD_ACTIVATION_LEAKY_TANH, a, b),
+            Activation::Identity => (RELGRAD_ACTIVATION_IDENTITY, 0.0, 0.0),
+            Activation::TanhMixture { steps } => {
+                (RELGRAD_ACTIVATION_TANH_MIXTURE, f64::from(steps), 0.0)
+            }
+        };
+        let mut config = relgrad_config {
             struct_size: size_of::<relgrad_config>() as u32,
-            dim,
-            layers,
+            dim: c.dim as u32,
+            layers: c.layers as u32,
             max_batch: c.max_batch as u32,
-            activation: RELGRAD_ACTIVATION_TANH_MIXTURE,
+            activation,
             final_activation: c.final_activation.into(),
             base: c.base as u32,
             bias: c.bias as u32,
             input_transform: c.input_transform.into(),
             gradient: c.gradient as u32,
-            optimizer: RELGRAD_OPTIMIZER_ADAM,
+            optimizer: RELGRAD_OPTIMIZER_SGD,
             crossing: c.crossing as u32,
             log_det: c.log_det as u32,
             track_inverse: c.track_inverse.into(),
             report_norms: c.report_norms.into(),
             level: c.level as u32,
-            activation_a: c.steps() as f64,
-            activation_b: 0.0,
-            momentum: 0.0,
+            activation_a,
+            activation_b,
+            momentum: c.optimizer.momentum(),
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
@@ -440,21 +403,23 @@ impl relgrad_config {
             damping: 0.1,
             clip: 1.0,
             curve_rate: c.curve_rate,
-            reserved: [0; 7],
+        };
+        match c.optimizer {
+            Optimizer::Sgd { .. } => {}
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                config.optimizer = RELGRAD_OPTIMIZER_ADAM;
+                (config.beta1, config.beta2, config.epsilon) = (beta1, beta2, epsilon);
+            }
+            Optimizer::Natural { decay, damping, clip, .. } => {
+                config.optimizer = RELGRAD_OPTIMIZER_NATURAL;
+                (config.decay, config.damping, config.clip) = (decay, damping, clip);
+            }
         }
+        config
     }
 
     /// The checked configuration.
     pub(super) fn read(&self) -> Result<Config> {
-        if self.struct_size as usize != size_of::<relgrad_config>() {
-            let v = Value::Int(self.struct_size.into());
-            let allowed = "must be sizeof(relgrad_config) of this library's header";
-            return Err(Error::new(Status::Abi, "config.struct_size", v, allowed));
-        }
-        if let Some(i) = self.reserved.iter().position(|r| *r != 0) {
-            let v = Value::Int(i as u64);
-            return Err(Error::new(Status::Reserved, "config.reserved", v, "must be 0"));
-        }
         let bases = [Base::Normal, Base::Sech, Base::Logistic, Base::Custom];
         let biases = [Bias::None, Bias::Separate, Bias::Affine, Bias::Projected];
         let gradients = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
@@ -531,10 +496,35 @@ pub(super) fn one_of<X: Copy>(v: u32, values: &[X], argument: &'static str) -> R
     })
 }
 
+impl relgrad_offsets {
+    pub(super) fn of(layout: &Layout, dim: usize, layer: usize) -> Self {
+        let start = |r: Range<usize>| if r.is_empty() { RELGRAD_NONE } else { r.start };
+        let (curve, k) = (layout.curve(layer), layout.steps());
+        // The rows of a curve, from row `from` on.
+        let rows = |from: usize| {
+            if curve.is_empty() { RELGRAD_NONE } else { curve.start + from * dim }
+        };
+        relgrad_offsets {
+            struct_size: size_of::<Self>() as u32,
+            weight: layout.weight(layer).start,
+            bias: start(layout.bias(layer)),
+            steps: if curve.is_empty() { 0 } else { k as u32 },
+            log_slope: rows(0),
+            log_weight: rows(1),
+            log_steepness: rows(1 + k),
+            center: rows(1 + 2 * k),
+            shift: start(layout.shift()),
+            scale: start(layout.scale()),
+        }
+    }
+}
+
 impl relgrad_sizes {
     /// With the context in front of the workspace.
     pub(super) fn of(s: &Sizes, context_bytes: usize) -> Self {
         relgrad_sizes {
+            struct_size: size_of::<Self>() as u32,
+            reserved: 0,
             params_len: s.params_len,
             gradient_len: s.gradient_len,
             factors_len: s.factors_len,
@@ -550,6 +540,7 @@ impl relgrad_sizes {
 impl From<Report> for relgrad_report {
     fn from(r: Report) -> Self {
         relgrad_report {
+            struct_size: size_of::<Self>() as u32,
             mean_log_likelihood: r.mean_log_likelihood,
             base_density: r.base_density,
             log_slopes: r.log_slopes,
@@ -558,15 +549,35 @@ impl From<Report> for relgrad_report {
             relative_gradient_norm: r.relative_gradient_norm.unwrap_or(-1.0),
             mean_delta_norm: r.mean_delta_norm.unwrap_or(-1.0),
             trust_scale: r.trust_scale,
-            halvings: r.halvings.into(),
+            halvings: r.halvings,
             curve_gradient_norm: r.curve_gradient_norm.unwrap_or(-1.0),
         }
+    }
+}
+
+impl From<Totals> for relgrad_totals {
+    fn from(t: Totals) -> Self {
+        relgrad_totals {
+            struct_size: size_of::<Self>() as u32,
+            reserved: 0,
+            weight: t.weight,
+            base_density: t.base_density,
+            log_slopes: t.log_slopes,
+        }
+    }
+}
+
+impl From<relgrad_totals> for Totals {
+    fn from(t: relgrad_totals) -> Self {
+        Totals { weight: t.weight, base_density: t.base_density, log_slopes: t.log_slopes }
     }
 }
 
 impl From<Refresh> for relgrad_refresh_report {
     fn from(r: Refresh) -> Self {
         relgrad_refresh_report {
+            struct_size: size_of::<Self>() as u32,
+            reserved: 0,
             log_det: r.log_det,
             drift: r.drift,
             inverse_error: r.inverse_error,
@@ -577,7 +588,8 @@ impl From<Refresh> for relgrad_refresh_report {
 impl From<Inversion> for relgrad_inversion {
     fn from(i: Inversion) -> Self {
         relgrad_inversion {
-            iterations: i.iterations.into(),
+            struct_size: size_of::<Self>() as u32,
+            iterations: i.iterations,
             newton_residual: i.newton_residual,
             residual: i.residual,
         }
@@ -587,10 +599,6 @@ impl From<Inversion> for relgrad_inversion {
 impl relgrad_schedule {
     /// The checked schedule.
     pub(super) fn read(&self) -> Result<Schedule> {
-        if self.reserved != 0 {
-            let v = Value::Int(self.reserved.into());
-            return Err(Error::new(Status::Reserved, "schedule.reserved", v, "must be 0"));
-        }
         let decays = [
             Decay::Constant,
             Decay::Cosine { total: self.total },

@@ -171,6 +171,7 @@ impl FromStr for Preprocess {
 }
 
 /// A data set as [`Preprocess`] makes it of another, row by row as they are fetched.
+#[derive(Debug)]
 pub struct Prepared<R> {
     raw: R,
     preprocess: Preprocess,
@@ -223,6 +224,7 @@ impl<T: Real, R: Rows<T>> Rows<T> for Prepared<R> {
 
 /// Constant columns with normal noise: training on them finds the density that the noise has,
 /// where a constant's own would grow without bound until the weights overflow.
+#[derive(Debug)]
 pub struct Noisy<R> {
     raw: R,
     /// Columns, and the standard deviations of their noise.

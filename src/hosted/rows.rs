@@ -68,6 +68,7 @@ impl<T, P: Deref<Target: Rows<T>>> Rows<T> for P {
 }
 
 /// Rows `start .. start + rows` of another data set: a held-out part.
+#[derive(Debug)]
 pub struct Part<R> {
     whole: R,
     start: usize,

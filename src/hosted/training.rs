@@ -75,6 +75,7 @@ pub struct Epoch {
 }
 
 /// What an observer of a run is told; after a step or an epoch it may end the run.
+#[derive(Debug)]
 pub enum Event<'e> {
     /// A step was taken.
     Step {
@@ -145,6 +146,13 @@ pub struct Training<T> {
     /// The best likelihood of the training data that the guard looks at.
     reference: f64,
     roll_backs: u64,
+}
+
+impl<T> core::fmt::Debug for Training<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut f = f.debug_struct("Training");
+        f.field("trainer", &self.trainer).field("plan", &self.plan).finish_non_exhaustive()
+    }
 }
 
 /// Rows of training data that the guard looks at.

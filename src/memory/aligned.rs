@@ -16,6 +16,12 @@ pub struct Aligned<P> {
     numbers: PhantomData<P>,
 }
 
+impl<P> core::fmt::Debug for Aligned<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Aligned").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
 /// Bytes for a state or a workspace.
 pub type AlignedBytes = Aligned<u8>;
 

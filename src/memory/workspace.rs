@@ -116,11 +116,7 @@ impl<T> State<'_, T> {
 
     /// Refuses to go on without log-determinants.
     pub fn check_known(&self) -> Result<()> {
-        if self.is_known() {
-            return Ok(());
-        }
-        let allowed = "start the parameters or call refresh first";
-        Err(Error::new(Status::LogDetUnknown, "state", Value::None, allowed))
+        if self.is_known() { Ok(()) } else { Err(unknown()) }
     }
 
     /// `sum_k log|det W_k| + sum log|scale|`, and the steps since it was exact.
@@ -160,6 +156,48 @@ impl<T> State<'_, T> {
     }
 }
 
+/// The bytes at the start of a state that do not depend on how a model is trained: the header and
+/// what is known of its parameters.
+pub(crate) fn known_bytes(layers: usize) -> usize {
+    measure(|c| State::<f64>::carve_known(c, layers))
+}
+
+/// What the bytes of a state tell while others may look at them too.
+#[cfg(feature = "capi")]
+pub(crate) struct Known<'s>(pub &'s [u8]);
+
+#[cfg(feature = "capi")]
+impl Known<'_> {
+    /// The number at byte `at`.
+    fn word(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.0[at..at + 8].try_into().unwrap_or_default())
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.word(8 * HEADER_STEP)
+    }
+
+    /// As [`State::sum_of_log_dets`], of `layers` layers.
+    ///
+    /// # Errors
+    /// That of [`State::check_known`].
+    pub fn log_det(&self, layers: usize) -> Result<(f64, u64)> {
+        if self.word(8 * HEADER_KNOWN) != 1 {
+            return Err(unknown());
+        }
+        // After the header, and last.
+        let each = (0..layers).map(|k| f64::from_bits(self.word(ALIGNMENT + 8 * k)));
+        let scale = f64::from_bits(self.word(known_bytes(layers) - ALIGNMENT));
+        Ok((each.sum::<f64>() + scale, self.word(8 * HEADER_AGE)))
+    }
+}
+
+fn unknown() -> Error {
+    let allowed = "start the parameters or call refresh first";
+    Error::new(Status::LogDetUnknown, "state", Value::None, allowed)
+}
+
 /// Identifies an initialised state.
 pub(crate) const HEADER_MAGIC: usize = 0;
 /// A hash of what the state's meaning depends on.
@@ -172,14 +210,45 @@ pub(crate) const HEADER_KNOWN: usize = 3;
 pub(crate) const HEADER_AGE: usize = 4;
 
 impl<'m, T: Real> State<'m, T> {
+    #[allow(clippy::type_complexity)] // named where it is taken apart
+    fn carve_known(c: &mut Carver<'m>, layers: usize) -> (&'m mut [u64], [&'m mut [f64]; 4]) {
+        (c.take(8), [c.take(layers), c.take(layers), c.take(layers), c.take(1)])
+    }
+
+    /// Takes over what [`known_bytes`] of another state of as many layers hold.
+    pub fn copy_known(&mut self, from: &State<T>) {
+        self.header.copy_from_slice(from.header);
+        self.log_det.copy_from_slice(from.log_det);
+        self.weight_max.copy_from_slice(from.weight_max);
+        self.momentum_max.copy_from_slice(from.momentum_max);
+        self.log_scale.copy_from_slice(from.log_scale);
+    }
+
+    /// Forgets what an optimiser has gathered, and its steps. What is known of the parameters stays.
+    pub fn reset_optimizer(&mut self) {
+        let numbers = [
+            &mut *self.first_moment,
+            self.second_moment,
+            self.h,
+            self.q,
+            self.curve_first,
+            self.curve_second,
+        ];
+        numbers.into_iter().for_each(|x| x.fill(T::ZERO));
+        self.momentum_max.fill(0.0);
+        self.header[HEADER_STEP] = 0;
+    }
+
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
         let parts = Parts::of::<T>(config);
+        let (header, [log_det, weight_max, momentum_max, log_scale]) =
+            Self::carve_known(c, config.layers);
         State {
-            header: c.take(8),
-            log_det: c.take(config.layers),
-            weight_max: c.take(config.layers),
-            momentum_max: c.take(config.layers),
-            log_scale: c.take(1),
+            header,
+            log_det,
+            weight_max,
+            momentum_max,
+            log_scale,
             first_moment: c.take(parts.first_moment),
             second_moment: c.take(parts.second_moment),
             h: c.take(parts.fisher),

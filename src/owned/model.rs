@@ -64,6 +64,12 @@ pub struct Model<T> {
     team: Option<Team>,
 }
 
+impl<T> core::fmt::Debug for Model<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Model").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 impl<T: Scalar> Model<T> {
     /// Orthogonal weights, zero biases.
     ///
@@ -415,6 +421,21 @@ impl<T: Scalar> Model<T> {
             session.log_likelihood(params, &Batch::new(x, x.len() / d), out)?;
         }
         Ok(out)
+    }
+
+    /// The derivatives of `log p(x)` by the features of any number of rows.
+    ///
+    /// # Errors
+    /// Those of [`Session::input_gradient`].
+    pub fn input_gradient(&mut self, x: &[T]) -> Result<Vec<T>> {
+        self.rows(x)?;
+        let mut gradient = vec![T::ZERO; x.len()];
+        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+        let (mut session, params) = self.view();
+        for (x, gradient) in x.chunks(chunk).zip(gradient.chunks_mut(chunk)) {
+            session.input_gradient(params, &Batch::new(x, x.len() / d), gradient, None)?;
+        }
+        Ok(gradient)
     }
 
     /// The mean of [`Model::log_likelihood`].

@@ -42,6 +42,14 @@ pub struct Trainer<T> {
     batch: Vec<T>,
 }
 
+impl<T> core::fmt::Debug for Trainer<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut f = f.debug_struct("Trainer");
+        f.field("model", &self.model).field("schedule", &self.schedule);
+        f.field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
 /// Where a run stands: with parameters, optimiser state and seed, all that decides what comes
 /// next.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,15 +3,57 @@
 
 use crate::config::Config;
 use crate::memory::sizes::Sizes;
-use crate::session::{SAME, fingerprint};
+use crate::session::SAME;
+use crate::session::words::{self, WORDS, fingerprint};
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, check_len};
 
 /// "relgrad" and the version of the format.
-const MAGIC: [u8; 8] = *b"relgrad\x01";
+const MAGIC: [u8; 8] = *b"relgrad\x02";
 /// In the byte order of the state's own numbers.
 const ORDER: u32 = 0x0102_0304;
-const HEADER: usize = 32;
+/// Name and format; checksum of all that follows; byte order; fingerprint; bits of a number;
+/// bytes of the blob; configuration.
+const HEADER: usize = 40 + 8 * WORDS;
+
+/// What a blob holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Info {
+    /// How the model was configured, with the instruction set left to the processor.
+    pub config: Config,
+    /// 32 for f32, 64 for f64.
+    pub bits: u32,
+    /// Bytes of the blob.
+    pub bytes: usize,
+}
+
+/// What a blob holds, without a model to take it up.
+///
+/// # Errors
+/// A blob that is short, damaged, or of another version or byte order.
+pub fn info(blob: &[u8]) -> Result<Info> {
+    check_len("blob", blob.len(), HEADER)?;
+    let word = |at: usize| u64::from_le_bytes(blob[at..at + 8].try_into().unwrap_or_default());
+    if blob[..8] != MAGIC {
+        return Err(refused("must begin as relgrad_save of this version writes it"));
+    }
+    let bytes = usize::try_from(word(32)).unwrap_or(usize::MAX);
+    check_len("blob", blob.len(), bytes)?;
+    if bytes < HEADER || blob[8..12] != checksum(&blob[12..bytes]).to_le_bytes() {
+        return Err(refused("must be whole: its checksum does not fit"));
+    }
+    if blob[12..16] != ORDER.to_ne_bytes() {
+        return Err(refused("must have this processor's byte order"));
+    }
+    match words::read(&core::array::from_fn(|i| word(40 + 8 * i))) {
+        Some(config) => Ok(Info { config, bits: word(24) as u32, bytes }),
+        None => Err(refused("must hold a configuration of this version")),
+    }
+}
+
+fn refused(allowed: &'static str) -> Error {
+    Error::new(Status::State, "blob", Value::None, allowed)
+}
 
 /// Bytes that a blob of this configuration takes.
 ///
@@ -38,6 +80,11 @@ pub fn save<T: Real>(config: &Config, params: &[T], state: &[u8], blob: &mut [u8
     header[..8].copy_from_slice(&MAGIC);
     header[12..16].copy_from_slice(&ORDER.to_ne_bytes());
     header[16..24].copy_from_slice(&fingerprint::<T>(config).to_le_bytes());
+    header[24..32].copy_from_slice(&u64::from(T::BITS).to_le_bytes());
+    header[32..40].copy_from_slice(&(bytes as u64).to_le_bytes());
+    for (to, word) in header[40..].chunks_exact_mut(8).zip(words::of(config)) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
     let (to_params, to_state) = body.split_at_mut(sizes.params_len * size_of::<T>());
     for (to, p) in to_params.chunks_exact_mut(size_of::<T>()).zip(params) {
         to.copy_from_slice(&p.to_bits64().to_le_bytes()[..size_of::<T>()]);
@@ -66,21 +113,12 @@ pub fn load<T: Real>(
     check_len("state", state.len(), sizes.state_bytes)?;
     check_len("blob", blob.len(), bytes)?;
     let blob = &blob[..bytes];
-    let refuse = |allowed| Err(Error::new(Status::State, "blob", Value::None, allowed));
-    if blob[..8] != MAGIC {
-        return refuse("must begin as relgrad_save of this version writes it");
+    // Before all else, so that a blob of another model is not called damaged: it is as long as its
+    // own model says.
+    if blob[..8] == MAGIC && blob[16..24] != fingerprint::<T>(config).to_le_bytes() {
+        return Err(refused(SAME));
     }
-    // Before the checksum, so that a blob of another model is not called damaged: it is as
-    // long as its own model says.
-    if blob[16..24] != fingerprint::<T>(config).to_le_bytes() {
-        return refuse(SAME);
-    }
-    if blob[8..12] != checksum(&blob[12..]).to_le_bytes() {
-        return refuse("must be whole: its checksum does not fit");
-    }
-    if blob[12..16] != ORDER.to_ne_bytes() {
-        return refuse("must have this processor's byte order");
-    }
+    info(blob)?;
     let (from_params, from_state) = blob[HEADER..].split_at(sizes.params_len * size_of::<T>());
     for (p, from) in params.iter_mut().zip(from_params.chunks_exact(size_of::<T>())) {
         let mut word = [0; 8];
@@ -140,12 +178,16 @@ mod tests {
         s.step(&mut params, &batch, 0.1).unwrap();
         assert!(params == one && *state == *one_state);
 
+        let held = info(&blob).unwrap();
+        assert_eq!((held.config, held.bits, held.bytes), (config, T::BITS, blob.len()));
+
         // Any flipped bit, and anything short, is refused with nothing written.
         let before = (params.clone(), state.clone());
         for i in 0..blob.len() {
             blob[i] ^= 1 << (i % 8);
             let refused = load(&config, &blob, &mut params, &mut state).unwrap_err();
             assert_eq!(refused.status, Status::State);
+            assert!(matches!(info(&blob).unwrap_err().status, Status::State | Status::Length));
             blob[i] ^= 1 << (i % 8);
         }
         let short = &blob[..blob.len() - 1];

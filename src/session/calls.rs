@@ -142,6 +142,24 @@ impl<T: Scalar> Session<'_, T> {
         T::log_likelihood(self, params, batch, out)
     }
 
+    /// The derivatives of `log p(x)` by the features of each row, row-major `(rows, D)`, for
+    /// samplers and optimisers: `W_1^T delta_1` (GFJSH20 eq. 19, one layer further down), times the
+    /// input's scale. With `log_p` the log-likelihoods too, for which the log-determinants must be
+    /// exact. Twice the cost of a log-likelihood; each row's bits do not depend on the batch around
+    /// it.
+    ///
+    /// # Errors
+    /// As for [`Session::log_likelihood`]; derivatives that are not finite.
+    pub fn input_gradient(
+        &mut self,
+        params: &[T],
+        batch: &Batch<T>,
+        gradient: &mut [T],
+        log_p: Option<&mut [f64]>,
+    ) -> Result<()> {
+        T::input_gradient(self, params, batch, gradient, log_p)
+    }
+
     /// Adds `ln s'` and its square at the rows' pre-activations, two numbers a unit, for every unit of
     /// the layers that have a nonlinearity, layer after layer. A unit whose slope does not vary is
     /// linear on these data. O(L D^2) a row.
@@ -202,6 +220,12 @@ impl<T: Scalar> Session<'_, T> {
         x: &mut [T],
     ) -> Result<Inversion> {
         T::sample(self, params, with, (seed, first_row), (x, rows))
+    }
+
+    /// Forgets what the optimiser has gathered and counts steps from 0 again, as after
+    /// [`Session::new`]. Log-determinants and tracked inverses stay.
+    pub fn reset_optimizer(&mut self) {
+        self.state.reset_optimizer();
     }
 
     /// Reads parameters that were loaded or changed from outside, and makes the

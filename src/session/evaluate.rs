@@ -1,11 +1,12 @@
 //! Latents, exact log-likelihoods, and where units are on their curve.
 
+use crate::memory::workspace::Work;
 use crate::session::{Call, Session};
 use crate::simd::Real;
 use crate::status::{Result, check_len, diverged};
 use crate::step::batch::{Batch, Checked};
 use crate::step::forward::{self, Needs};
-use crate::step::scores;
+use crate::step::{backward, scores};
 
 /// [`Session::forward`].
 pub(crate) fn forward<T: Real>(
@@ -53,6 +54,54 @@ pub(crate) fn log_likelihood<T: Real>(
     }
     for (out, (p, s)) in out.iter_mut().zip(terms) {
         *out = p + s + log_det;
+    }
+    Ok(())
+}
+
+/// [`Session::input_gradient`].
+pub(crate) fn input_gradient<T: Real>(
+    session: &mut Session<T>,
+    params: &[T],
+    batch: &Batch<T>,
+    gradient: &mut [T],
+    log_p: Option<&mut [f64]>,
+) -> Result<()> {
+    session.check_params(params)?;
+    let d = session.config.dim;
+    check_len("gradient", gradient.len(), batch.rows.saturating_mul(d))?;
+    let log_p = match log_p {
+        Some(out) => {
+            check_len("log_p", out.len(), batch.rows)?;
+            Some((out, session.state.exact_log_det()?))
+        }
+        None => None,
+    };
+    let batch = Checked::of(&session.config, batch)?;
+    let n = batch.x.rows;
+    let scale = session.layout.scale();
+    let (net, _, Work { pass, .. }) = session.parts(params);
+    forward::run(&net, params, &batch.x, pass, Needs::Gradient)?;
+    scores::evaluate(&net, &batch, pass, true)?;
+    let finite = |b: usize| (pass.log_p[b] + pass.log_slopes[b]).is_finite();
+    if !(0..n).all(finite) {
+        return Err(diverged(net.config.layers - 1));
+    }
+    for k in (0..net.config.layers).rev() {
+        backward::delta(&net, pass, k, n)?;
+        let (delta, z) = (net.rows.of(pass.delta, k, n), net.rows.of_mut(pass.z, 0, n));
+        T::matmul_nn(net.exec, delta, net.weight(params, k), z);
+    }
+    if !(0..n).all(|b| net.rows.row(pass.z, 0, b).iter().all(|g| g.is_finite())) {
+        return Err(diverged(0));
+    }
+    for (b, out) in gradient[..n * d].chunks_exact_mut(d).enumerate() {
+        out.copy_from_slice(net.rows.row(pass.z, 0, b));
+        out.iter_mut().zip(&params[scale.clone()]).for_each(|(g, s)| *g = *g * *s);
+    }
+    if let Some((out, log_det)) = log_p {
+        for (b, out) in out[..n].iter_mut().enumerate() {
+            *out = pass.log_p[b] + pass.log_slopes[b] + log_det;
+        }
     }
     Ok(())
 }

@@ -34,6 +34,7 @@ impl Inversion {
 }
 
 /// What the layers' linear maps are inverted with.
+#[derive(Clone, Copy, Debug)]
 pub enum Inverse<'a> {
     /// An LU factorisation of every layer from [`Session::factorize`].
     Factorization(&'a [u8]),

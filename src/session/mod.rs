@@ -3,17 +3,21 @@
 pub mod blob;
 mod calls;
 pub(crate) mod evaluate;
+pub(crate) mod evaluator;
 pub(crate) mod inverse;
 pub(crate) mod refresh;
 pub(crate) mod sample;
 mod standardize;
 pub(crate) mod start;
+pub(crate) mod words;
 
+pub use evaluator::Evaluator;
 pub use inverse::{Inverse, Inversion};
 pub use refresh::Refresh;
 pub use start::Start;
+pub(crate) use words::fingerprint;
 
-use crate::config::{Activation, Config};
+use crate::config::Config;
 use crate::density::activation::Curves;
 use crate::memory::layout::{Layout, Rows};
 use crate::memory::sizes::Sizes;
@@ -54,6 +58,13 @@ pub struct Session<'m, T> {
     pub(crate) tables: &'m mut [T],
     pub(crate) state: State<'m, T>,
     pub(crate) work: Work<'m, T>,
+}
+
+impl<T> core::fmt::Debug for Session<'_, T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut f = f.debug_struct("Session");
+        f.field("config", &self.config).field("steps", &self.state.steps()).finish_non_exhaustive()
+    }
 }
 
 /// "relgrad1".
@@ -105,7 +116,6 @@ impl<'m, T: Real> Session<'m, T> {
     }
 
     /// The session in memory that one of this configuration was made in before.
-    #[cfg(any(feature = "alloc", feature = "capi"))]
     pub(crate) fn view(
         config: &Config,
         sizes: &Sizes,
@@ -251,35 +261,3 @@ impl<'m, T: Real> Session<'m, T> {
 /// What a state and parameters belong to.
 pub(crate) const SAME: &str = "must be of the same type, dim, layers, bias, transform, activation, \
                                final activation, base, gradient, tracking and kind of optimizer";
-
-/// All that decides what parameters and a state mean, and which bytes they have (FNV-1a).
-pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
-    let optimizer = match config.optimizer {
-        crate::Optimizer::Sgd { momentum } => 1 + u64::from(momentum > 0.0),
-        crate::Optimizer::Adam { .. } => 3,
-        crate::Optimizer::Natural { momentum, .. } => 4 + u64::from(momentum > 0.0),
-    };
-    let [kind, a, b] = match config.activation {
-        Activation::SmoothLeakyRelu { a } => [0, a.to_bits(), 0],
-        Activation::LeakyTanh { a, b } => [1, a.to_bits(), b.to_bits()],
-        Activation::Identity => [2, 0, 0],
-        Activation::TanhMixture { steps } => [3, u64::from(steps), 0],
-    };
-    let words = [
-        u64::from(T::BITS),
-        config.dim as u64,
-        config.layers as u64,
-        config.bias as u64,
-        u64::from(config.input_transform),
-        u64::from(config.track_inverse),
-        kind,
-        a,
-        b,
-        u64::from(config.final_activation),
-        config.base as u64,
-        config.gradient as u64,
-        optimizer,
-    ];
-    let bytes = words.iter().flat_map(|w| w.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
-}

@@ -16,6 +16,7 @@ use crate::threads::parallel::Exec;
 
 /// A start that looks at the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// `W_1 = Q R^-1/2`, Q orthogonal, R the correlation matrix: O(N D^2 + D^3).
     Whitened,

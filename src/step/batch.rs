@@ -19,6 +19,13 @@ pub struct Batch<'a, T> {
     pub(crate) whole: Option<usize>,
 }
 
+impl<T> core::fmt::Debug for Batch<'_, T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut f = f.debug_struct("Batch");
+        f.field("rows", &self.rows).field("ld", &self.ld).finish_non_exhaustive()
+    }
+}
+
 impl<'a, T: Real> Batch<'a, T> {
     /// `rows` samples, one after the other.
     pub fn new(x: &'a [T], rows: usize) -> Self {

@@ -3,7 +3,7 @@
 //! both), [`curves`], [`summed`], [`norms`] and [`natural`] find the direction, [`propose`] and [`determinant`]
 //! how far it goes, [`commit`] moves the parameters. [`split`] does the same in parts.
 
-mod backward;
+pub(crate) mod backward;
 pub(crate) mod batch;
 mod commit;
 mod curves;

@@ -8,6 +8,7 @@ mod digits;
 mod failures;
 mod golden;
 mod gradients;
+mod inference;
 mod inverse;
 mod learned;
 mod log_det;

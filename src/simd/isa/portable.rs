@@ -28,7 +28,7 @@ fn fma_f32(a: &mut [f32; 16], b: &[f32; 16], c: &[f32; 16]) {
 #[cfg(not(relgrad_vfma))]
 #[inline(always)]
 fn fma_one_f32(a: f32, b: f32, c: f32) -> f32 {
-    if cfg!(feature = "fast-no-fma") {
+    if cfg!(relgrad_fast_no_fma) {
         return a * b + c;
     }
     #[cfg(feature = "std")]
@@ -47,7 +47,7 @@ fn fma_f64(a: &mut [f64; 8], b: &[f64; 8], c: &[f64; 8]) {
 
 #[inline(always)]
 fn fma_one_f64(a: f64, b: f64, c: f64) -> f64 {
-    if cfg!(feature = "fast-no-fma") {
+    if cfg!(relgrad_fast_no_fma) {
         return a * b + c;
     }
     #[cfg(feature = "std")]

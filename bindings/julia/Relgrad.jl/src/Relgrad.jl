@@ -13,7 +13,7 @@ module Relgrad
 
 using Random
 
-export Model, RelgradError, init!, fit!, step!, refresh!, set_parallel!, logpdf, encode, decode, gradient,
+export Model, RelgradError, init!, fit!, step!, refresh!, set_parallel!, logpdf, input_gradient, encode, decode, gradient,
        weight, bias, origin_of, center
 
 include("library.jl")

@@ -11,13 +11,13 @@ const symbols = Dict{Symbol, Ptr{Cvoid}}()
 
 function open_library()
     library[] = dlopen(get(ENV, "RELGRAD_LIBRARY", "librelgrad.so.$ABI_VERSION"))
-    status = ccall(symbol(:relgrad_abi_check), Cint, (UInt32, Csize_t), ABI_VERSION, sizeof(Config))
+    status = ccall(symbol(:relgrad_abi_check), Cint, (UInt32,), ABI_VERSION)
     status == 0 || error("librelgrad has another ABI than version $ABI_VERSION")
 end
 
 symbol(name::Symbol) = get!(() -> dlsym(library[], name), symbols, name)
 
-# The structures, as in the header.
+# The structures, as in the header: each begins with its size.
 
 mutable struct Config
     struct_size::UInt32
@@ -46,11 +46,12 @@ mutable struct Config
     damping::Float64
     clip::Float64
     curve_rate::Float64
-    reserved::NTuple{7, UInt64}
-    Config() = new()
+    Config() = new(sizeof(Config))
 end
 
 mutable struct Sizes
+    struct_size::UInt32
+    reserved::UInt32
     params_len::Csize_t
     gradient_len::Csize_t
     factors_len::Csize_t
@@ -59,10 +60,12 @@ mutable struct Sizes
     refresh_bytes::Csize_t
     start_bytes::Csize_t
     factorization_bytes::Csize_t
-    Sizes() = new()
+    Sizes() = new(sizeof(Sizes), 0)
 end
 
 struct Batch
+    struct_size::UInt32
+    reserved::UInt32
     x::Ptr{Cvoid}
     rows::Csize_t
     ld::Csize_t
@@ -70,12 +73,15 @@ struct Batch
     base::Ptr{Cvoid}
     user::Ptr{Cvoid}
     whole::Csize_t
+    Batch(fields...) = new(sizeof(Batch), 0, fields...)
 end
 
 """
 What a step saw and did; likelihoods are means over the batch before the step, in nats.
 """
 struct Report
+    struct_size::UInt32
+    halvings::UInt32
     mean_log_likelihood::Float64
     base_density::Float64
     log_slopes::Float64
@@ -84,14 +90,17 @@ struct Report
     relative_gradient_norm::Float64
     mean_delta_norm::Float64
     trust_scale::Float64
-    halvings::UInt64
     curve_gradient_norm::Float64
+    Report() = new(sizeof(Report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 end
 
 struct RefreshReport
+    struct_size::UInt32
+    reserved::UInt32
     log_det::Float64
     drift::Float64
     inverse_error::Float64
+    RefreshReport() = new(sizeof(RefreshReport), 0, 0, 0, 0)
 end
 
 # What both precisions share.
@@ -202,6 +211,10 @@ for (T, suffix) in ((Float32, ""), (Float64, "_f64"))
             ccall(symbol($(name("log_likelihood"))), Cint,
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Ptr{Cdouble}, Csize_t),
                   context, p, n, batch, log_p, len)
+        c_input_gradient(::Type{$T}, context, p, n, batch, gradient, len) =
+            ccall(symbol($(name("input_gradient"))), Cint,
+                  (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ref{Batch}, Ptr{$T}, Csize_t, Ptr{Cdouble}, Csize_t),
+                  context, p, n, batch, gradient, len, C_NULL, 0)
         c_factorize(::Type{$T}, context, p, n, factors, bytes) =
             ccall(symbol($(name("factorize"))), Cint,
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t), context, p, n, factors, bytes)

@@ -223,7 +223,7 @@ end
 One ascent step on the columns of `x`, at most `max_batch`; nothing changes if it is refused.
 """
 function step!(m::Model{T}, x::Data{T}, rate::Real; weights = nothing) where {T}
-    report = Ref{Report}()
+    report = Ref(Report())
     m.factored = false
     with_batch(m, x, weights) do batch
         c_step(T, m.context, m.params, length(m.params), batch, rate, report)
@@ -258,7 +258,7 @@ end
 The ascent direction on the columns of `x`, laid out as `model.params` without shift and scale.
 """
 function gradient(m::Model{T}, x::Data{T}; weights = nothing) where {T}
-    out, report = Vector{T}(undef, m.sizes.gradient_len), Ref{Report}()
+    out, report = Vector{T}(undef, m.sizes.gradient_len), Ref(Report())
     GC.@preserve out with_batch(m, x, weights) do batch
         c_gradient(T, m.context, m.params, length(m.params), batch, out, length(out), report)
     end
@@ -271,7 +271,7 @@ end
 Makes the log-determinants exact; call it after `model.params` was changed.
 """
 function refresh!(m::Model{T}) where {T}
-    report = Ref{RefreshReport}()
+    report = Ref(RefreshReport())
     m.factored = false
     GC.@preserve m check(m, c_refresh(T, m.context, m.params, length(m.params),
                                       pointer(m.scratch), m.sizes.refresh_bytes, report))
@@ -294,6 +294,23 @@ function logpdf(m::Model{T}, x::Data{T}) where {T}
     return log_p
 end
 logpdf(m::Model{T}, x::DenseVector{T}) where {T} = first(logpdf(m, reshape(x, :, 1)))
+
+"""
+    input_gradient(model, x)
+
+The derivatives of the log-density by the features, a column for every column of `x`, for samplers.
+"""
+function input_gradient(m::Model{T}, x::Data{T}) where {T}
+    g = Matrix{T}(undef, size(x))
+    for columns in chunks(m, x)
+        GC.@preserve g with_batch(m, view(x, :, columns)) do batch
+            c_input_gradient(T, m.context, m.params, length(m.params), batch,
+                             pointer(g, length(m) * (first(columns) - 1) + 1),
+                             length(m) * length(columns))
+        end
+    end
+    return g
+end
 
 """
     encode(model, x)

@@ -64,6 +64,12 @@ end
     @test logpdf(model, x) ≈ log_p rtol = 1e-12
     @test encode(model, x) ≈ z rtol = 1e-12
     @test Relgrad.log_det(model)[2] == 0
+    g = input_gradient(model, x)
+    for i in 1:3
+        step = 1e-5 .* (1:3 .== i)
+        slope = (logpdf(model, x .+ step) .- logpdf(model, x .- step)) ./ 2e-5
+        @test g[i, :] ≈ slope rtol = 1e-7
+    end
 end
 
 @testset "learned curves" begin

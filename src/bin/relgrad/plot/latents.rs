@@ -95,6 +95,6 @@ fn density(base: Base, z: f64) -> f64 {
         Base::Normal => (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt(),
         Base::Sech => 0.5 / (std::f64::consts::FRAC_PI_2 * z).cosh(),
         Base::Logistic => (0.5 / (0.5 * z).cosh()).powi(2),
-        Base::Custom => 0.0,
+        _ => 0.0,
     }
 }
