@@ -10,6 +10,8 @@ need pkg-config pkg-config
 need valgrind valgrind
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
 
+warnings+=(-Wconversion -Wshadow)
+
 build() { # COMPILER SOURCE OUTPUT FLAG...
     "$1" "$2" -O1 -pthread "${warnings[@]}" "${@:4}" "${flags[@]}" -o "$work/$3" || fail "$1 ${*:4} $2"
 }
@@ -27,7 +29,7 @@ done
 echo "ok: the sanitizers are in"
 
 for compiler in g++ clang++; do
-    for standard in "-std=c++17" "-std=c++20" "-std=c++17 -fno-exceptions -fno-rtti"; do
+    for standard in "-std=c++17" "-std=c++20" "-std=c++2b" "-std=c++17 -fno-exceptions -fno-rtti"; do
         read -ra how <<< "$standard"
         build "$compiler" "$root/bindings/tests/header.cpp" header "${how[@]}"
         "$work/header" > "$work/out" || { cat "$work/out"; fail "$compiler $standard"; }
