@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # relgrad.hpp with g++ and clang++, with and without exceptions, under sanitizers and valgrind;
-# the simulator that learns while it runs.
+# programs of parts built in different ways; the simulator that learns while it runs.
 source "$(dirname "$0")/common.sh"
 need g++ g++
 need clang++ clang
@@ -9,6 +9,7 @@ need "$(clang -print-file-name=libclang_rt.asan-x86_64.a)" \
 need pkg-config pkg-config
 need valgrind valgrind
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
+read -ra cflags <<< "$(pkg-config --cflags relgrad)"
 
 warnings+=(-Wconversion -Wshadow)
 
@@ -27,6 +28,37 @@ for compiler in gcc clang; do
     done
 done
 echo "ok: the sanitizers are in"
+
+# In one program parts of two standards, with exceptions and without, by two compilers, in either
+# order: they work, or they do not link.
+mixed=$root/bindings/tests/mixed.cpp
+part() { # COMPILER NAME FLAG...
+    "$1" -c "$mixed" -O0 "${warnings[@]}" "-DPART=$2" "${@:3}" "${cflags[@]}" -o "$work/$1.$2.o" || fail "$1 $2"
+}
+for compiler in g++ clang++; do
+    part "$compiler" main -DMAIN -std=c++17
+    part "$compiler" handing_over -DMAIN -DHAND_OVER -std=c++17
+    part "$compiler" cpp17 -std=c++17
+    part "$compiler" cpp20 -std=c++20
+    part "$compiler" cpp17_no_exceptions -std=c++17 -fno-exceptions -fno-rtti
+    part "$compiler" cpp20_no_exceptions -std=c++20 -fno-exceptions -fno-rtti
+done
+for one in g++ clang++; do
+    for other in g++ clang++; do
+        parts=("$work/$other.cpp17.o" "$work/$one.cpp20.o" "$work/$other.cpp17_no_exceptions.o"
+            "$work/$one.cpp20_no_exceptions.o")
+        backwards=("${parts[3]}" "${parts[2]}" "${parts[1]}" "${parts[0]}")
+        for order in "${parts[*]}" "${backwards[*]}"; do
+            read -ra objects <<< "$order"
+            "$one" "${objects[@]}" "$work/$one.main.o" "${flags[@]}" -o "$work/mixed" || fail "$one and $other"
+            "$work/mixed" || fail "$one and $other: $order"
+        done
+        ! "$one" "${parts[@]}" "$work/$one.handing_over.o" "${flags[@]}" -o "$work/mixed" 2> "$work/report" ||
+            fail "$one and $other: a model goes to a part without exceptions"
+        grep -q 'undefined reference.*length_in_cpp17_no_exceptions' "$work/report" || fail "$(cat "$work/report")"
+    done
+done
+echo "ok: one program of parts built in different ways"
 
 for compiler in g++ clang++; do
     for standard in "-std=c++17" "-std=c++20" "-std=c++2b" "-std=c++17 -fno-exceptions -fno-rtti"; do
