@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # relgrad.hpp with g++ and clang++, with and without exceptions, under sanitizers and valgrind;
-# programs of parts built in different ways; the simulator that learns while it runs.
+# programs of parts built in different ways; what must not compile; the simulator that learns while
+# it runs.
 source "$(dirname "$0")/common.sh"
 need g++ g++
 need clang++ clang
@@ -59,6 +60,21 @@ for one in g++ clang++; do
     done
 done
 echo "ok: one program of parts built in different ways"
+
+# Temporaries that hold data do not compile.
+temporary=$root/bindings/tests/temporary.cpp
+cases=$(sed -n 's/^#define CASES //p' "$temporary")
+for compiler in g++ clang++; do
+    for standard in c++17 c++20; do
+        try=("$compiler" "-std=$standard" -fsyntax-only "${warnings[@]}" "${cflags[@]}" "$temporary")
+        "${try[@]}" -DCASE=0 || fail "$compiler $standard: temporary.cpp"
+        for ((i = 1; i <= cases; i++)); do
+            ! "${try[@]}" "-DCASE=$i" 2> "$work/report" || fail "$compiler $standard compiles case $i of temporary.cpp"
+            grep -q 'deleted' "$work/report" || { cat "$work/report"; fail "$compiler $standard: case $i of temporary.cpp"; }
+        done
+    done
+done
+echo "ok: temporaries do not compile"
 
 for compiler in g++ clang++; do
     for standard in "-std=c++17" "-std=c++20" "-std=c++2b" "-std=c++17 -fno-exceptions -fno-rtti"; do
