@@ -9,6 +9,7 @@ need "$(clang -print-file-name=libclang_rt.asan-x86_64.a)" \
     "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 need pkg-config pkg-config
 need valgrind valgrind
+need python3 python3
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
 read -ra cflags <<< "$(pkg-config --cflags relgrad)"
 
@@ -29,6 +30,8 @@ for compiler in gcc clang; do
     done
 done
 echo "ok: the sanitizers are in"
+
+python3 "$root/bindings/tests/named.py" "$root/include/relgrad.h" "$root/include/relgrad.hpp"
 
 # In one program parts of two standards, with exceptions and without, by two compilers, in either
 # order: they work, or they do not link.
