@@ -7,6 +7,9 @@
  * relgrad::result and work with -fno-exceptions. What a call does is said at its C function in
  * relgrad.h. float and double.
  *
+ * One program may have parts of any standard, with exceptions and without. Sessions, models and
+ * batches can be handed over only between parts that agree on exceptions; others do not link.
+ *
  * MIT OR Apache-2.0.
  */
 
@@ -16,7 +19,9 @@
 #include "relgrad.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -30,19 +35,25 @@
 #include <sys/mman.h>
 #endif
 
+/* Names in here may be those of your variables. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
+/* What differs with and without exceptions has a name of its own in either. */
 #if defined(__cpp_exceptions)
 #define RELGRAD_EXCEPTIONS 1
+#define RELGRAD_VARIANT v1_exceptions
 #else
 #define RELGRAD_EXCEPTIONS 0
+#define RELGRAD_VARIANT v1_no_exceptions
 #endif
 
 namespace relgrad {
 
-#if __cplusplus >= 202002L
-template <class X>
-using view = std::span<X>;
-#else
-/* As much of std::span as is needed here. */
+/* -- views -------------------------------------------------------------------------------- */
+
+/* As much of std::span as is needed here, the same class in every standard. From C++20 on each
+ * becomes the other where it is passed. */
 template <class X>
 class view {
 public:
@@ -50,7 +61,7 @@ public:
     constexpr view(X *data, std::size_t size) noexcept : data_(data), size_(size) {}
     template <std::size_t N>
     constexpr view(X (&array)[N]) noexcept : data_(array), size_(N) {}
-    /* Anything contiguous that holds X: vectors, arrays, views of less const. */
+    /* Anything contiguous that holds X: vectors, arrays, spans, views of less const. */
     template <class C, class P = decltype(std::declval<C &>().data()),
               class = std::enable_if_t<std::is_convertible_v<
                   std::remove_pointer_t<P> (*)[], X (*)[]>>>
@@ -70,9 +81,28 @@ private:
     X *data_ = nullptr;
     std::size_t size_ = 0;
 };
+
+/* What may be a temporary where data are kept: it holds none itself. Specialize it for views of
+ * your own. */
+template <class C>
+inline constexpr bool is_view = false;
+template <class X>
+inline constexpr bool is_view<view<X>> = true;
+#if __cplusplus >= 202002L
+template <class X, std::size_t N>
+inline constexpr bool is_view<std::span<X, N>> = true;
 #endif
+template <class C>
+using if_temporary =
+    std::enable_if_t<!std::is_lvalue_reference_v<C> && !is_view<std::remove_cv_t<C>>>;
 
 using bytes = view<unsigned char>;
+
+/* A structure of relgrad.h with nothing in it: all of them are made here. */
+template <class R>
+R sized() noexcept {
+    return R{};
+}
 
 /* -- errors ------------------------------------------------------------------------------- */
 
@@ -88,22 +118,9 @@ private:
     std::int32_t status_;
 };
 
-/* A value, or the status that says why there is none. */
+/* A status; and a value, unless the status says why there is none. */
 template <class R>
-class [[nodiscard]] result {
-public:
-    result(std::int32_t status, R &&value) : status_(status), value_(std::move(value)) {}
-    explicit operator bool() const noexcept { return status_ == RELGRAD_OK; }
-    std::int32_t status() const noexcept { return status_; }
-    R &operator*() noexcept { return value_; }
-    const R &operator*() const noexcept { return value_; }
-    R *operator->() noexcept { return &value_; }
-    const R *operator->() const noexcept { return &value_; }
-
-private:
-    std::int32_t status_;
-    R value_;
-};
+class result;
 
 template <>
 class [[nodiscard]] result<void> {
@@ -116,425 +133,68 @@ private:
     std::int32_t status_;
 };
 
-/* Calls return a result. */
-struct codes {
-    template <class R>
-    using result = relgrad::result<R>;
-    template <class R, class Text>
-    static result<R> give(std::int32_t status, R &&value, Text &&) {
-        return {status, std::move(value)};
-    }
-    template <class Text>
-    static result<void> give(std::int32_t status, Text &&) {
-        return result<void>(status);
-    }
-};
+template <class R>
+class [[nodiscard]] result : public result<void> {
+public:
+    result(std::int32_t status, R &&value) : result<void>(status), value_(std::move(value)) {}
+    R &operator*() noexcept { return value_; }
+    const R &operator*() const noexcept { return value_; }
+    R *operator->() noexcept { return &value_; }
+    const R *operator->() const noexcept { return &value_; }
 
-#if RELGRAD_EXCEPTIONS
-/* Calls return what they give, or throw an error. */
-struct exceptions {
-    template <class R>
-    using result = R;
-    template <class R, class Text>
-    static R give(std::int32_t status, R &&value, Text &&text) {
-        if (status != RELGRAD_OK) {
-            throw error(status, text());
-        }
-        return std::move(value);
-    }
-    template <class Text>
-    static void give(std::int32_t status, Text &&text) {
-        if (status != RELGRAD_OK) {
-            throw error(status, text());
-        }
-    }
+private:
+    R value_;
 };
-using default_errors = exceptions;
-#else
-using default_errors = codes;
-#endif
 
 /* -- what the C functions are called in each precision ------------------------------------ */
 
 template <class T>
 struct c_api;
 
-#define RELGRAD_C_API(T, SUFFIX)                                                               \
+#define RELGRAD_F(NAME, SUFFIX) static constexpr auto NAME = &relgrad_##NAME##SUFFIX;
+#define RELGRAD_C_API(T, S)                                                                    \
     template <>                                                                                \
     struct c_api<T> {                                                                          \
-        using context = relgrad_context##SUFFIX;                                               \
-        using batch = relgrad_batch##SUFFIX;                                                   \
-        static constexpr auto query_sizes = &relgrad_query_sizes##SUFFIX;                      \
-        static constexpr auto init = &relgrad_init##SUFFIX;                                    \
-        static constexpr auto attach = &relgrad_attach##SUFFIX;                                \
-        static constexpr auto message = &relgrad_message##SUFFIX;                              \
-        static constexpr auto params_init = &relgrad_params_init##SUFFIX;                      \
-        static constexpr auto params_init_data = &relgrad_params_init_data##SUFFIX;            \
-        static constexpr auto refresh = &relgrad_refresh##SUFFIX;                              \
-        static constexpr auto log_det = &relgrad_log_det##SUFFIX;                              \
-        static constexpr auto steps = &relgrad_steps##SUFFIX;                                  \
-        static constexpr auto set_parallel = &relgrad_set_parallel##SUFFIX;                    \
-        static constexpr auto step = &relgrad_step##SUFFIX;                                    \
-        static constexpr auto gradient = &relgrad_gradient##SUFFIX;                            \
-        static constexpr auto accumulate = &relgrad_accumulate##SUFFIX;                        \
-        static constexpr auto merge = &relgrad_merge##SUFFIX;                                  \
-        static constexpr auto apply = &relgrad_apply##SUFFIX;                                  \
-        static constexpr auto factors = &relgrad_factors##SUFFIX;                              \
-        static constexpr auto apply_factors = &relgrad_apply_factors##SUFFIX;                  \
-        static constexpr auto forward = &relgrad_forward##SUFFIX;                              \
-        static constexpr auto log_likelihood = &relgrad_log_likelihood##SUFFIX;                \
-        static constexpr auto factorize = &relgrad_factorize##SUFFIX;                          \
-        static constexpr auto inverse = &relgrad_inverse##SUFFIX;                              \
-        static constexpr auto sample = &relgrad_sample##SUFFIX;                                \
+        using context = relgrad_context##S;                                                    \
+        using batch = relgrad_batch##S;                                                        \
+        RELGRAD_F(query_sizes, S) RELGRAD_F(init, S) RELGRAD_F(attach, S)                      \
+        RELGRAD_F(message, S) RELGRAD_F(params_init, S) RELGRAD_F(params_init_data, S)         \
+        RELGRAD_F(refresh, S) RELGRAD_F(log_det, S) RELGRAD_F(steps, S) RELGRAD_F(level, S)    \
+        RELGRAD_F(set_parallel, S) RELGRAD_F(step, S) RELGRAD_F(gradient, S)                   \
+        RELGRAD_F(accumulate, S) RELGRAD_F(merge, S) RELGRAD_F(apply, S) RELGRAD_F(factors, S) \
+        RELGRAD_F(apply_factors, S) RELGRAD_F(forward, S) RELGRAD_F(log_likelihood, S)         \
+        RELGRAD_F(sum_log_slopes, S) RELGRAD_F(factorize, S) RELGRAD_F(inverse, S)             \
+        RELGRAD_F(sample, S) RELGRAD_F(blob_bytes, S) RELGRAD_F(save, S) RELGRAD_F(load, S)    \
     };
 RELGRAD_C_API(float, )
 RELGRAD_C_API(double, _f64)
 #undef RELGRAD_C_API
+#undef RELGRAD_F
 
-/* -- configurations and batches ----------------------------------------------------------- */
+/* -- configurations ----------------------------------------------------------------------- */
+
+/* What is wrong with a configuration; empty if nothing is. */
+inline std::string complaint(const relgrad_config &c) {
+    char text[256] = "";
+    relgrad_config_check(&c, text, sizeof text);
+    return text;
+}
 
 /* relgrad_config with its defaults. */
 struct config : relgrad_config {
     config(std::uint32_t dim_, std::uint32_t layers_) noexcept : relgrad_config{} {
         relgrad_config_default(this, dim_, layers_);
     }
-    /* What is wrong with it; empty if nothing is. */
-    std::string complaint() const {
-        char text[256] = "";
-        relgrad_config_check(this, text, sizeof text);
-        return text;
-    }
+    std::string complaint() const { return relgrad::complaint(*this); }
 };
 
 template <class T>
 std::int32_t query_sizes(const relgrad_config &c, relgrad_sizes &sizes) noexcept {
+    sizes = sized<relgrad_sizes>();
     return c_api<T>::query_sizes(&c, &sizes);
 }
 
-/* Rows of data that stay where they are, with what belongs to them. */
-template <class T>
-class batch {
-public:
-    batch(view<const T> x, std::size_t rows) noexcept : x_(x) { raw_.rows = rows; }
-    /* Numbers from one row to the next. */
-    batch &leading_dimension(std::size_t ld) noexcept {
-        raw_.ld = ld;
-        return *this;
-    }
-    /* One weight a row. */
-    batch &weights(view<const T> w) noexcept {
-        weights_ = w;
-        weighted_ = true;
-        return *this;
-    }
-    /* For RELGRAD_BASE_CUSTOM: base(sample, z, log_density, score) on views of dim numbers. It
-     * must outlive the batch; an exception ends the call with RELGRAD_ERR_CALLBACK. */
-    template <class Base>
-    batch &density(Base &base) noexcept {
-        raw_.user = &base;
-        raw_.base = [](void *user, std::size_t sample, const T *z, T *log_density, T *score,
-                       std::size_t dim) -> std::int32_t {
-            auto call = [&] {
-                (*static_cast<Base *>(user))(sample, view<const T>(z, dim),
-                                             view<T>(log_density, dim), view<T>(score, dim));
-            };
-#if RELGRAD_EXCEPTIONS
-            try {
-                call();
-            } catch (...) {
-                return 1;
-            }
-#else
-            call();
-#endif
-            return 0;
-        };
-        return *this;
-    }
-
-    /* A part of a batch of `rows` rows, at most max_batch, for model::factors. */
-    batch &of_whole(std::size_t rows) noexcept {
-        raw_.whole = rows;
-        return *this;
-    }
-
-    std::size_t rows() const noexcept { return raw_.rows; }
-
-    /* As C wants it, for `dim` features; RELGRAD_ERR_LENGTH if the views are too short. */
-    std::int32_t read(std::size_t dim, typename c_api<T>::batch &out) const noexcept {
-        out = raw_;
-        out.x = x_.data();
-        out.weights = weighted_ ? weights_.data() : nullptr;
-        const std::size_t ld = raw_.ld == 0 ? dim : raw_.ld;
-        const bool fits = raw_.rows == 0 || (x_.size() >= dim && (x_.size() - dim) / ld + 1 >= raw_.rows);
-        return fits && (!weighted_ || weights_.size() >= raw_.rows) ? RELGRAD_OK
-                                                                    : RELGRAD_ERR_LENGTH;
-    }
-
-private:
-    view<const T> x_;
-    view<const T> weights_;
-    bool weighted_ = false;
-    typename c_api<T>::batch raw_ = {};
-};
-
-/* -- threads ------------------------------------------------------------------------------- */
-
-/* The parts of one call's work: run(i) does part i, on any thread. */
-class parts {
-public:
-    parts(relgrad_task run, void *task) noexcept : run_(run), task_(task) {}
-    void operator()(std::size_t i) const noexcept { run_(task_, i); }
-
-private:
-    relgrad_task run_;
-    void *task_;
-};
-
-/* -- sessions: in memory of yours ---------------------------------------------------------- */
-
-/* A log-determinant and the steps since it was exact. */
-struct known_log_det {
-    double value = 0;
-    std::uint64_t age = 0;
-};
-
-/* The three pieces of memory a session works in; see relgrad_sizes. */
-template <class T>
-struct buffers {
-    view<T> params;
-    bytes state;
-    bytes workspace;
-};
-
-/* A model in your memory, which must outlive it. Calls from one thread at a time. */
-template <class T, class Errors = default_errors>
-class session {
-    using api = c_api<T>;
-    template <class R>
-    using result = typename Errors::template result<R>;
-
-public:
-    /* A fresh optimizer state; the parameters stay as they are. */
-    static result<session> open(const relgrad_config &c, const buffers<T> &memory) {
-        return make(api::init, c, memory);
-    }
-    /* Takes up a state whose bytes were kept: training goes on bit for bit. */
-    static result<session> resume(const relgrad_config &c, const buffers<T> &memory) {
-        return make(api::attach, c, memory);
-    }
-
-    session(session &&) noexcept = default;
-    session &operator=(session &&) noexcept = default;
-    session(const session &) = delete;
-    session &operator=(const session &) = delete;
-
-    view<T> params() const noexcept { return params_; }
-    std::size_t dim() const noexcept { return dim_; }
-    typename api::context *context() const noexcept { return context_; }
-
-    /* Why the last call was refused; empty after a success. */
-    std::string message() const {
-        char text[256] = "";
-        if (context_ != nullptr) {
-            api::message(context_, text, sizeof text);
-        }
-        return text;
-    }
-
-    result<void> init(std::uint32_t how, std::uint64_t seed) {
-        return give(api::params_init(context_, params_.data(), params_.size(), how, seed));
-    }
-    result<void> init(std::uint32_t how, const batch<T> &data, std::uint64_t seed, bytes scratch,
-                      double ridge = 1e-6) {
-        return with(data, [&](const auto *x) {
-            return api::params_init_data(context_, params_.data(), params_.size(), x, how, seed,
-                                         ridge, scratch.data(), scratch.size());
-        });
-    }
-    result<relgrad_refresh_report> refresh(bytes scratch) {
-        relgrad_refresh_report report{};
-        const auto status = api::refresh(context_, params_.data(), params_.size(), scratch.data(),
-                                         scratch.size(), &report);
-        return give(status, std::move(report));
-    }
-    result<known_log_det> log_det() const {
-        known_log_det out;
-        const auto status = api::log_det(context_, &out.value, &out.age);
-        return give(status, std::move(out));
-    }
-    result<std::uint64_t> steps() const {
-        std::uint64_t out = 0;
-        const auto status = api::steps(context_, &out);
-        return give(status, std::move(out));
-    }
-
-    /* Calls run their work by parallel_for(count, run), as if on `threads` (1 to 64) threads: it
-     * calls run(i) of relgrad::parts for each i below count, on threads of yours, and comes back
-     * when these calls have. It must outlive the session. Parts that it leaves out, also because
-     * it throws, are done by the calling thread. */
-    template <class ParallelFor>
-    result<void> set_parallel(ParallelFor &parallel_for, std::uint32_t threads) {
-        const auto call = [](void *user, relgrad_task run, void *task, std::size_t count) {
-            auto &f = *static_cast<ParallelFor *>(user);
-#if RELGRAD_EXCEPTIONS
-            try {
-                f(count, parts(run, task));
-            } catch (...) {
-            }
-#else
-            f(count, parts(run, task));
-#endif
-        };
-        return give(api::set_parallel(context_, call, &parallel_for, threads));
-    }
-    /* On the calling thread alone again. */
-    result<void> set_parallel(std::nullptr_t) {
-        return give(api::set_parallel(context_, nullptr, nullptr, 1));
-    }
-
-    result<relgrad_report> step(const batch<T> &data, double rate) {
-        return reported(data, [&](const auto *x, relgrad_report *report) {
-            return api::step(context_, params_.data(), params_.size(), x, rate, report);
-        });
-    }
-    result<relgrad_report> gradient(const batch<T> &data, view<T> out) {
-        return reported(data, [&](const auto *x, relgrad_report *report) {
-            return api::gradient(context_, params_.data(), params_.size(), x, out.data(),
-                                 out.size(), report);
-        });
-    }
-
-    result<void> accumulate(const batch<T> &data, view<T> sums, relgrad_totals &totals) {
-        return with(data, [&](const auto *x) {
-            return api::accumulate(context_, params_.data(), params_.size(), x, sums.data(),
-                                   sums.size(), &totals);
-        });
-    }
-    result<void> merge(view<T> sums, relgrad_totals &totals, view<const T> other,
-                       const relgrad_totals &other_totals) {
-        return give(api::merge(context_, sums.data(), sums.size(), &totals, other.data(),
-                               other.size(), &other_totals));
-    }
-    result<relgrad_report> apply(view<const T> sums, const relgrad_totals &totals, double rate) {
-        relgrad_report report{};
-        const auto status = api::apply(context_, params_.data(), params_.size(), sums.data(),
-                                       sums.size(), &totals, rate, &report);
-        return give(status, std::move(report));
-    }
-    result<void> factors(const batch<T> &data, view<T> out, relgrad_totals &totals) {
-        return with(data, [&](const auto *x) {
-            return api::factors(context_, params_.data(), params_.size(), x, out.data(),
-                                out.size(), &totals);
-        });
-    }
-    result<relgrad_report> apply_factors(view<const T> factors, std::size_t rows,
-                                         const relgrad_totals &totals, double rate) {
-        relgrad_report report{};
-        const auto status =
-            api::apply_factors(context_, params_.data(), params_.size(), factors.data(),
-                               factors.size(), rows, nullptr, &totals, rate, &report);
-        return give(status, std::move(report));
-    }
-
-    /* Latents of a batch. */
-    result<void> forward(const batch<T> &data, view<T> z) {
-        return with(data, [&](const auto *x) {
-            return api::forward(context_, params_.data(), params_.size(), x, z.data(), z.size());
-        });
-    }
-    /* Exact log-densities of a batch's rows. */
-    result<void> log_likelihood(const batch<T> &data, view<double> log_p) {
-        return with(data, [&](const auto *x) {
-            return api::log_likelihood(context_, params_.data(), params_.size(), x, log_p.data(),
-                                       log_p.size());
-        });
-    }
-    result<void> factorize(bytes factorization) const {
-        return give(api::factorize(context_, params_.data(), params_.size(), factorization.data(),
-                                   factorization.size()));
-    }
-    /* Data from latents; an empty factorization stands for tracked inverses. */
-    result<relgrad_inversion> inverse(view<const unsigned char> factorization, view<const T> z,
-                                      view<T> x) {
-        relgrad_inversion report{};
-        const auto status = api::inverse(context_, params_.data(), params_.size(),
-                                         factorization.data(), factorization.size(), z.data(),
-                                         z.size(), z.size() / dim_, x.data(), x.size(), &report);
-        return give(status, std::move(report));
-    }
-    /* As many samples as fit into x, from number `first_row` on of those that belong to `seed`. */
-    result<relgrad_inversion> sample(view<const unsigned char> factorization, std::uint64_t seed,
-                                     view<T> x, std::uint64_t first_row = 0) {
-        relgrad_inversion worst{};
-        std::int32_t status = RELGRAD_OK;
-        std::size_t done = 0, rows = x.size() / dim_;
-        do {
-            const std::size_t left = rows - done, part = left < max_batch_ ? left : max_batch_;
-            relgrad_inversion report{};
-            status = api::sample(context_, params_.data(), params_.size(), factorization.data(),
-                                 factorization.size(), seed, first_row + done, part,
-                                 x.data() + done * dim_, part * dim_, &report);
-            worst.iterations = std::max(worst.iterations, report.iterations);
-            worst.newton_residual = std::max(worst.newton_residual, report.newton_residual);
-            worst.residual = std::max(worst.residual, report.residual);
-            done += part;
-        } while (status == RELGRAD_OK && done < rows);
-        return give(status, std::move(worst));
-    }
-
-private:
-    template <class, class>
-    friend class model;
-    session() noexcept = default;
-
-    template <class Make>
-    static result<session> make(Make *create, const relgrad_config &c, const buffers<T> &m) {
-        session out;
-        std::int32_t status = relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config));
-        if (status == RELGRAD_OK) {
-            status = create(&c, m.state.data(), m.state.size(), m.workspace.data(),
-                            m.workspace.size(), &out.context_);
-        }
-        out.params_ = m.params;
-        out.dim_ = c.dim;
-        out.max_batch_ = c.max_batch;
-        return Errors::give(status, std::move(out), [&c] {
-            char text[256] = "";
-            relgrad_config_check(&c, text, sizeof text);
-            return std::string(text);
-        });
-    }
-    template <class R>
-    result<R> give(std::int32_t status, R &&value) const {
-        return Errors::give(status, std::move(value), [this] { return message(); });
-    }
-    result<void> give(std::int32_t status) const {
-        return Errors::give(status, [this] { return message(); });
-    }
-    template <class Call>
-    std::int32_t on(const batch<T> &data, Call &&call) const {
-        typename api::batch x;
-        const std::int32_t status = data.read(dim_, x);
-        return status == RELGRAD_OK ? call(&x) : status;
-    }
-    template <class Call>
-    result<void> with(const batch<T> &data, Call &&call) const {
-        return give(on(data, call));
-    }
-    template <class Call>
-    result<relgrad_report> reported(const batch<T> &data, Call &&call) const {
-        relgrad_report report{};
-        const auto status = on(data, [&](const auto *x) { return call(x, &report); });
-        return give(status, std::move(report));
-    }
-
-    typename api::context *context_ = nullptr;
-    view<T> params_;
-    std::size_t dim_ = 1, max_batch_ = 1;
-};
-
-/* -- models: with memory of their own ------------------------------------------------------ */
+/* -- memory ------------------------------------------------------------------------------- */
 
 /* Owned bytes, aligned as relgrad wants them. Large ones ask Linux for huge pages: without them
  * steps of thousands of features spend a tenth of their time on the translation of addresses. */
@@ -543,6 +203,12 @@ public:
     memory() noexcept = default;
     explicit memory(std::size_t size)
         : memory(size, std::align_val_t{size < 12 * huge_page ? RELGRAD_ALIGNMENT : huge_page}) {}
+    memory(memory &&other) noexcept { *this = std::move(other); }
+    memory &operator=(memory &&other) noexcept {
+        data_ = std::move(other.data_);
+        size_ = std::exchange(other.size_, 0);
+        return *this;
+    }
     operator bytes() const noexcept { return {data_.get(), size_}; }
     operator view<const unsigned char>() const noexcept { return {data_.get(), size_}; }
     template <class T>
@@ -573,6 +239,509 @@ private:
     std::size_t size_ = 0;
 };
 
+/* A log-determinant and the steps since it was exact. */
+struct known_log_det {
+    double value = 0;
+    std::uint64_t age = 0;
+};
+
+/* The three pieces of memory a session works in; see relgrad_sizes. */
+template <class T>
+struct buffers {
+    view<T> params;
+    bytes state, workspace;
+};
+
+/* The parts of one call's work: run(i) does part i, on any thread. */
+class parts {
+public:
+    parts(relgrad_task run, void *task) noexcept : run_(run), task_(task) {}
+    void operator()(std::size_t i) const noexcept { run_(task_, i); }
+
+private:
+    relgrad_task run_;
+    void *task_;
+};
+
+inline namespace RELGRAD_VARIANT {
+
+/* -- kinds of errors ---------------------------------------------------------------------- */
+
+/* A function of yours that C calls, on any thread. What it throws is kept until the call is over,
+ * and it is not called again until then. */
+struct callback {
+    void *function = nullptr;
+#if RELGRAD_EXCEPTIONS
+    std::atomic<bool> threw{false};
+    std::exception_ptr thrown = nullptr;
+#endif
+
+    template <class F>
+    static void *address(F &f) noexcept {
+        return const_cast<void *>(static_cast<const void *>(std::addressof(f)));
+    }
+    /* Whether it has always come back. */
+    template <class F, class... A>
+    bool call(A... arguments) noexcept {
+#if RELGRAD_EXCEPTIONS
+        try {
+            if (!threw) {
+                (*static_cast<F *>(function))(arguments...);
+            }
+        } catch (...) {
+            if (!threw.exchange(true)) {
+                thrown = std::current_exception();
+            }
+        }
+        return !threw;
+#else
+        (*static_cast<F *>(function))(arguments...);
+        return true;
+#endif
+    }
+};
+
+/* What was called back during a call. */
+struct callbacks {
+    callback *base = nullptr, *parallel_for = nullptr;
+};
+
+/* Calls return a result. A density that throws is RELGRAD_ERR_CALLBACK; what a parallel_for
+ * throws is dropped. */
+struct codes {
+    static constexpr bool keeps_exceptions = false;
+    template <class R>
+    using result = relgrad::result<R>;
+    template <class R, class Text, class... V>
+    static result<R> give(std::int32_t status, Text &&, callbacks, V &&...value) {
+        return result<R>(status, std::move(value)...);
+    }
+};
+
+#if RELGRAD_EXCEPTIONS
+/* Calls return what they give, or throw: what a density threw, which ended the call; an error;
+ * or what a parallel_for threw, after the call has done its work. */
+struct exceptions {
+    static constexpr bool keeps_exceptions = true;
+    template <class R>
+    using result = R;
+    template <class R, class Text, class... V>
+    static R give(std::int32_t status, Text &&text, callbacks called, V &&...value) {
+        const auto ended = take(called.base), late = take(called.parallel_for);
+        if (ended != nullptr) {
+            std::rethrow_exception(ended);
+        }
+        if (status != RELGRAD_OK) {
+            throw error(status, text());
+        }
+        if (late != nullptr) {
+            std::rethrow_exception(late);
+        }
+        return R(std::move(value)...);
+    }
+    static std::exception_ptr take(callback *from) noexcept {
+        if (from == nullptr) {
+            return nullptr;
+        }
+        from->threw = false;
+        return std::exchange(from->thrown, nullptr);
+    }
+};
+using default_errors = exceptions;
+#else
+using default_errors = codes;
+#endif
+
+template <class R, class Errors>
+using given = typename Errors::template result<R>;
+
+/* -- schedules and batches ---------------------------------------------------------------- */
+
+/* relgrad_schedule, constant at first: set its other fields for warm-up and decay. */
+struct schedule : relgrad_schedule {
+    explicit schedule(double rate_) noexcept : relgrad_schedule(sized<relgrad_schedule>()) {
+        rate = rate_;
+    }
+    /* The rate at a step, counted from 0. */
+    template <class Errors = default_errors>
+    given<double, Errors> at(std::uint64_t step) const {
+        double out = 0;
+        const auto status = relgrad_schedule_rate(this, step, &out);
+        return Errors::template give<double>(status, [] { return std::string(); }, {}, out);
+    }
+};
+
+/* Rows of data that stay where they are, with what belongs to them. All of it must outlive the
+ * batch: temporaries that hold data do not compile. */
+template <class T>
+class batch {
+public:
+    batch(view<const T> x, std::size_t rows) noexcept : x_(x) { raw_.rows = rows; }
+    template <class C, class = if_temporary<C>>
+    batch(C &&, std::size_t) = delete;
+
+    /* Numbers from one row to the next. */
+    batch &leading_dimension(std::size_t ld) noexcept {
+        raw_.ld = ld;
+        return *this;
+    }
+    /* One weight a row. */
+    batch &weights(view<const T> w) noexcept {
+        weights_ = w;
+        weighted_ = true;
+        return *this;
+    }
+    template <class C, class = if_temporary<C>>
+    batch &weights(C &&) = delete;
+    /* For RELGRAD_BASE_CUSTOM: base(sample, z, log_density, score) on views of dim numbers. What
+     * it throws ends the call, which then has changed nothing, and is thrown by it; with codes it
+     * is RELGRAD_ERR_CALLBACK. */
+    template <class Base>
+    batch &density(Base &base) noexcept {
+        base_ = callback::address(base);
+        raw_.base = [](void *user, std::size_t sample, const T *z, T *log_density, T *score,
+                       std::size_t dim) -> std::int32_t {
+            const bool ok = static_cast<callback *>(user)->call<Base>(
+                sample, view<const T>(z, dim), view<T>(log_density, dim), view<T>(score, dim));
+            return ok ? 0 : 1;
+        };
+        return *this;
+    }
+    template <class Base>
+    batch &density(const Base &&) = delete;
+
+    /* A part of a batch of `rows` rows, at most max_batch, for model::factors. */
+    batch &of_whole(std::size_t rows) noexcept {
+        raw_.whole = rows;
+        return *this;
+    }
+
+    std::size_t rows() const noexcept { return raw_.rows; }
+
+    /* As C wants it, for `dim` features and a density behind `base`, which must outlive `out`;
+     * RELGRAD_ERR_LENGTH if the views are too short. */
+    std::int32_t read(std::size_t dim, typename c_api<T>::batch &out,
+                      callback &base) const noexcept {
+        base.function = base_;
+        out = raw_;
+        out.user = &base;
+        out.x = x_.data();
+        out.weights = weighted_ ? weights_.data() : nullptr;
+        const std::size_t rows = raw_.rows, ld = raw_.ld == 0 ? dim : raw_.ld;
+        const bool fits = rows == 0 || (x_.size() >= dim && (x_.size() - dim) / ld + 1 >= rows);
+        return fits && (!weighted_ || weights_.size() >= rows) ? RELGRAD_OK : RELGRAD_ERR_LENGTH;
+    }
+
+private:
+    view<const T> x_, weights_;
+    bool weighted_ = false;
+    void *base_ = nullptr;
+    typename c_api<T>::batch raw_ = sized<typename c_api<T>::batch>();
+};
+
+/* -- sessions: in memory of yours ---------------------------------------------------------- */
+
+/* A model in your memory, which must outlive it. Calls from one thread at a time. One that was
+ * moved from has no parameters, and refuses all calls with RELGRAD_ERR_NULL_POINTER. */
+template <class T, class Errors = default_errors>
+class session {
+    using api = c_api<T>;
+    template <class R>
+    using result = typename Errors::template result<R>;
+
+public:
+    /* A fresh optimizer state; the parameters stay as they are. */
+    static result<session> open(const relgrad_config &c, const buffers<T> &memory) {
+        return make(api::init, c, memory);
+    }
+    /* Takes up a state whose bytes were kept: training goes on bit for bit. */
+    static result<session> resume(const relgrad_config &c, const buffers<T> &memory) {
+        return make(api::attach, c, memory);
+    }
+
+    session(session &&other) noexcept { *this = std::move(other); }
+    session &operator=(session &&other) noexcept {
+        it_ = std::exchange(other.it_, {});
+        parallel_for_ = std::move(other.parallel_for_);
+        return *this;
+    }
+
+    view<T> params() const noexcept { return it_.params; }
+    std::size_t dim() const noexcept { return it_.config.dim; }
+    typename api::context *context() const noexcept { return it_.context; }
+
+    /* Why the last call was refused; empty after a success. */
+    std::string message() const {
+        char text[256] = "";
+        if (it_.context == nullptr) {
+            return "there is no model: it was moved from, or not made";
+        }
+        if (complaint_ != nullptr) {
+            return complaint_;
+        }
+        api::message(it_.context, text, sizeof text);
+        return text;
+    }
+
+    result<relgrad_sizes> sizes() const {
+        return call<relgrad_sizes>([&](auto *out) { return query_sizes<T>(it_.config, *out); });
+    }
+    /* The weight of a layer, counted from 0: dim rows of dim. */
+    result<view<T>> weight(std::uint32_t layer) const { return part(layer, true); }
+    /* Its bias, empty without biases. */
+    result<view<T>> bias(std::uint32_t layer) const { return part(layer, false); }
+
+    result<void> init(std::uint32_t how, std::uint64_t seed) {
+        return on_params<void>(api::params_init, how, seed);
+    }
+    result<void> init(std::uint32_t how, const batch<T> &data, std::uint64_t seed, bytes scratch,
+                      double ridge = 1e-6) {
+        return on_batch<void>(data, api::params_init_data, how, seed, ridge, scratch.data(),
+                              scratch.size());
+    }
+    result<relgrad_refresh_report> refresh(bytes scratch) {
+        return on_params<relgrad_refresh_report>(api::refresh, scratch.data(), scratch.size());
+    }
+    result<known_log_det> log_det() const {
+        return call<known_log_det>(
+            [&](auto *out) { return api::log_det(it_.context, &out->value, &out->age); });
+    }
+    result<std::uint64_t> steps() const {
+        return call<std::uint64_t>([&](auto *out) { return api::steps(it_.context, out); });
+    }
+    /* The instruction set in use. */
+    result<std::uint32_t> level() const {
+        return call<std::uint32_t>([&](auto *out) { return api::level(it_.context, out); });
+    }
+
+    /* Calls run their work by parallel_for(count, run), as if on `threads` (1 to 64) threads: it
+     * calls run(i) of relgrad::parts for each i below count, on threads of yours, and comes back
+     * when these calls have. It must outlive the session. If it throws (when none of its calls is
+     * running any more), the calling thread does all that is left of the call's work, and then
+     * throws the same: a step has then been taken. With codes it is dropped. */
+    template <class ParallelFor>
+    result<void> set_parallel(ParallelFor &parallel_for, std::uint32_t threads) {
+        std::unique_ptr<callback> kept;
+        void *user = callback::address(parallel_for);
+        if constexpr (Errors::keeps_exceptions) {
+            kept = std::make_unique<callback>();
+            kept->function = std::exchange(user, kept.get());
+        }
+        return call<void>([&] {
+            const auto status = api::set_parallel(it_.context, run_all<ParallelFor>, user, threads);
+            if (status == RELGRAD_OK) {
+                parallel_for_ = std::move(kept);
+            }
+            return status;
+        });
+    }
+    template <class ParallelFor>
+    result<void> set_parallel(const ParallelFor &&, std::uint32_t) = delete;
+    /* On the calling thread alone again. */
+    result<void> set_parallel(std::nullptr_t) {
+        return call<void>([&] { return api::set_parallel(it_.context, nullptr, nullptr, 1); });
+    }
+
+    result<relgrad_report> step(const batch<T> &data, double rate) {
+        return on_batch<relgrad_report>(data, api::step, rate);
+    }
+    result<relgrad_report> gradient(const batch<T> &data, view<T> out) {
+        return on_batch<relgrad_report>(data, api::gradient, out.data(), out.size());
+    }
+
+    /* Totals begin as sized<relgrad_totals>(), sums as zeros. */
+    result<void> accumulate(const batch<T> &data, view<T> sums, relgrad_totals &totals) {
+        return on_batch<void>(data, api::accumulate, sums.data(), sums.size(), &totals);
+    }
+    result<void> merge(view<T> sums, relgrad_totals &totals, view<const T> other,
+                       const relgrad_totals &other_totals) {
+        return call<void>([&] {
+            return api::merge(it_.context, sums.data(), sums.size(), &totals, other.data(),
+                              other.size(), &other_totals);
+        });
+    }
+    result<relgrad_report> apply(view<const T> sums, const relgrad_totals &totals, double rate) {
+        return on_params<relgrad_report>(api::apply, sums.data(), sums.size(), &totals, rate);
+    }
+    result<void> factors(const batch<T> &data, view<T> out, relgrad_totals &totals) {
+        return on_batch<void>(data, api::factors, out.data(), out.size(), &totals);
+    }
+    /* One weight a row; none at all if there are no weights. */
+    result<relgrad_report> apply_factors(view<const T> factors, std::size_t rows,
+                                         const relgrad_totals &totals, double rate,
+                                         view<const T> weights = {}) {
+        if (!weights.empty() && weights.size() < rows) {
+            return call<relgrad_report>(
+                [&](auto *) { return refuse("weights are too short for the rows"); });
+        }
+        return on_params<relgrad_report>(api::apply_factors, factors.data(), factors.size(), rows,
+                                         weights.empty() ? nullptr : weights.data(), &totals,
+                                         rate);
+    }
+
+    /* Latents of a batch. */
+    result<void> forward(const batch<T> &data, view<T> z) {
+        return on_batch<void>(data, api::forward, z.data(), z.size());
+    }
+    /* Exact log-densities of a batch's rows. */
+    result<void> log_likelihood(const batch<T> &data, view<double> log_p) {
+        return on_batch<void>(data, api::log_likelihood, log_p.data(), log_p.size());
+    }
+    /* Adds to two numbers a unit of each layer with an activation. */
+    result<void> sum_log_slopes(const batch<T> &data, view<double> sums) {
+        return on_batch<void>(data, api::sum_log_slopes, sums.data(), sums.size());
+    }
+    result<void> factorize(bytes factorization) const {
+        return on_params<void>(api::factorize, factorization.data(), factorization.size());
+    }
+    /* Data from latents; an empty factorization stands for tracked inverses. */
+    result<relgrad_inversion> inverse(view<const unsigned char> factorization, view<const T> z,
+                                      view<T> x) {
+        const std::size_t rows = z.size() / std::max(dim(), std::size_t(1));
+        return on_params<relgrad_inversion>(api::inverse, factorization.data(),
+                                            factorization.size(), z.data(), z.size(), rows,
+                                            x.data(), x.size());
+    }
+    /* As many samples as fit into x, from number `first_row` on of those that belong to `seed`. */
+    result<relgrad_inversion> sample(view<const unsigned char> factorization, std::uint64_t seed,
+                                     view<T> x, std::uint64_t first_row = 0) {
+        return call<relgrad_inversion>([&](auto *worst) {
+            const std::size_t rows = x.size() / dim(), most = it_.config.max_batch;
+            std::int32_t status = RELGRAD_OK;
+            std::size_t done = 0;
+            do {
+                const std::size_t part = std::min(rows - done, most);
+                auto report = sized<relgrad_inversion>();
+                status = api::sample(it_.context, it_.params.data(), it_.params.size(),
+                                     factorization.data(), factorization.size(), seed,
+                                     first_row + done, part, x.data() + done * dim(),
+                                     part * dim(), &report);
+                worst->iterations = std::max(worst->iterations, report.iterations);
+                worst->newton_residual = std::max(worst->newton_residual, report.newton_residual);
+                worst->residual = std::max(worst->residual, report.residual);
+                done += part;
+            } while (status == RELGRAD_OK && done < rows);
+            return status;
+        });
+    }
+
+    /* Parameters and optimizer state as bytes, for files: training goes on bit for bit. */
+    result<std::size_t> blob_bytes() const {
+        return call<std::size_t>([&](auto *out) { return api::blob_bytes(&it_.config, out); });
+    }
+    result<void> save(bytes blob) const {
+        return on_params<void>(api::save, blob.data(), blob.size());
+    }
+    result<void> load(view<const unsigned char> blob) {
+        return on_params<void>(api::load, blob.data(), blob.size());
+    }
+
+protected:
+    session() noexcept = default;
+
+    template <class Create>
+    std::int32_t start(Create *create, const relgrad_config &c, const buffers<T> &m) noexcept {
+        auto status = relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config));
+        if (status == RELGRAD_OK) {
+            status = create(&c, m.state.data(), m.state.size(), m.workspace.data(),
+                            m.workspace.size(), &it_.context);
+        }
+        if (status == RELGRAD_OK) {
+            it_.params = m.params;
+            it_.config = c;
+        }
+        return status;
+    }
+
+private:
+    template <class Create>
+    static result<session> make(Create *create, const relgrad_config &c, const buffers<T> &m) {
+        session out;
+        const auto status = out.start(create, c, m);
+        const auto text = [&c] { return complaint(c); };
+        return Errors::template give<session>(status, text, {}, std::move(out));
+    }
+
+    /* One call: go(&value) where it gives a value, go() where it does not. */
+    template <class R, class Go>
+    result<R> call(Go &&go, callback *base = nullptr) const {
+        const auto run = [&](auto *...out) -> std::int32_t {
+            complaint_ = nullptr;
+            return it_.context == nullptr ? RELGRAD_ERR_NULL_POINTER : go(out...);
+        };
+        const auto text = [this] { return message(); };
+        if constexpr (std::is_void_v<R>) {
+            const auto status = run();
+            return Errors::template give<R>(status, text, {base, parallel_for_.get()});
+        } else {
+            R value = sized<R>();
+            const auto status = run(&value);
+            return Errors::template give<R>(status, text, {base, parallel_for_.get()},
+                                            std::move(value));
+        }
+    }
+    /* Functions on context, parameters, arguments and, where they give one, a value. */
+    template <class R, class F, class... A>
+    result<R> on_params(F *f, A... arguments) const {
+        return call<R>([&](auto *...out) {
+            return f(it_.context, it_.params.data(), it_.params.size(), arguments..., out...);
+        });
+    }
+    /* The same with a batch before the arguments. */
+    template <class R, class F, class... A>
+    result<R> on_batch(const batch<T> &data, F *f, A... arguments) const {
+        callback base;
+        const auto go = [&](auto *...out) {
+            typename api::batch x;
+            const auto status = data.read(dim(), x, base);
+            return status != RELGRAD_OK
+                       ? refuse("data or weights are too short for the rows")
+                       : f(it_.context, it_.params.data(), it_.params.size(), &x, arguments...,
+                           out...);
+        };
+        return call<R>(go, &base);
+    }
+    std::int32_t refuse(const char *why, std::int32_t status = RELGRAD_ERR_LENGTH) const noexcept {
+        complaint_ = why;
+        return status;
+    }
+    result<view<T>> part(std::uint32_t layer, bool weight) const {
+        return call<view<T>>([&](auto *out) {
+            const std::size_t bias_len = it_.config.bias == RELGRAD_BIAS_NONE ? 0 : dim();
+            std::size_t w = 0, b = 0;
+            const auto status = relgrad_param_offsets(&it_.config, layer, &w, &b);
+            const std::size_t at = weight ? w : b, size = weight ? dim() * dim() : bias_len;
+            if (status != RELGRAD_OK) {
+                return refuse("layer must be below config.layers", status);
+            }
+            if (params().size() < at + size) {
+                return refuse("params are too short for the model");
+            }
+            *out = params().subspan(at, size);
+            return status;
+        });
+    }
+    template <class ParallelFor>
+    static void run_all(void *user, relgrad_task run, void *task, std::size_t count) {
+        if constexpr (Errors::keeps_exceptions) {
+            static_cast<callback *>(user)->template call<ParallelFor>(count, parts(run, task));
+        } else {
+            callback parallel_for{user};
+            parallel_for.template call<ParallelFor>(count, parts(run, task));
+        }
+    }
+
+    struct {
+        typename api::context *context = nullptr;
+        view<T> params;
+        relgrad_config config = {};
+    } it_;
+    std::unique_ptr<callback> parallel_for_;
+    mutable const char *complaint_ = nullptr;
+};
+
+/* -- models: with memory of their own ------------------------------------------------------ */
+
 /* A session with its memory, allocated when it is made and not again. Short memory shows as
  * RELGRAD_ERR_LENGTH. */
 template <class T, class Errors = default_errors>
@@ -584,32 +753,25 @@ class model : public session<T, Errors> {
 public:
     static result<model> make(const relgrad_config &c) {
         model out;
-        relgrad_sizes sizes{};
-        std::int32_t status = query_sizes<T>(c, sizes);
+        relgrad_sizes sizes;
+        auto status = query_sizes<T>(c, sizes);
         if (status == RELGRAD_OK) {
-            const std::size_t scratch =
-                sizes.refresh_bytes > sizes.start_bytes ? sizes.refresh_bytes : sizes.start_bytes;
             out.params_memory_ = memory(sizes.params_len * sizeof(T));
             out.state_ = memory(sizes.state_bytes);
             out.workspace_ = memory(sizes.workspace_bytes);
-            out.scratch_ = memory(scratch);
+            out.scratch_ = memory(std::max(sizes.refresh_bytes, sizes.start_bytes));
             out.factorization_ = memory(sizes.factorization_bytes);
-            for (T &p : out.params_memory_.template of<T>()) {
-                p = T(0);
-            }
-            auto opened = session<T, codes>::open(
-                c, {out.params_memory_.template of<T>(), out.state_, out.workspace_});
-            status = opened.status();
-            out.context_ = opened->context_;
-            out.params_ = opened->params_;
-            out.dim_ = c.dim;
-            out.max_batch_ = c.max_batch;
+            const auto params = out.params_memory_.template of<T>();
+            std::fill(params.begin(), params.end(), T(0));
+            status = out.start(c_api<T>::init, c, {params, out.state_, out.workspace_});
         }
-        return Errors::give(status, std::move(out), [&c] {
-            char text[256] = "";
-            relgrad_config_check(&c, text, sizeof text);
-            return std::string(text);
-        });
+        const auto text = [&c] { return complaint(c); };
+        return Errors::template give<model>(status, text, {}, std::move(out));
+    }
+    /* Bytes that a model of these sizes takes. */
+    static std::size_t bytes_of(const relgrad_sizes &s) noexcept {
+        return s.params_len * sizeof(T) + s.state_bytes + s.workspace_bytes
+               + std::max(s.refresh_bytes, s.start_bytes) + s.factorization_bytes;
     }
 
     using base::init;
@@ -633,7 +795,15 @@ private:
     memory params_memory_, state_, workspace_, scratch_, factorization_;
 };
 
+} // namespace RELGRAD_VARIANT
 } // namespace relgrad
 
+#if __cplusplus >= 202002L
+template <class X>
+inline constexpr bool std::ranges::enable_borrowed_range<relgrad::view<X>> = true;
+#endif
+
+#pragma GCC diagnostic pop
+#undef RELGRAD_VARIANT
 #undef RELGRAD_EXCEPTIONS
 #endif

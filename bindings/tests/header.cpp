@@ -1,6 +1,7 @@
 // What relgrad.hpp promises: errors of either kind, views, custom densities, memory of the
 // caller's, aligned memory of a model's own, threads of the caller's, no allocation after a model
-// is made. With -fno-exceptions only the codes.
+// is made, what is left of a model that was moved, blobs, exceptions of callbacks. With
+// -fno-exceptions only the codes.
 #include <relgrad.hpp>
 
 #include <algorithm>
@@ -13,10 +14,11 @@
 #include <thread>
 #include <vector>
 
-static std::size_t allocations = 0;
+static std::size_t allocations = 0, aligned_bytes = 0;
 
 void *operator new(std::size_t n, std::align_val_t a, const std::nothrow_t &) noexcept {
     allocations++;
+    aligned_bytes += n;
     const std::size_t align = static_cast<std::size_t>(a);
     return std::aligned_alloc(align, (n + align - 1) / align * align);
 }
@@ -56,9 +58,11 @@ static void codes() {
     auto refused = model_type::make(plain(0, 1));
     CHECK(!refused && refused.status() == RELGRAD_ERR_DIM);
 
+    const std::size_t bytes_before = aligned_bytes;
     auto made = model_type::make(plain(2, 3));
     CHECK(made && made.status() == RELGRAD_OK);
     auto model = std::move(*made);
+    CHECK(model_type::bytes_of(*model.sizes()) == aligned_bytes - bytes_before);
     CHECK(lies_at_multiple(model.params(), RELGRAD_ALIGNMENT));
     const std::array<T, 8> x{T(0.1), T(0.2), T(-0.3), T(0.4), T(0.5), T(-0.6), T(0.7), T(0.8)};
     const relgrad::batch<T> batch(x, 4);
@@ -97,7 +101,7 @@ static void codes() {
     CHECK(model.sample(1, drawn.subspan(0, 0)).status() == RELGRAD_ERR_BATCH);
     // Factors of both halves are the step of the whole.
     std::array<T, 4 * 2 * 2 * 3> factors{};
-    relgrad_totals totals{};
+    auto totals = relgrad::sized<relgrad_totals>();
     const relgrad::view<const T> all(x);
     const relgrad::view<T> room(factors);
     CHECK(model.factors(relgrad::batch<T>(all.subspan(0, 4), 2), room.subspan(0, 24), totals));
@@ -108,6 +112,7 @@ static void codes() {
 
     // Views too short for their rows are seen here, before C reads past them.
     CHECK(model.step(relgrad::batch<T>(x, 5), 0.1).status() == RELGRAD_ERR_LENGTH);
+    CHECK(model.message().find("too short") != std::string::npos);
     CHECK(model.step(relgrad::batch<T>(all.subspan(0, 1), 1), 0.1).status() == RELGRAD_ERR_LENGTH);
     CHECK(model.step(relgrad::batch<T>(x, 4).leading_dimension(3), 0.1).status()
           == RELGRAD_ERR_LENGTH);
@@ -122,7 +127,7 @@ static void codes() {
 
     // In the caller's memory: taken up again, it goes on where it was.
     const auto c = plain(2, 3);
-    relgrad_sizes sizes{};
+    relgrad_sizes sizes;
     CHECK(relgrad::query_sizes<T>(c, sizes) == RELGRAD_OK);
     std::vector<T> params(sizes.params_len);
     relgrad::memory state(sizes.state_bytes), workspace(sizes.workspace_bytes);
@@ -142,7 +147,7 @@ static void codes() {
     auto adam = model_type::make(adam_config);
     CHECK(adam && adam->init(RELGRAD_INIT_IDENTITY, 0));
     std::vector<T> sums(sizes.gradient_len), other(sizes.gradient_len);
-    relgrad_totals a{}, b{};
+    auto a = relgrad::sized<relgrad_totals>(), b = a;
     CHECK(adam->accumulate(relgrad::batch<T>(all.subspan(0, 4), 2), sums, a));
     CHECK(adam->accumulate(relgrad::batch<T>(all.subspan(4, 4), 2), other, b));
     CHECK(adam->merge(sums, a, other, b) && a.weight == 4);
@@ -155,8 +160,8 @@ static void codes() {
     auto builtin = model_type::make(plain(2, 3));
     CHECK(custom && custom->init(RELGRAD_INIT_ORTHOGONAL, 1));
     CHECK(builtin && builtin->init(RELGRAD_INIT_ORTHOGONAL, 1));
-    auto normal = [](std::size_t, relgrad::view<const T> at, relgrad::view<T> log_density,
-                     relgrad::view<T> score) {
+    const auto normal = [](std::size_t, relgrad::view<const T> at, relgrad::view<T> log_density,
+                           relgrad::view<T> score) {
         for (std::size_t i = 0; i < at.size(); i++) {
             log_density[i] = T(-0.5) * at[i] * at[i] - T(0.91893853320467274178);
             score[i] = -at[i];
@@ -170,6 +175,136 @@ static void codes() {
     CHECK(custom->step(relgrad::batch<T>(x, 4).density(throws), 0.1).status()
           == RELGRAD_ERR_CALLBACK);
 #endif
+}
+
+// All calls are refused, and nothing can be reached.
+template <class T, class Model>
+static void is_left(Model &model) {
+    CHECK(model.context() == nullptr && model.params().empty() && model.dim() == 0);
+    CHECK(model.state().empty());
+    std::array<T, 8> x{};
+    std::array<double, 8> d{};
+    std::array<unsigned char, 8> b{};
+    auto totals = relgrad::sized<relgrad_totals>();
+    const auto no_threads = [](std::size_t, relgrad::parts) {};
+    const relgrad::batch<T> batch(x, 4);
+    const relgrad::view<const T> short_weights;
+    const std::int32_t statuses[] = {
+        model.init(RELGRAD_INIT_ORTHOGONAL, 1).status(),
+        model.init(RELGRAD_INIT_WHITENED, batch, 1).status(),
+        model.refresh().status(), model.log_det().status(), model.steps().status(),
+        model.level().status(), model.sizes().status(), model.weight(0).status(),
+        model.bias(0).status(), model.set_parallel(no_threads, 2).status(),
+        model.set_parallel(nullptr).status(), model.step(batch, 0.1).status(),
+        model.step(relgrad::batch<T>(x, 4).weights(short_weights), 0.1).status(),
+        model.gradient(batch, x).status(), model.accumulate(batch, x, totals).status(),
+        model.merge(x, totals, x, totals).status(), model.apply(x, totals, 0.1).status(),
+        model.factors(batch, x, totals).status(), model.apply_factors(x, 4, totals, 0.1).status(),
+        model.apply_factors(x, 9, totals, 0.1, x).status(), model.forward(batch, x).status(),
+        model.log_likelihood(batch, d).status(), model.sum_log_slopes(batch, d).status(),
+        model.factorize().status(), model.inverse(x, x).status(), model.sample(1, x).status(),
+        model.blob_bytes().status(), model.save(b).status(), model.load(b).status()};
+    for (const std::int32_t status : statuses) {
+        CHECK(status == RELGRAD_ERR_NULL_POINTER);
+    }
+    CHECK(model.message().find("moved") != std::string::npos);
+}
+
+template <class T>
+static void moved() {
+    using model_type = relgrad::model<T, relgrad::codes>;
+    const std::array<T, 8> x{T(0.1), T(0.2), T(-0.3), T(0.4), T(0.5), T(-0.6), T(0.7), T(0.8)};
+    const relgrad::batch<T> batch(x, 4);
+    auto made = model_type::make(plain(2, 2));
+    CHECK(made && made->init(RELGRAD_INIT_ORTHOGONAL, 1));
+    {
+        auto taken = std::move(*made);
+        is_left<T>(*made);
+        CHECK(taken.step(batch, 0.1));
+    }
+    is_left<T>(*made);
+
+    auto one = model_type::make(plain(2, 2)), two = model_type::make(plain(2, 3));
+    CHECK(one && two && one->init(RELGRAD_INIT_ORTHOGONAL, 1) && one->step(batch, 0.1));
+    const auto *context = one->context();
+    *two = std::move(*one);
+    is_left<T>(*one);
+    CHECK(two->context() == context && *two->steps() == 1 && two->step(batch, 0.1));
+    auto &self = *two;
+    *two = std::move(self);
+    CHECK(two->context() == context && *two->steps() == 2 && two->step(batch, 0.1));
+    // It can be taken into use again.
+    *one = std::move(*two);
+    is_left<T>(*two);
+    CHECK(one->step(batch, 0.1) && *one->steps() == 4);
+    *two = std::move(*made);
+    is_left<T>(*two);
+}
+
+// Blobs, layers, slopes, weights, levels, schedules.
+template <class T>
+static void rest() {
+    using model_type = relgrad::model<T, relgrad::codes>;
+    const std::array<T, 8> x{T(0.1), T(0.2), T(-0.3), T(0.4), T(0.5), T(-0.6), T(0.7), T(0.8)};
+    const relgrad::batch<T> batch(x, 4);
+    const relgrad::config c = plain(2, 3);
+    auto one = model_type::make(c), two = model_type::make(c), three = model_type::make(c);
+    CHECK(one && two && three && one->init(RELGRAD_INIT_ORTHOGONAL, 1) && one->step(batch, 0.1));
+    const auto same = [](const auto &a, const auto &b) {
+        return std::equal(a.params().begin(), a.params().end(), b.params().begin());
+    };
+    std::vector<unsigned char> blob(*one->blob_bytes());
+    CHECK(one->save(blob) && two->load(blob) && *two->steps() == 1 && same(*one, *two));
+    CHECK(one->step(batch, 0.1) && two->step(batch, 0.1) && same(*one, *two));
+    CHECK(one->save(relgrad::bytes(blob.data(), 1)).status() == RELGRAD_ERR_LENGTH);
+    blob[blob.size() - 1] ^= 1;
+    CHECK(two->load(blob).status() == RELGRAD_ERR_STATE && !two->message().empty());
+
+    CHECK(*one->level() != RELGRAD_LEVEL_AUTO);
+    for (std::uint32_t layer = 0; layer < 3; layer++) {
+        const auto weight = one->weight(layer), bias = one->bias(layer);
+        CHECK(weight && bias && weight->size() == 4 && bias->size() == 2);
+        CHECK(weight->data() == one->params().data() + 6 * layer);
+        CHECK(bias->data() == weight->end());
+    }
+    CHECK(one->weight(3).status() == RELGRAD_ERR_LAYERS);
+    CHECK(one->message().find("layer") != std::string::npos);
+    CHECK(one->steps() && one->message().empty());
+    relgrad::config unbiased = c;
+    unbiased.bias = RELGRAD_BIAS_NONE;
+    auto four = model_type::make(unbiased);
+    CHECK(four && four->bias(2) && four->bias(2)->empty() && four->weight(2)->size() == 4);
+
+    // Two layers have an activation.
+    std::array<double, 2 * 2 * 2> sums{};
+    CHECK(one->sum_log_slopes(batch, sums));
+    for (std::size_t i = 0; i < sums.size(); i += 2) {
+        CHECK(sums[i] < 0 && sums[i + 1] > 0);
+    }
+    CHECK(one->sum_log_slopes(batch, relgrad::view<double>(sums).subspan(0, 7)).status()
+          == RELGRAD_ERR_LENGTH);
+
+    // Factors with weights are the weighted step.
+    const std::array<T, 4> weights{T(1), T(2), T(0), T(4)};
+    const auto weighted = relgrad::batch<T>(x, 4).weights(weights);
+    std::array<T, 4 * 2 * 2 * 3> factors{};
+    auto totals = relgrad::sized<relgrad_totals>();
+    CHECK(one->factors(weighted, factors, totals) && totals.weight == 7);
+    CHECK(one->apply_factors(factors, 4, totals, 0.1, relgrad::view<const T>(weights).subspan(0, 3))
+              .status() == RELGRAD_ERR_LENGTH);
+    CHECK(one->message().find("weights") != std::string::npos);
+    CHECK(one->apply_factors(factors, 4, totals, 0.1, weights) && two->step(weighted, 0.1));
+    CHECK(same(*one, *two));
+
+    relgrad::schedule schedule(0.5);
+    CHECK(*schedule.at<relgrad::codes>(7) == 0.5);
+    schedule.warmup = 10;
+    CHECK(*schedule.at<relgrad::codes>(4) == 0.25);
+    schedule.decay = RELGRAD_DECAY_COSINE;
+    schedule.total = 100;
+    CHECK(*schedule.at<relgrad::codes>(100) < 1e-9);
+    schedule.rate = -1;
+    CHECK(schedule.at<relgrad::codes>(0).status() == RELGRAD_ERR_RATE);
 }
 
 // Each part on one of three new threads; counts what it does, and what it allocates itself.
@@ -264,6 +399,21 @@ static std::int32_t thrown(const char *words, Call &&call) {
     return RELGRAD_OK;
 }
 
+struct own_error {
+    int number;
+};
+
+// The number of the own error that is thrown; 0 for none.
+template <class Call>
+static int own(Call &&call) {
+    try {
+        call();
+    } catch (const own_error &e) {
+        return e.number;
+    }
+    return 0;
+}
+
 template <class T>
 static void exceptions() {
     CHECK(thrown("dim", [] { relgrad::model<T>::make(plain(0, 1)); }) == RELGRAD_ERR_DIM);
@@ -273,10 +423,99 @@ static void exceptions() {
           == RELGRAD_ERR_LOG_DET_UNKNOWN);
     model.init(RELGRAD_INIT_ORTHOGONAL, 1);
     CHECK(thrown("rate", [&] { model.step(relgrad::batch<T>(x, 1), -1.0); }) == RELGRAD_ERR_RATE);
+    CHECK(thrown("short", [&] { model.step(relgrad::batch<T>(x, 2), 0.1); }) == RELGRAD_ERR_LENGTH);
+    CHECK(thrown("layer", [&] { model.weight(2); }) == RELGRAD_ERR_LAYERS);
     const relgrad_report report = model.step(relgrad::batch<T>(x, 1), 0.1);
     CHECK(std::isfinite(report.mean_log_likelihood));
     CHECK(relgrad::config(0, 1).complaint().find("dim") != std::string::npos);
     CHECK(relgrad::config(1, 1).complaint().empty());
+    CHECK(relgrad::schedule(0.5).at(0) == 0.5);
+    CHECK(thrown("", [] { relgrad::schedule(-1).at(0); }) == RELGRAD_ERR_RATE);
+    auto taken = std::move(model);
+    CHECK(thrown("moved", [&] { model.steps(); }) == RELGRAD_ERR_NULL_POINTER);
+    CHECK(taken.steps() == 1);
+}
+
+// What callbacks throw arrives as thrown, from the calling thread and from others.
+template <class T>
+static void exceptions_of_callbacks() {
+    constexpr std::size_t dim = 160, rows = 40;
+    std::vector<T> x(dim * rows);
+    for (std::size_t i = 0; i < x.size(); i++) {
+        x[i] = T((i * 37) % 101) / T(50) - T(1);
+    }
+    auto c = plain(dim, 2);
+    c.max_batch = rows;
+    c.base = RELGRAD_BASE_CUSTOM;
+    auto model = relgrad::model<T>::make(c), other = relgrad::model<T>::make(c);
+    model.init(RELGRAD_INIT_ORTHOGONAL, 1);
+    other.init(RELGRAD_INIT_ORTHOGONAL, 1);
+    const auto same = [&] {
+        return std::memcmp(model.params().data(), other.params().data(),
+                           model.params().size() * sizeof(T)) == 0
+               && std::memcmp(model.state().data(), other.state().data(), model.state().size())
+                      == 0;
+    };
+    std::size_t bad = rows;
+    const auto base = [&](std::size_t sample, relgrad::view<const T> z, relgrad::view<T> log_density,
+                          relgrad::view<T> score) {
+        if (sample >= bad) {
+            throw own_error{7};
+        }
+        for (std::size_t i = 0; i < z.size(); i++) {
+            log_density[i] = T(-0.5) * z[i] * z[i];
+            score[i] = -z[i];
+        }
+    };
+    const auto batch = relgrad::batch<T>(x, rows).density(base);
+    std::vector<double> log_p(rows);
+    team three;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        if (threads > 1) {
+            model.set_parallel(three, 3);
+        }
+        for (const std::size_t from : {std::size_t(0), std::size_t(17), rows - 1}) {
+            bad = from;
+            CHECK(own([&] { model.step(batch, 0.1); }) == 7);
+            CHECK(same() && model.message().find("callback") != std::string::npos);
+            CHECK(own([&] { model.log_likelihood(batch, log_p); }) == 7);
+        }
+        bad = rows;
+        model.step(batch, 0.1);
+        other.step(batch, 0.1);
+        CHECK(same());
+    }
+
+    // The step is taken and the exception thrown, once and of the first that was.
+    int calls = 0;
+    const auto tired = [&](std::size_t count, relgrad::parts run) {
+        run(count / 2);
+        throw own_error{++calls};
+    };
+    model.set_parallel(tired, 4);
+    CHECK(own([&] { model.step(batch, 0.1); }) == 1);
+    other.step(batch, 0.1);
+    CHECK(same() && calls == 1 && model.steps() == 3);
+    CHECK(own([&] { model.log_likelihood(batch, log_p); }) == 2);
+    auto moved_on = std::move(model);
+    CHECK(own([&] { moved_on.step(batch, 0.1); }) == 3);
+    model = std::move(moved_on);
+    other.step(batch, 0.1);
+    CHECK(same());
+    // What ends the call comes first: the density, then a refusal.
+    bad = 3;
+    CHECK(own([&] { model.step(batch, 0.1); }) == 7);
+    bad = rows;
+    x[0] = T(NAN);
+    CHECK(thrown("", [&] { model.step(batch, 0.1); }) == RELGRAD_ERR_NON_FINITE_DATA);
+    x[0] = T(0);
+    // A refused number of threads leaves things as they were.
+    CHECK(thrown("threads", [&] { model.set_parallel(three, 0); }) == RELGRAD_ERR_THREADS);
+    const int so_far = calls;
+    CHECK(own([&] { model.step(batch, 0.1); }) == so_far + 1);
+    model.set_parallel(nullptr);
+    model.step(batch, 0.1);
+    CHECK(calls == so_far + 1);
 }
 #endif
 
@@ -297,9 +536,15 @@ int main() {
     codes<double>();
     threads<float>();
     threads<double>();
+    moved<float>();
+    moved<double>();
+    rest<float>();
+    rest<double>();
 #if defined(__cpp_exceptions)
     exceptions<float>();
     exceptions<double>();
+    exceptions_of_callbacks<float>();
+    exceptions_of_callbacks<double>();
 #endif
     std::puts("ok: relgrad.hpp");
 }
