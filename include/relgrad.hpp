@@ -98,10 +98,19 @@ using if_temporary =
 
 using bytes = view<unsigned char>;
 
-/* A structure of relgrad.h with nothing in it: all of them are made here. */
+template <class R, class = void>
+inline constexpr bool has_size = false;
+template <class R>
+inline constexpr bool has_size<R, std::void_t<decltype(R::struct_size)>> = true;
+
+/* A structure of relgrad.h with nothing in it but its size, or any other value. */
 template <class R>
 R sized() noexcept {
-    return R{};
+    R out{};
+    if constexpr (has_size<R>) {
+        out.struct_size = sizeof(R);
+    }
+    return out;
 }
 
 /* -- errors ------------------------------------------------------------------------------- */
@@ -165,6 +174,8 @@ struct c_api;
         RELGRAD_F(apply_factors, S) RELGRAD_F(forward, S) RELGRAD_F(log_likelihood, S)         \
         RELGRAD_F(sum_log_slopes, S) RELGRAD_F(factorize, S) RELGRAD_F(inverse, S)             \
         RELGRAD_F(sample, S) RELGRAD_F(blob_bytes, S) RELGRAD_F(save, S) RELGRAD_F(load, S)    \
+        RELGRAD_F(input_gradient, S) RELGRAD_F(reset_optimizer, S) RELGRAD_F(config_of, S)     \
+        RELGRAD_F(evaluator_bytes, S) RELGRAD_F(evaluator, S) RELGRAD_F(set_pool, S)           \
     };
 RELGRAD_C_API(float, )
 RELGRAD_C_API(double, _f64)
@@ -176,14 +187,15 @@ RELGRAD_C_API(double, _f64)
 /* What is wrong with a configuration; empty if nothing is. */
 inline std::string complaint(const relgrad_config &c) {
     char text[256] = "";
-    relgrad_config_check(&c, text, sizeof text);
+    (void)relgrad_config_check(&c, text, sizeof text);
     return text;
 }
 
 /* relgrad_config with its defaults. */
 struct config : relgrad_config {
-    config(std::uint32_t dim_, std::uint32_t layers_) noexcept : relgrad_config{} {
-        relgrad_config_default(this, dim_, layers_);
+    config(std::uint32_t dim_, std::uint32_t layers_) noexcept
+        : relgrad_config(sized<relgrad_config>()) {
+        (void)relgrad_config_default(this, dim_, layers_);
     }
     std::string complaint() const { return relgrad::complaint(*this); }
 };
@@ -239,6 +251,13 @@ private:
     std::size_t size_ = 0;
 };
 
+/* What a blob holds: the model's configuration, 32 or 64 bits a number, the bytes of the blob. */
+struct blob_info {
+    relgrad_config config = sized<relgrad_config>();
+    std::uint32_t bits = 0;
+    std::size_t bytes = 0;
+};
+
 /* A log-determinant and the steps since it was exact. */
 struct known_log_det {
     double value = 0;
@@ -262,6 +281,13 @@ private:
     relgrad_task run_;
     void *task_;
 };
+
+/* Why this thread's last call was refused, of those without a model. */
+inline std::string complaint() {
+    char text[256] = "";
+    (void)relgrad_message(nullptr, text, sizeof text);
+    return text;
+}
 
 inline namespace RELGRAD_VARIANT {
 
@@ -367,8 +393,36 @@ struct schedule : relgrad_schedule {
     given<double, Errors> at(std::uint64_t step) const {
         double out = 0;
         const auto status = relgrad_schedule_rate(this, step, &out);
-        return Errors::template give<double>(status, [] { return std::string(); }, {}, out);
+        return Errors::template give<double>(status, [] { return complaint(); }, {}, out);
     }
+};
+
+template <class Errors = default_errors>
+given<blob_info, Errors> read_blob_info(view<const unsigned char> blob) {
+    blob_info out;
+    const auto status =
+        relgrad_blob_info(blob.data(), blob.size(), &out.config, &out.bits, &out.bytes);
+    return Errors::template give<blob_info>(status, [] { return complaint(); }, {}, std::move(out));
+}
+
+/* Threads of the library's own, for any number of sessions, all of which they must outlive. */
+template <class Errors = default_errors>
+class pool {
+public:
+    static given<pool, Errors> make(std::uint32_t threads) {
+        pool out;
+        relgrad_pool *made = nullptr;
+        const auto status = relgrad_pool_new(threads, &made);
+        out.it_.reset(made);
+        return Errors::template give<pool>(status, [] { return complaint(); }, {}, std::move(out));
+    }
+    const relgrad_pool *get() const noexcept { return it_.get(); }
+
+private:
+    struct free {
+        void operator()(relgrad_pool *p) const noexcept { (void)relgrad_pool_free(p); }
+    };
+    std::unique_ptr<relgrad_pool, free> it_;
 };
 
 /* Rows of data that stay where they are, with what belongs to them. All of it must outlive the
@@ -479,14 +533,23 @@ public:
         if (complaint_ != nullptr) {
             return complaint_;
         }
-        api::message(it_.context, text, sizeof text);
-        return text;
+        (void)api::message(it_.context, text, sizeof text);
+        /* Calls that leave the context as it is leave their text with the thread. */
+        return *text == 0 && status_ != RELGRAD_OK ? relgrad::complaint() : text;
     }
 
     result<relgrad_sizes> sizes() const {
         return call<relgrad_sizes>([&](auto *out) { return query_sizes<T>(it_.config, *out); });
     }
-    /* The weight of a layer, counted from 0: dim rows of dim. */
+    result<relgrad_config> config() const {
+        return call<relgrad_config>([&](auto *out) { return api::config_of(it_.context, out); });
+    }
+    /* Where the parameters of a layer, counted from 0, lie. */
+    result<relgrad_offsets> offsets(std::uint32_t layer) const {
+        return call<relgrad_offsets>(
+            [&](auto *out) { return relgrad_param_offsets(&it_.config, layer, out); });
+    }
+    /* The weight of a layer: dim rows of dim. */
     result<view<T>> weight(std::uint32_t layer) const { return part(layer, true); }
     /* Its bias, empty without biases. */
     result<view<T>> bias(std::uint32_t layer) const { return part(layer, false); }
@@ -508,6 +571,10 @@ public:
     }
     result<std::uint64_t> steps() const {
         return call<std::uint64_t>([&](auto *out) { return api::steps(it_.context, out); });
+    }
+    /* Begins the optimizer anew; log-determinants stay. */
+    result<void> reset_optimizer() {
+        return call<void>([&] { return api::reset_optimizer(it_.context); });
     }
     /* The instruction set in use. */
     result<std::uint32_t> level() const {
@@ -537,6 +604,13 @@ public:
     }
     template <class ParallelFor>
     result<void> set_parallel(const ParallelFor &&, std::uint32_t) = delete;
+    /* On the library's own threads. */
+    template <class E>
+    result<void> set_parallel(const pool<E> &threads) {
+        return call<void>([&] { return api::set_pool(it_.context, threads.get()); });
+    }
+    template <class E>
+    result<void> set_parallel(const pool<E> &&) = delete;
     /* On the calling thread alone again. */
     result<void> set_parallel(std::nullptr_t) {
         return call<void>([&] { return api::set_parallel(it_.context, nullptr, nullptr, 1); });
@@ -586,6 +660,11 @@ public:
     /* Exact log-densities of a batch's rows. */
     result<void> log_likelihood(const batch<T> &data, view<double> log_p) {
         return on_batch<void>(data, api::log_likelihood, log_p.data(), log_p.size());
+    }
+    /* Derivatives of the log-densities by the features, and the log-densities if there is room. */
+    result<void> input_gradient(const batch<T> &data, view<T> gradient, view<double> log_p = {}) {
+        return on_batch<void>(data, api::input_gradient, gradient.data(), gradient.size(),
+                              log_p.data(), log_p.size());
     }
     /* Adds to two numbers a unit of each layer with an activation. */
     result<void> sum_log_slopes(const batch<T> &data, view<double> sums) {
@@ -641,7 +720,7 @@ protected:
 
     template <class Create>
     std::int32_t start(Create *create, const relgrad_config &c, const buffers<T> &m) noexcept {
-        auto status = relgrad_abi_check(RELGRAD_ABI_VERSION, sizeof(relgrad_config));
+        auto status = relgrad_abi_check(RELGRAD_ABI_VERSION);
         if (status == RELGRAD_OK) {
             status = create(&c, m.state.data(), m.state.size(), m.workspace.data(),
                             m.workspace.size(), &it_.context);
@@ -653,7 +732,26 @@ protected:
         return status;
     }
 
+    /* To evaluate another session, whose parameters it shares, in `m`. */
+    std::int32_t evaluate(const session &of, std::uint32_t max_batch, bytes m) noexcept {
+        if (of.it_.context == nullptr) {
+            return RELGRAD_ERR_NULL_POINTER;
+        }
+        const auto status =
+            api::evaluator(of.it_.context, max_batch, m.data(), m.size(), &it_.context);
+        if (status == RELGRAD_OK) {
+            it_.params = of.it_.params;
+            it_.config = of.it_.config;
+            it_.config.max_batch = max_batch;
+        }
+        return status;
+    }
+    const relgrad_config &configured() const noexcept { return it_.config; }
+
 private:
+    template <class, class>
+    friend class evaluator;
+
     template <class Create>
     static result<session> make(Create *create, const relgrad_config &c, const buffers<T> &m) {
         session out;
@@ -667,7 +765,8 @@ private:
     result<R> call(Go &&go, callback *base = nullptr) const {
         const auto run = [&](auto *...out) -> std::int32_t {
             complaint_ = nullptr;
-            return it_.context == nullptr ? RELGRAD_ERR_NULL_POINTER : go(out...);
+            status_ = it_.context == nullptr ? RELGRAD_ERR_NULL_POINTER : go(out...);
+            return status_;
         };
         const auto text = [this] { return message(); };
         if constexpr (std::is_void_v<R>) {
@@ -708,9 +807,10 @@ private:
     result<view<T>> part(std::uint32_t layer, bool weight) const {
         return call<view<T>>([&](auto *out) {
             const std::size_t bias_len = it_.config.bias == RELGRAD_BIAS_NONE ? 0 : dim();
-            std::size_t w = 0, b = 0;
-            const auto status = relgrad_param_offsets(&it_.config, layer, &w, &b);
-            const std::size_t at = weight ? w : b, size = weight ? dim() * dim() : bias_len;
+            auto offsets = sized<relgrad_offsets>();
+            const auto status = relgrad_param_offsets(&it_.config, layer, &offsets);
+            const std::size_t size = weight ? dim() * dim() : bias_len;
+            const std::size_t at = weight ? offsets.weight : size > 0 ? offsets.bias : 0;
             if (status != RELGRAD_OK) {
                 return refuse("layer must be below config.layers", status);
             }
@@ -738,6 +838,36 @@ private:
     } it_;
     std::unique_ptr<callback> parallel_for_;
     mutable const char *complaint_ = nullptr;
+    mutable std::int32_t status_ = RELGRAD_OK;
+};
+
+/* -- evaluators: inference apart from training --------------------------------------------- */
+
+/* A session's model for inference alone, for batches of at most max_batch rows. Threads that evaluate
+ * one model at the same time have one each. It shares the session's parameters, which must outlive
+ * it, and knows the log-determinants that the session knew when it was made. What trains is refused
+ * with RELGRAD_ERR_STATE. */
+template <class T, class Errors = default_errors>
+class evaluator : public session<T, Errors> {
+    template <class R>
+    using result = typename Errors::template result<R>;
+
+public:
+    static result<evaluator> make(const session<T, Errors> &of, std::uint32_t max_batch) {
+        evaluator out;
+        std::size_t bytes = 0;
+        auto status = c_api<T>::evaluator_bytes(&of.configured(), max_batch, &bytes);
+        if (status == RELGRAD_OK) {
+            out.memory_ = memory(bytes);
+            status = out.evaluate(of, max_batch, out.memory_);
+        }
+        return Errors::template give<evaluator>(status, [] { return complaint(); }, {},
+                                                std::move(out));
+    }
+
+private:
+    evaluator() noexcept = default;
+    memory memory_;
 };
 
 /* -- models: with memory of their own ------------------------------------------------------ */
@@ -753,7 +883,7 @@ class model : public session<T, Errors> {
 public:
     static result<model> make(const relgrad_config &c) {
         model out;
-        relgrad_sizes sizes;
+        auto sizes = sized<relgrad_sizes>();
         auto status = query_sizes<T>(c, sizes);
         if (status == RELGRAD_OK) {
             out.params_memory_ = memory(sizes.params_len * sizeof(T));

@@ -263,7 +263,7 @@ impl Network {
         let Config { gradient, optimizer, log_det, crossing, .. } = self.config;
         let is_plain = match optimizer {
             Optimizer::Sgd { momentum } | Optimizer::Natural { momentum, .. } => momentum == 0.0,
-            Optimizer::Adam { .. } => false,
+            _ => false,
         };
         let asked = (log_det, crossing) == (LogDet::Exact, Crossing::Guard);
         is_plain && asked && gradient == Gradient::Relative
@@ -290,6 +290,7 @@ impl Network {
                     *v = beta2 * *v + (1.0 - beta2) * d * d;
                     unbiased(*m, beta1) / (unbiased(*v, beta2).sqrt() + epsilon)
                 }
+                other => panic!("{other:?}"),
             };
             self.params[i] += rate * along;
         }
@@ -337,7 +338,7 @@ fn values(activation: Activation, y: &[f64]) -> [Numbers; 3] {
             [t + b * y, slope + b, -2.0 * a * t * slope]
         }
         Activation::Identity => [y, 1.0, 0.0],
-        Activation::TanhMixture { .. } => panic!("has curves of its own"),
+        other => panic!("{other:?} is no curve that all units share"),
     };
     [0, 1, 2].map(|i| y.iter().map(|y| values(*y)[i]).collect())
 }
@@ -349,7 +350,7 @@ fn density(base: Base, z: f64) -> (f64, f64) {
         Base::Normal => (-0.5 * (z * z + TAU.ln()), -z),
         Base::Sech => (-(2.0 * (FRAC_PI_2 * z).cosh()).ln(), -FRAC_PI_2 * (FRAC_PI_2 * z).tanh()),
         Base::Logistic => (-2.0 * (2.0 * (z / 2.0).cosh()).ln(), -(z / 2.0).tanh()),
-        Base::Custom => panic!("the reference knows the built-in densities only"),
+        other => panic!("the reference knows the built-in densities only, not {other:?}"),
     }
 }
 

@@ -530,7 +530,71 @@ static void large_memory() {
     same[same.size() - 1] = 1;
 }
 
+// Inference apart from training, on threads; the library's own threads; what a blob holds.
+template <class T>
+static void inference() {
+    using model_type = relgrad::model<T, relgrad::codes>;
+    auto m = model_type::make(plain(3, 2));
+    CHECK(m && m->init(RELGRAD_INIT_ORTHOGONAL, 1));
+    const std::vector<T> x = {T(0.5), T(-1), T(0.25), T(1), T(0.5), T(-0.25)};
+    const relgrad::batch<T> both(x, 2);
+    std::vector<T> slopes(6);
+    std::array<double, 2> log_p;
+    CHECK(m->input_gradient(both, slopes, log_p));
+    const auto one = relgrad::evaluator<T, relgrad::codes>::make(*m, 1);
+    CHECK(one && one->params().data() == m->params().data());
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < 2; i++) {
+        threads.emplace_back([&, i] {
+            auto mine = relgrad::evaluator<T, relgrad::codes>::make(*m, 1);
+            CHECK(mine);
+            std::array<double, 1> p;
+            std::array<T, 3> g;
+            const relgrad::view<const T> row(x.data() + 3 * i, 3);
+            CHECK(mine->log_likelihood(relgrad::batch<T>(row, 1), p) && p[0] == log_p[i]);
+            CHECK(mine->input_gradient(relgrad::batch<T>(row, 1), g));
+            CHECK(std::equal(g.begin(), g.end(), slopes.begin() + std::ptrdiff_t(3 * i)));
+            auto moved = std::move(*mine);
+            CHECK(moved.log_likelihood(relgrad::batch<T>(row, 1), p) && p[0] == log_p[i]);
+            CHECK(moved.step(relgrad::batch<T>(row, 1), 0.1).status() == RELGRAD_ERR_STATE);
+            CHECK(moved.message().find("evaluator") != std::string::npos);
+        });
+    }
+    for (auto &thread : threads) {
+        thread.join();
+    }
+    CHECK((relgrad::evaluator<T, relgrad::codes>::make(*m, 0).status()) == RELGRAD_ERR_BATCH);
+
+    auto refused = relgrad::pool<relgrad::codes>::make(65);
+    CHECK(refused.status() == RELGRAD_ERR_THREADS);
+    auto pool = relgrad::pool<relgrad::codes>::make(2);
+    auto other = model_type::make(plain(3, 2));
+    CHECK(pool && other && other->init(RELGRAD_INIT_ORTHOGONAL, 1) && other->set_parallel(*pool));
+    CHECK(m->step(both, 0.1) && other->step(both, 0.1));
+    CHECK(std::equal(m->params().begin(), m->params().end(), other->params().begin()));
+    CHECK(other->set_parallel(nullptr));
+
+    CHECK(m->reset_optimizer() && *m->steps() == 0);
+    std::vector<unsigned char> blob(*m->blob_bytes());
+    CHECK(m->save(blob));
+    const auto held = relgrad::read_blob_info<relgrad::codes>(blob);
+    const auto config = m->config();
+    CHECK(held && held->bits == 8 * sizeof(T) && held->bytes == blob.size());
+    CHECK(std::memcmp(&held->config, &*config, sizeof *config) == 0);
+    blob[9] ^= 1;
+    CHECK(relgrad::read_blob_info<relgrad::codes>(blob).status() == RELGRAD_ERR_STATE);
+    const auto offsets = m->offsets(1);
+    CHECK(offsets && offsets->weight == 12 && offsets->bias == 21 && offsets->shift == RELGRAD_NONE);
+    // The text of a call that leaves the context alone.
+    relgrad::view<unsigned char> none;
+    CHECK(m->save(none).status() == RELGRAD_ERR_NULL_POINTER);
+    CHECK(m->message().find("`blob`") != std::string::npos);
+    CHECK(m->steps() && m->message().empty());
+}
+
 int main() {
+    inference<float>();
+    inference<double>();
     large_memory();
     codes<float>();
     codes<double>();

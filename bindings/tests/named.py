@@ -9,6 +9,7 @@ PLAIN = "numbers in and out, nothing to own or to keep; relgrad.hpp includes rel
 AS_IN_C = {
     "relgrad_version": PLAIN,
     "relgrad_version_string": PLAIN,
+    "relgrad_name": PLAIN,
     "relgrad_activation_evaluate": PLAIN,
     "relgrad_activation_invert": PLAIN,
 }

@@ -79,7 +79,7 @@ static void refused(int line, int32_t got, int32_t expected, const char *argumen
         snprintf(quoted, sizeof quoted, "`%s`", argument);
         OK(R(message)(context, text, sizeof text));
         /* A call with a const context. */
-        if (*text == 0) {
+        if (strstr(text, quoted) == NULL) {
             OK(relgrad_message(NULL, text, sizeof text));
         }
         CHECK(got == expected && strstr(text, quoted) != NULL, "line %d: status %d, message: %s",
@@ -284,8 +284,12 @@ static void memory(void) {
             R(step)(context, (number *)(void *)now->state, n, &b, 0.1, &now->report));
     REFUSED(RELGRAD_ERR_OVERLAP, "params",
             R(step)(context, (number *)workspace, n, &b, 0.1, &now->report));
+    number first[2] = {now->params[0], now->params[1]};
+    const uint32_t size = sizeof(relgrad_report);
+    memcpy(now->params, &size, sizeof size);
     REFUSED(RELGRAD_ERR_OVERLAP, "params",
             R(step)(context, now->params, n, &b, 0.1, (relgrad_report *)(void *)now->params));
+    memcpy(now->params, first, sizeof first);
     REFUSED(RELGRAD_ERR_OVERLAP, "x",
             R(inverse)(context, now->params, n, now->factorization, sizes.factorization_bytes,
                        now->x, DIM * BATCH, BATCH, now->x, DIM * BATCH, &now->inversion));

@@ -190,7 +190,7 @@ pub unsafe extern "C" fn relgrad_evaluator_bytes(
 
 /// A context for inference alone, in `memory` (aligned to RELGRAD_ALIGNMENT, the caller's as ever),
 /// for batches of at most `max_batch` rows. Threads that evaluate one model at the same time have
-/// one each and share the parameters. It has no optimizer state, and knows the log-determinants
+/// one each and share the parameters. It keeps no averages of weights, and knows the log-determinants
 /// that `context` knows now: make it again after parameters have changed, or refresh it. All
 /// calls that do not train take it; the others return RELGRAD_ERR_STATE. `context` may change or
 /// go afterwards.

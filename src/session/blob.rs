@@ -34,21 +34,32 @@ pub struct Info {
 pub fn info(blob: &[u8]) -> Result<Info> {
     check_len("blob", blob.len(), HEADER)?;
     let word = |at: usize| u64::from_le_bytes(blob[at..at + 8].try_into().unwrap_or_default());
-    if blob[..8] != MAGIC {
-        return Err(refused("must begin as relgrad_save of this version writes it"));
-    }
     let bytes = usize::try_from(word(32)).unwrap_or(usize::MAX);
-    check_len("blob", blob.len(), bytes)?;
-    if bytes < HEADER || blob[8..12] != checksum(&blob[12..bytes]).to_le_bytes() {
+    check_magic(blob)?;
+    check_len("blob", blob.len(), bytes.max(HEADER))?;
+    check_whole(&blob[..bytes.max(HEADER)])?;
+    match words::read(&core::array::from_fn(|i| word(40 + 8 * i))) {
+        Some(config) => Ok(Info { config, bits: word(24) as u32, bytes }),
+        None => Err(refused("must hold a configuration of this version")),
+    }
+}
+
+fn check_magic(blob: &[u8]) -> Result<()> {
+    if blob[..8] == MAGIC {
+        return Ok(());
+    }
+    Err(refused("must begin as relgrad_save of this version writes it"))
+}
+
+/// Checksum and byte order of the bytes of one blob.
+fn check_whole(blob: &[u8]) -> Result<()> {
+    if blob[8..12] != checksum(&blob[12..]).to_le_bytes() {
         return Err(refused("must be whole: its checksum does not fit"));
     }
     if blob[12..16] != ORDER.to_ne_bytes() {
         return Err(refused("must have this processor's byte order"));
     }
-    match words::read(&core::array::from_fn(|i| word(40 + 8 * i))) {
-        Some(config) => Ok(Info { config, bits: word(24) as u32, bytes }),
-        None => Err(refused("must hold a configuration of this version")),
-    }
+    Ok(())
 }
 
 fn refused(allowed: &'static str) -> Error {
@@ -113,12 +124,13 @@ pub fn load<T: Real>(
     check_len("state", state.len(), sizes.state_bytes)?;
     check_len("blob", blob.len(), bytes)?;
     let blob = &blob[..bytes];
-    // Before all else, so that a blob of another model is not called damaged: it is as long as its
-    // own model says.
-    if blob[..8] == MAGIC && blob[16..24] != fingerprint::<T>(config).to_le_bytes() {
+    check_magic(blob)?;
+    // Before the checksum, so that a blob of another model is not called damaged: it is as long as
+    // its own model says.
+    if blob[16..24] != fingerprint::<T>(config).to_le_bytes() {
         return Err(refused(SAME));
     }
-    info(blob)?;
+    check_whole(blob)?;
     let (from_params, from_state) = blob[HEADER..].split_at(sizes.params_len * size_of::<T>());
     for (p, from) in params.iter_mut().zip(from_params.chunks_exact(size_of::<T>())) {
         let mut word = [0; 8];

@@ -12,7 +12,7 @@ use crate::threads::ParallelFor;
 /// A model for inference alone. Threads that evaluate one model at the same time have one each, and
 /// share the parameters. It knows the log-determinants that the session knew when it was made: make
 /// it again, or call [`Evaluator::refresh`], after parameters have changed. Its memory has
-/// [`Evaluator::bytes`]: no optimiser state, and a workspace for the rows that it is to take.
+/// [`Evaluator::bytes`]: no averages of weights, and a workspace for the rows that it is to take.
 ///
 /// ```
 /// use relgrad::{AlignedBytes, Batch, Config, Evaluator, Model};
@@ -45,8 +45,9 @@ pub(crate) fn config(config: &Config, max_batch: usize) -> Config {
 }
 
 impl<'m, T: Scalar> Evaluator<'m, T> {
-    /// Bytes of memory for batches of at most `max_batch` rows: O(L D max_batch), and `D^2` or
-    /// `L D^2` numbers where networks of few features take larger batches.
+    /// Bytes of memory for batches of at most `max_batch` rows: O(L D (max_batch + K)) with K steps of
+    /// learned curves, and `D^2` or `L D^2` numbers where networks of few features take larger
+    /// batches.
     ///
     /// # Errors
     /// Those of [`Sizes::of`].
