@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# relgrad inside other build systems: CMake's FetchContent and add_subdirectory, Meson's subprojects,
+# Conan. They share the build of install.sh, whose cargo folder is theirs.
+source "$(dirname "$0")/common.sh"
+need cmake cmake make
+need pkg-config pkg-config
+need g++ g++
+export CMAKE_BUILD_PARALLEL_LEVEL=2
+
+# CMake: as a part of another project.
+configure() { # SOURCE BUILD OPTION...
+    cmake -S "$1" -B "$2" -DCMAKE_C_FLAGS="${warnings[*]}" -DCMAKE_CXX_FLAGS="${warnings[*]}" "${@:3}" \
+        > "$work/log" 2>&1 || { cat "$work/log"; fail "cmake $1"; }
+}
+build() { # BUILD
+    cmake --build "$1" > "$work/log" 2>&1 || { cat "$work/log"; fail "cmake --build $1"; }
+}
+configure "$root/bindings/consumers/subproject" "$work/sub"
+build "$work/sub"
+(cd "$work/sub" && ctest --output-on-failure | tail -n 4)
+cmake --build "$work/sub" > "$work/log"
+! grep -E 'Linking|Building C' "$work/log" || fail "a second build does something"
+for library in librelgrad.a librelgrad.so.1; do
+    cmp "$work/sub/_deps/relgrad-build/made/$library" "$prefix/lib/$library" ||
+        fail "CMake and bindings/install make different libraries"
+done
+
+# By itself, it installs what bindings/install does; also elsewhere, and for finding again.
+configure "$root" "$work/own" -DCMAKE_INSTALL_PREFIX="$work/installed" -DCMAKE_INSTALL_LIBDIR=lib
+build "$work/own"
+cmake --install "$work/own" > /dev/null
+same_tree() { # WHAT TREE
+    (cd "$2" && find . \( -type f -o -type l \) -printf '%p %m %l\n' | sort) > "$work/tree"
+    (cd "$prefix" && find . \( -type f -o -type l \) -printf '%p %m %l\n' | sort) > "$work/tree.expected"
+    diff "$work/tree.expected" "$work/tree" && diff -r "$prefix" "$2" || fail "$1 differs from bindings/install"
+    echo "ok: $1 is what bindings/install installs"
+}
+same_tree "cmake --install" "$work/installed"
+cmake "$work/own" -DCMAKE_INSTALL_LIBDIR=lib/triple -DCMAKE_INSTALL_INCLUDEDIR=include/relgrad > /dev/null
+DESTDIR=$work/stage cmake --install "$work/own" --prefix /usr > /dev/null
+configure "$root/bindings/consumers/cmake" "$work/found" -Drelgrad_DIR="$work/stage/usr/lib/triple/cmake/relgrad"
+build "$work/found"
+(cd "$work/found" && ctest --output-on-failure | tail -n 4)
+# shellcheck disable=SC2046 # a list of flags
+(
+    export PKG_CONFIG_PATH=$work/stage/usr/lib/triple/pkgconfig LD_LIBRARY_PATH=$work/stage/usr/lib/triple
+    cc -std=c11 "$root/bindings/examples/banana.c" $(pkg-config --cflags --libs relgrad) -o "$work/banana"
+    "$work/banana" > /dev/null
+) || fail "relgrad.pc of other folders"
+
+# What the options do, without building: the commands that CMake would run.
+commands() { # OPTION...
+    rm -rf "$work/asked"
+    cmake -S "$root" -B "$work/asked" "$@" > "$work/log" 2>&1 && grep -rh 'bindings/build' "$work/asked/CMakeFiles/relgrad_cargo.dir/build.make"
+}
+commands -DCMAKE_BUILD_TYPE=MinSizeRel | grep -q 'OPT_LEVEL=s ' || fail "MinSizeRel is not built for size"
+commands -DRELGRAD_OPT_LEVEL=1 | grep -q 'OPT_LEVEL=1 ' || fail "RELGRAD_OPT_LEVEL"
+commands -DRELGRAD_CARGO_TARGET=aarch64-unknown-linux-gnu | grep -q -- '--target aarch64-unknown-linux-gnu' || fail "RELGRAD_CARGO_TARGET"
+commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=amd64 | grep -q -- "--target x86_64-unknown-linux-gnu" || fail "a cross target from CMAKE_SYSTEM_PROCESSOR"
+! commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=vax || fail "CMake takes an unknown processor"
+grep -q RELGRAD_CARGO_TARGET "$work/log" || fail "no hint for an unknown processor"
+echo "ok: options of the CMake project"
