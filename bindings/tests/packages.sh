@@ -6,6 +6,8 @@ need cmake cmake make
 need pkg-config pkg-config
 need g++ g++
 export CMAKE_BUILD_PARALLEL_LEVEL=2
+# The installed one must not be found here.
+unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 
 # CMake: as a part of another project.
 configure() { # SOURCE BUILD OPTION...
@@ -60,3 +62,25 @@ commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=amd64 | grep -q -- "
 ! commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=vax || fail "CMake takes an unknown processor"
 grep -q RELGRAD_CARGO_TARGET "$work/log" || fail "no hint for an unknown processor"
 echo "ok: options of the CMake project"
+
+# Meson: as a subproject, with the overlay that bindings/packages has for it. Links instead of a copy of
+# relgrad, so that cargo's build is shared.
+need meson meson ninja-build
+mkdir -p "$work/meson/subprojects/relgrad"
+cp "$root/bindings/consumers/meson/meson.build" "$work/meson"
+ln -s "$root/bindings/examples" "$work/meson/examples"
+ln -s "$root/Cargo.toml" "$root/include" "$root/bindings" "$work/meson/subprojects/relgrad"
+cp "$root"/bindings/packages/meson/packagefiles/relgrad/* "$work/meson/subprojects/relgrad"
+for library in shared static; do
+    (
+        cd "$work/meson" &&
+            meson setup "$library" -Ddefault_library=$library -Dlibdir=lib -Dprefix=/usr -Dwarning_level=3 \
+                -Dwerror=true &&
+            meson test -C "$library" &&
+            DESTDIR=$work/meson/stage.$library meson install -C "$library"
+    ) > "$work/log" 2>&1 || { cat "$work/log"; fail "Meson, $library"; }
+    ! grep -i 'warning:' "$work/log" || fail "Meson warns"
+    # Meson has no CMake package.
+    cp -r "$prefix/lib/cmake" "$work/meson/stage.$library/usr/lib"
+    same_tree "meson install, $library," "$work/meson/stage.$library/usr"
+done
