@@ -9,6 +9,10 @@ export CMAKE_BUILD_PARALLEL_LEVEL=2
 # The installed one must not be found here.
 unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 
+# One version in all of them.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
+grep -q "\"version\": \"$version\"" "$root/bindings/packages/vcpkg/relgrad/vcpkg.json" || fail "vcpkg.json: not $version"
+
 # CMake: as a part of another project.
 configure() { # SOURCE BUILD OPTION...
     cmake -S "$1" -B "$2" -DCMAKE_C_FLAGS="${warnings[*]}" -DCMAKE_CXX_FLAGS="${warnings[*]}" "${@:3}" \
@@ -20,7 +24,7 @@ build() { # BUILD
 configure "$root/bindings/consumers/subproject" "$work/sub"
 build "$work/sub"
 (cd "$work/sub" && ctest --output-on-failure | tail -n 4)
-cmake --build "$work/sub" > "$work/log"
+cmake --build "$work/sub" > "$work/log" 2>&1
 ! grep -E 'Linking|Building C' "$work/log" || fail "a second build does something"
 for library in librelgrad.a librelgrad.so.1; do
     cmp "$work/sub/_deps/relgrad-build/made/$library" "$prefix/lib/$library" ||
@@ -58,7 +62,13 @@ commands() { # OPTION...
 commands -DCMAKE_BUILD_TYPE=MinSizeRel | grep -q 'OPT_LEVEL=s ' || fail "MinSizeRel is not built for size"
 commands -DRELGRAD_OPT_LEVEL=1 | grep -q 'OPT_LEVEL=1 ' || fail "RELGRAD_OPT_LEVEL"
 commands -DRELGRAD_CARGO_TARGET=aarch64-unknown-linux-gnu | grep -q -- '--target aarch64-unknown-linux-gnu' || fail "RELGRAD_CARGO_TARGET"
-commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=amd64 | grep -q -- "--target x86_64-unknown-linux-gnu" || fail "a cross target from CMAKE_SYSTEM_PROCESSOR"
+for processor in arm64 riscv64; do
+    commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$processor > "$work/commands"
+    case $processor in arm64) triple=aarch64-unknown-linux-gnu ;; *) triple=riscv64gc-unknown-linux-gnu ;; esac
+    grep -q -- "--target $triple" "$work/commands" || fail "no target from the processor $processor"
+done
+commands -DCMAKE_SYSTEM_NAME=Linux > "$work/commands"
+! grep -q -- "--target" "$work/commands" || fail "this machine is taken for another"
 ! commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=vax || fail "CMake takes an unknown processor"
 grep -q RELGRAD_CARGO_TARGET "$work/log" || fail "no hint for an unknown processor"
 echo "ok: options of the CMake project"
