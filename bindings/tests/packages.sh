@@ -11,7 +11,9 @@ unset PKG_CONFIG_PATH LD_LIBRARY_PATH
 
 # One version in all of them.
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
-grep -q "\"version\": \"$version\"" "$root/bindings/packages/vcpkg/relgrad/vcpkg.json" || fail "vcpkg.json: not $version"
+for file in vcpkg/relgrad/vcpkg.json arduino/library.json arduino/library.properties esp-idf/relgrad/idf_component.yml; do
+    grep -qE "^[ \"]*version[\":= ]+$version\"?,?$" "$root/bindings/packages/$file" || fail "$file: not version $version"
+done
 
 # CMake: as a part of another project.
 configure() { # SOURCE BUILD OPTION...
