@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# relgrad inside other build systems: CMake's FetchContent and add_subdirectory, Meson's subprojects,
-# Conan. They share the build of install.sh, whose cargo folder is theirs.
+# relgrad inside other build systems: CMake's FetchContent and add_subdirectory, Meson's subprojects. They share
+# the build of install.sh, whose cargo folder is theirs. bindings/packages/README.md has what is not tested here.
 source "$(dirname "$0")/common.sh"
 need cmake cmake make
 need pkg-config pkg-config
@@ -40,7 +40,8 @@ cmake --install "$work/own" > /dev/null
 same_tree() { # WHAT TREE
     (cd "$2" && find . \( -type f -o -type l \) -printf '%p %m %l\n' | sort) > "$work/tree"
     (cd "$prefix" && find . \( -type f -o -type l \) -printf '%p %m %l\n' | sort) > "$work/tree.expected"
-    diff "$work/tree.expected" "$work/tree" && diff -r "$prefix" "$2" || fail "$1 differs from bindings/install"
+    diff "$work/tree.expected" "$work/tree" || fail "$1: other files than bindings/install"
+    diff -r "$prefix" "$2" || fail "$1 differs from bindings/install"
     echo "ok: $1 is what bindings/install installs"
 }
 same_tree "cmake --install" "$work/installed"
@@ -56,22 +57,24 @@ build "$work/found"
     "$work/banana" > /dev/null
 ) || fail "relgrad.pc of other folders"
 
-# What the options do, without building: the commands that CMake would run.
-commands() { # OPTION...
+# What the options do, without building: the command that CMake would run.
+command_of() { # OPTION...
     rm -rf "$work/asked"
-    cmake -S "$root" -B "$work/asked" "$@" > "$work/log" 2>&1 && grep -rh 'bindings/build' "$work/asked/CMakeFiles/relgrad_cargo.dir/build.make"
+    cmake -S "$root" -B "$work/asked" "$@" > "$work/log" 2>&1 &&
+        grep -h 'bindings/build' "$work/asked/CMakeFiles/relgrad_cargo.dir/build.make" > "$work/command"
 }
-commands -DCMAKE_BUILD_TYPE=MinSizeRel | grep -q 'OPT_LEVEL=s ' || fail "MinSizeRel is not built for size"
-commands -DRELGRAD_OPT_LEVEL=1 | grep -q 'OPT_LEVEL=1 ' || fail "RELGRAD_OPT_LEVEL"
-commands -DRELGRAD_CARGO_TARGET=aarch64-unknown-linux-gnu | grep -q -- '--target aarch64-unknown-linux-gnu' || fail "RELGRAD_CARGO_TARGET"
-for processor in arm64 riscv64; do
-    commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$processor > "$work/commands"
-    case $processor in arm64) triple=aarch64-unknown-linux-gnu ;; *) triple=riscv64gc-unknown-linux-gnu ;; esac
-    grep -q -- "--target $triple" "$work/commands" || fail "no target from the processor $processor"
-done
-commands -DCMAKE_SYSTEM_NAME=Linux > "$work/commands"
-! grep -q -- "--target" "$work/commands" || fail "this machine is taken for another"
-! commands -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=vax || fail "CMake takes an unknown processor"
+command_has() { # TEXT OPTION...
+    command_of "${@:2}" || { cat "$work/log"; fail "cmake ${*:2}"; }
+    grep -qF -- "$1" "$work/command" || { cat "$work/command"; fail "no $1 with ${*:2}"; }
+}
+command_has 'OPT_LEVEL=s ' -DCMAKE_BUILD_TYPE=MinSizeRel
+command_has 'OPT_LEVEL=1 ' -DRELGRAD_OPT_LEVEL=1
+command_has '--target aarch64-unknown-linux-gnu' -DRELGRAD_CARGO_TARGET=aarch64-unknown-linux-gnu
+command_has '--target aarch64-unknown-linux-gnu' -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=arm64
+command_has '--target riscv64gc-unknown-linux-gnu' -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=riscv64
+command_of -DCMAKE_SYSTEM_NAME=Linux
+! grep -e --target "$work/command" || fail "this machine is taken for another"
+! command_of -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=vax || fail "CMake takes an unknown processor"
 grep -q RELGRAD_CARGO_TARGET "$work/log" || fail "no hint for an unknown processor"
 echo "ok: options of the CMake project"
 
