@@ -1,4 +1,4 @@
-/* Learns a noisy parabola, scores two points, samples, and hashes the parameters. */
+/* The program of examples/banana.c as it was written for ABI 1: it must compile with 1.h and run. */
 #include <relgrad.h>
 
 #include <inttypes.h>

@@ -7,6 +7,7 @@ need qemu-system-arm qemu-system-arm
 need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need /usr/lib/rustlib/src/rust rustc-web cargo-web rust-web-src libstd-rust-web-dev
 need qemu-system-riscv32 qemu-system-misc
+need g++ g++
 need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
 need /usr/lib/picolibc/riscv64-unknown-elf picolibc-riscv64-unknown-elf
 need pkg-config pkg-config
@@ -49,6 +50,16 @@ same "C firmware and host, to the last bit" "$work/host.out" "$work/board.out"
 board_name=mps2-an500 on_board "$work/anomaly.elf" > "$work/m7.out" || fail "the Cortex-M7's run"
 same "and on a Cortex-M7" "$work/host.out" "$work/m7.out"
 cat "$work/board.out"
+
+# The sketch of the package for Arduino, on the same board.
+sketch=(-std=gnu++11 -O2 -ffp-contract=off "${warnings[@]}" -fno-exceptions -fno-rtti -I"$here" -include "$root/bindings/tests/Arduino.h"
+    -x c++ -c "$root/bindings/packages/arduino/examples/Anomaly/Anomaly.ino")
+g++ "${sketch[@]}" -I"$prefix/include" -o "$work/sketch.o" && cc "$work/sketch.o" "$here/host.c" "${flags[@]}" -o "$work/sketch"
+timeout 20 "$work/sketch" > "$work/sketch.host" || fail "the sketch on the host"
+arm-none-eabi-g++ "${sketch[@]}" "${arm[@]}" -o "$work/sketch.o"
+arm-none-eabi-gcc "${common[@]}" "${arm[@]}" "$work/sketch.o" "${board[@]}" "$work/librelgrad.a" -o "$work/sketch.elf"
+on_board "$work/sketch.elf" > "$work/sketch.board" || fail "the sketch on the board"
+same "the sketch for Arduino, on the board and the host" "$work/sketch.host" "$work/sketch.board"
 
 # In Rust.
 sed 's/#define MODEL_\(.*\) \(.*\)/pub const \1: usize = \2;/' "$work/8/sizes.h" > "$work/8/sizes.rs"

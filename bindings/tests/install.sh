@@ -20,7 +20,7 @@ sed -n '/^```c$/,/^```$/{/^```/d;p}' <<< "$section" > "$work/top/demo.c"
 echo "ok: the program and link line of bindings/README.md"
 
 # Only relgrad_* can be seen, in both libraries the same.
-nm -D --defined-only "$prefix/lib/librelgrad.so" | awk '{print $3}' | sort > "$work/shared"
+nm -D --defined-only --without-symbol-versions "$prefix/lib/librelgrad.so" | awk '$2 != "A" {print $3}' | sort > "$work/shared"
 nm -g --defined-only "$prefix/lib/librelgrad.a" | awk 'NF == 3 {print $3}' | sort > "$work/static"
 ! grep -v '^relgrad_' "$work/shared" || fail "foreign symbols"
 same "only relgrad_* symbols, in both libraries" "$work/shared" "$work/static"
@@ -29,6 +29,11 @@ same "only relgrad_* symbols, in both libraries" "$work/shared" "$work/static"
 abi=$(sed -n 's/^#define RELGRAD_ABI_VERSION //p' "$prefix/include/relgrad.h")
 soname=$(readelf -d "$prefix/lib/librelgrad.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ "$soname" = "librelgrad.so.$abi" ] || fail "SONAME is $soname"
+# So does every symbol: two versions can be in one process.
+readelf --dyn-syms -W "$prefix/lib/librelgrad.so" | awk '$7 ~ /^[0-9]+$/ && $5 != "LOCAL" {print $8}' |
+    sort > "$work/versioned"
+sed "s/\$/@@RELGRAD_$abi/" "$work/shared" > "$work/expected"
+same "every symbol of the shared library is @@RELGRAD_$abi" "$work/expected" "$work/versioned"
 
 # The ABI: the header without its comments, and the symbols. A difference means a new ABI version,
 # unless all it does is add.
@@ -36,11 +41,25 @@ soname=$(readelf -d "$prefix/lib/librelgrad.so" | sed -n 's/.*SONAME.*\[\(.*\)\]
     cc -E -P -fpreprocessed -dD -x c "$prefix/include/relgrad.h" 2> /dev/null
     cat "$work/shared"
 } > "$work/abi"
-[ "${1:-}" != --write ] || cp "$work/abi" "$root/bindings/abi/$abi.txt"
+if [ "${1:-}" = --write ]; then
+    cp "$work/abi" "$root/bindings/abi/$abi.txt"
+    # Not after a release of this version: programs were compiled with that one's.
+    cp "$prefix/include/relgrad.h" "$root/bindings/abi/$abi.h"
+fi
 diff "$root/bindings/abi/$abi.txt" "$work/abi" ||
     fail "the ABI has changed: if something was removed or changed since a release, raise
 RELGRAD_ABI_VERSION; then bindings/tests/install.sh --write"
 echo "ok: ABI $abi and SONAME $soname"
+
+# A program with the first header of this version, and with today's.
+mkdir "$work/first"
+cp "$root/bindings/abi/$abi.h" "$work/first/relgrad.h"
+for include in "$work/first" "$prefix/include"; do
+    cc -std=c11 "${warnings[@]}" -I"$include" "$root/bindings/abi/$abi.c" -L"$prefix/lib" -lrelgrad -lm \
+        -o "$work/program" || fail "abi/$abi.c with the header in $include"
+    "$work/program" > "$include/../program.out" 2>&1 || fail "abi/$abi.c with the header in $include"
+done
+same "a program compiled with the first header of ABI $abi" "$work/program.out" "$prefix/program.out"
 
 # A CMake project of its own, a Makefile of its own.
 cmake -S "$root/bindings/consumers/cmake" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" \
@@ -99,3 +118,16 @@ for order in "-l:librelgrad.a -l:libother.a" "-l:libother.a -l:librelgrad.a"; do
     "$work/two/main" || fail "two Rust libraries do not run"
 done
 echo "ok: two Rust static libraries in one program"
+
+# A library linked as the shared one is catches its panics too, beside relgrad's.
+"$root/bindings/localize" "" "$work/two/libother.a" "$work/two/libcaught.a" 2> "$work/err" &&
+    fail "localize takes a library without relgrad_ functions"
+sed 's/other_catches/relgrad_other_catches/' "$work/two/other.rs" > "$work/two/named.rs"
+rustc --crate-type staticlib -O "$work/two/named.rs" -o "$work/two/libnamed.a"
+"$root/bindings/localize" "" "$work/two/libnamed.a" "$work/two/libnamed.a"
+"$root/bindings/share" "$work/two/libnamed.a" "$work/two/libnamed.so.3" OTHER 'relgrad_other_*'
+sed 's/other_catches/relgrad_other_catches/' "$work/two/main.c" > "$work/two/named.c"
+cc "$work/two/named.c" -I"$prefix/include" -L"$prefix/lib" -lrelgrad "$work/two/libnamed.so.3" \
+    -Wl,-rpath,"$work/two" -o "$work/two/named" || fail "two Rust shared libraries do not link"
+"$work/two/named" || fail "a panic in a shared library is not caught"
+echo "ok: a panic in a shared library is caught"
