@@ -55,11 +55,12 @@ echo "ok: ABI $abi and SONAME $soname"
 mkdir "$work/first"
 cp "$root/bindings/abi/$abi.h" "$work/first/relgrad.h"
 for include in "$work/first" "$prefix/include"; do
+    out=$work/$(basename "$include").out
     cc -std=c11 "${warnings[@]}" -I"$include" "$root/bindings/abi/$abi.c" -L"$prefix/lib" -lrelgrad -lm \
         -o "$work/program" || fail "abi/$abi.c with the header in $include"
-    "$work/program" > "$include/../program.out" 2>&1 || fail "abi/$abi.c with the header in $include"
+    "$work/program" > "$out" 2>&1 || fail "abi/$abi.c with the header in $include"
 done
-same "a program compiled with the first header of ABI $abi" "$work/program.out" "$prefix/program.out"
+same "a program compiled with the first header of ABI $abi" "$work/first.out" "$work/include.out"
 
 # A CMake project of its own, a Makefile of its own.
 cmake -S "$root/bindings/consumers/cmake" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" \
