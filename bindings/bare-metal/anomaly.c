@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { STEPS = 1000, SPIKE_EVERY = 97 };
+#ifndef STEPS
+#define STEPS 1000
+#endif
+enum { SPIKE_EVERY = 97 };
 
 static float params[MODEL_PARAMS];
 static _Alignas(RELGRAD_ALIGNMENT) unsigned char state[MODEL_STATE_BYTES];

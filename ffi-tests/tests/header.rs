@@ -8,7 +8,8 @@ fn header_is_up_to_date() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = here.parent().unwrap();
     let config = cbindgen::Config::from_file(here.join("cbindgen.toml")).unwrap();
-    let builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/ffi/mod.rs"));
+    let builder =
+        cbindgen::Builder::new().with_config(config).with_src(root.join("src/ffi/mod.rs"));
     let mut generated = Vec::new();
     builder.generate().unwrap().write(&mut generated);
     let path = root.join("include/relgrad.h");
