@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The library without std on processors of other kinds: 32-bit x86, and big-endian s390x under QEMU.
+# The library without std on processors of other kinds: 32-bit x86, and big-endian 64-bit PowerPC under QEMU.
 # The same bits as here.
 source "$(dirname "$0")/common.sh"
 need /usr/lib/rustlib/src/rust rustc-web cargo-web rust-web-src libstd-rust-web-dev
 need /usr/lib32/crt1.o gcc-multilib
-need s390x-linux-gnu-gcc gcc-s390x-linux-gnu libc6-dev-s390x-cross
-need qemu-s390x-static qemu-user-static
+need powerpc64-linux-gnu-gcc gcc-powerpc64-linux-gnu libc6-dev-ppc64-cross
+need qemu-ppc64-static qemu-user-static
 need pkg-config pkg-config
 read -ra flags <<< "$(pkg-config --cflags --libs relgrad)"
 # bits STEPS OUTPUT COMPILER...: what a few runs print; RUN goes before each.
@@ -22,12 +22,12 @@ bits() {
 # Not optimised much, since that is quick; the bits are the same.
 export RUSTFLAGS="--cfg relgrad_panic_handler" CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 \
     CARGO_PROFILE_BARE_METAL_LTO=off CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16
-for target in i686 s390x; do
+for target in i686 powerpc64; do
     # Without hardware FMA, as the emulator makes each one from whole numbers, a run is short.
     case $target in
     # What the program itself computes in double is to be rounded to double.
     i686) compiler=(cc -m32 -msse2 -mfpmath=sse) emulator=() steps=60 ;;
-    s390x) compiler=(s390x-linux-gnu-gcc -static) emulator=(qemu-s390x-static) steps=2 ;;
+    powerpc64) compiler=(powerpc64-linux-gnu-gcc -static) emulator=(qemu-ppc64-static) steps=2 ;;
     esac
     run=() libraries=("${flags[@]}")
     bits "$steps" "$work/expected" cc || fail "the run here"
