@@ -58,14 +58,14 @@ fn none() -> Error {
 /// thread writes to it.
 unsafe fn check<T: Scalar>(ctx: *const Context<T>) -> Result<()> {
     Region::of("context", ctx, 1)?;
-    // SAFETY: not NULL and aligned; a context by contract.
+    // SAFETY: not NULL and aligned; readable by contract.
+    if unsafe { (&raw const (*ctx).magic).read() } != magic::<T>() {
+        return Err(none());
+    }
+    // SAFETY: a context, as it begins like one.
     let context = unsafe { &*ctx };
     let work = ctx.cast::<u8>().wrapping_add(CONTEXT_BYTES + context.state_here());
-    if context.magic == magic::<T>() && context.work.cast_const() == work {
-        Ok(())
-    } else {
-        Err(none())
-    }
+    if context.work.cast_const() == work { Ok(()) } else { Err(none()) }
 }
 
 /// Runs `f` on the context behind `ctx` and keeps the error for `relgrad_message`.
