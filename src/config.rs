@@ -137,6 +137,23 @@ pub enum LogDet {
     Lazy,
 }
 
+/// Choices in the order of their numbers, in the C interface and in blobs.
+macro_rules! numbered {
+    ($($choice:ident: $($name:ident)*;)*) => {
+        $(impl $choice {
+            pub(crate) const ALL: &[$choice] = &[$($choice::$name),*];
+        })*
+    };
+}
+
+numbered! {
+    Base: Normal Sech Logistic Custom;
+    Bias: None Separate Affine Projected;
+    Gradient: Relative Transposed Ordinary;
+    Crossing: Guard Allow;
+    LogDet: Exact Lazy;
+}
+
 /// Everything that fixes the sizes and the arithmetic of a model and its training.
 ///
 /// ```

@@ -15,6 +15,8 @@ if julia=$(julia_command); then ln -s "$julia" "$work/bin/julia"; fi
 sed -n '/^<!-- end of examples/,/^## /p' bindings/README.md | sed -n '/^```sh/,/^```$/{/^```/d;p}' > "$work/commands"
 [ "$(grep -c 'bindings/examples/banana\|--example banana' "$work/commands")" = 6 ] || fail "not six commands in bindings/README.md"
 export PREFIX=$prefix PYTHONDONTWRITEBYTECODE=1
+# Rust's is not optimised much, since that is quick; the bits are the same.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 # shellcheck disable=SC1090 # its exports
 source <(grep '^export ' "$work/commands")
 

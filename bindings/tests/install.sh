@@ -43,8 +43,9 @@ same "every symbol of the shared library is @@RELGRAD_$abi" "$work/expected" "$w
 } > "$work/abi"
 if [ "${1:-}" = --write ]; then
     cp "$work/abi" "$root/bindings/abi/$abi.txt"
-    # Not after a release of this version: programs were compiled with that one's.
-    cp "$prefix/include/relgrad.h" "$root/bindings/abi/$abi.h"
+    # The first header stays: programs were compiled with it. Remove it first as long as this version of
+    # the ABI was not released.
+    [ -e "$root/bindings/abi/$abi.h" ] || cp "$prefix/include/relgrad.h" "$root/bindings/abi/$abi.h"
 fi
 diff "$root/bindings/abi/$abi.txt" "$work/abi" ||
     fail "the ABI has changed: if something was removed or changed since a release, raise

@@ -20,7 +20,7 @@ bits() {
 }
 
 # Not optimised much, since that is quick; the bits are the same.
-export RUSTFLAGS="--cfg relgrad_panic_handler" CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 \
+export CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 \
     CARGO_PROFILE_BARE_METAL_LTO=off CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16
 for target in i686 powerpc64; do
     # Without hardware FMA, as the emulator makes each one from whole numbers, a run is short.
@@ -31,13 +31,8 @@ for target in i686 powerpc64; do
     esac
     run=() libraries=("${flags[@]}")
     bits "$steps" "$work/expected" cc || fail "the run here"
-    (
-        cd "$root"
-        env -u RUSTUP_TOOLCHAIN PATH=/usr/bin:/bin RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-            /usr/bin/cargo rustc --profile bare-metal --lib --target-dir "$CARGO_TARGET_DIR/targets" \
-            --target "$target-unknown-linux-gnu" -Zbuild-std=core --no-default-features --features capi \
-            --crate-type staticlib
-    ) > "$work/log" 2>&1 || { cat "$work/log"; fail "no library for $target"; }
+    "$root/bindings/without-std" "$CARGO_TARGET_DIR/targets" "$target-unknown-linux-gnu" staticlib \
+        > "$work/log" 2>&1 || { cat "$work/log"; fail "no library for $target"; }
     run=("${emulator[@]}")
     libraries=("$CARGO_TARGET_DIR/targets/$target-unknown-linux-gnu/bare-metal/librelgrad.a")
     bits "$steps" "$work/$target" "${compiler[@]}" || fail "the run on $target"

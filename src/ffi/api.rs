@@ -10,8 +10,8 @@ use core::ffi::c_void;
 
 use super::constants::*;
 use super::context::{
-    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, MAX_THREADS, Threads, enter, look,
-    train,
+    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, Of, Threads, check_threads, enter,
+    look,
 };
 use super::edge::{self, call};
 use super::guard::{self, Region, fill, optional, optional_structure, put_optional, structure};
@@ -21,7 +21,7 @@ use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
 use crate::session::start::Start;
 use crate::session::{Evaluator, Session};
-use crate::status::{Error, Result, Status, Value};
+use crate::status::{Error, Result};
 use crate::step::Totals;
 
 pub unsafe fn query_sizes<T: Scalar>(
@@ -71,7 +71,7 @@ pub unsafe fn params_init<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let identity = one_of(init, &[false, true], "init")?;
             with_params(c, params, len, |s, p| {
                 if identity { s.start_identity(p) } else { s.start_orthogonal(p, seed) }
@@ -92,7 +92,7 @@ pub unsafe fn params_init_data<B: CBatch>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let starts = [Start::Whitened, Start::Standardized, Start::Aligned];
             let start = one_of(init.wrapping_sub(RELGRAD_INIT_WHITENED), &starts, "init")?;
             let data = Checked::new(data, c.dim())?;
@@ -116,7 +116,7 @@ pub unsafe fn refresh<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        enter(ctx, Of::Inference, |c| {
             let scratch = scratch.cast::<u8>();
             let written =
                 [Region::of("scratch", scratch, bytes)?, optional_structure("report", report)?];
@@ -134,7 +134,7 @@ pub unsafe fn log_det<T: Scalar>(ctx: *const Context<T>, out: *mut f64, age: *mu
     unsafe {
         look(ctx, |c| {
             c.disjoint([Region::of("log_det", out, 1)?, optional("age", age)?], &[])?;
-            let (log_det, steps) = c.log_det()?;
+            let (log_det, steps) = c.known().log_det()?;
             guard::put(out, log_det);
             put_optional(age, steps);
             Ok(())
@@ -147,7 +147,7 @@ pub unsafe fn steps<T: Scalar>(ctx: *const Context<T>, out: *mut u64) -> i32 {
     unsafe {
         look(ctx, |c| {
             c.disjoint([Region::of("steps", out, 1)?], &[])?;
-            guard::put(out, c.steps());
+            guard::put(out, c.known().steps());
             Ok(())
         })
     }
@@ -172,12 +172,8 @@ pub unsafe fn set_parallel<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
-            let threads = threads as usize;
-            if function.is_some() && !(1..=MAX_THREADS).contains(&threads) {
-                let v = Value::Int(threads as u64);
-                return Err(Error::new(Status::Threads, "threads", v, "must be 1 to 64"));
-            }
+        enter(ctx, Of::Inference, |c| {
+            let threads = if function.is_some() { check_threads(threads)? } else { 1 };
             c.team = function.map_or(Threads::Mine, |function| {
                 Threads::Callers(CallersThreads::new(function, user, threads))
             });
@@ -224,7 +220,7 @@ pub unsafe fn config<T: Scalar>(ctx: *const Context<T>, out: *mut relgrad_config
 pub unsafe fn reset_optimizer<T: Scalar>(ctx: *mut Context<T>) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             c.session().reset_optimizer();
             Ok(())
         })
@@ -261,7 +257,7 @@ pub unsafe fn evaluator<T: Scalar>(
 pub unsafe fn set_pool<T: Scalar>(ctx: *mut Context<T>, pool: *const relgrad_pool) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        enter(ctx, Of::Inference, |c| {
             c.team = if pool.is_null() {
                 Threads::Mine
             } else {
@@ -283,7 +279,7 @@ pub unsafe fn step<B: CBatch>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let batch = Checked::new(batch, c.dim())?;
             let written =
                 [Region::of("params", params, len)?, optional_structure("report", report)?];
@@ -294,13 +290,6 @@ pub unsafe fn step<B: CBatch>(
             Ok(())
         })
     }
-}
-
-/// What a call is a part of.
-#[derive(PartialEq)]
-enum Of {
-    Training,
-    Inference,
 }
 
 /// Runs `f` on a session, parameters to read, a batch, and an output slice.
@@ -319,10 +308,7 @@ unsafe fn on_batch<B: CBatch, O>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
-            if of == Of::Training {
-                c.trains()?;
-            }
+        enter(ctx, of, |c| {
             let batch = Checked::new(batch, c.dim())?;
             let params_region = Region::of("params", params, len)?;
             let [x, weights] = batch.regions;
@@ -433,7 +419,7 @@ pub unsafe fn merge<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let written = [Region::of("sums", sums, len)?, structure("totals", totals)?];
             let read =
                 [Region::of("other", other, other_len)?, structure("other_totals", other_totals)?];
@@ -456,7 +442,7 @@ pub unsafe fn apply<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let written =
                 [Region::of("params", params, len)?, optional_structure("report", report)?];
             let read = [Region::of("sums", sums, sums_len)?, structure("totals", totals)?];
@@ -485,7 +471,7 @@ pub unsafe fn apply_factors<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let count = if weights.is_null() { 0 } else { rows };
             let w = guard::read("weights", weights, count)?;
             let written =
@@ -587,7 +573,7 @@ pub unsafe fn factorize<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        enter(ctx, Of::Inference, |c| {
             let memory = memory.cast::<u8>();
             let written = [Region::of("factorization", memory, bytes)?];
             c.disjoint(written, &[Region::of("params", params, len)?])?;
@@ -609,7 +595,7 @@ unsafe fn inverting<T: Scalar>(
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        enter(ctx, |c| {
+        enter(ctx, Of::Inference, |c| {
             let tracked = memory.is_null();
             let bytes = if tracked { 0 } else { bytes };
             let memory = guard::read("factorization", memory.cast::<u8>(), bytes)?;

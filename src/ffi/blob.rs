@@ -5,7 +5,7 @@
 
 use core::ffi::c_void;
 
-use super::context::{Context, look, train};
+use super::context::{Context, Of, enter, look};
 use super::edge::call;
 use super::guard::{self, Region};
 use super::types::*;
@@ -47,7 +47,7 @@ unsafe fn load<T: Scalar>(
     let from = from.cast::<u8>();
     // SAFETY: as the module says.
     unsafe {
-        train(ctx, |c| {
+        enter(ctx, Of::Training, |c| {
             let read = [Region::of("blob", from, bytes)?];
             c.disjoint([Region::of("params", params, len)?], &read)?;
             let (config, state) = c.kept();

@@ -10,8 +10,8 @@ use super::guard::{self, Growing, Region};
 use super::types::{relgrad_batch, relgrad_batch_f64, relgrad_config, relgrad_task};
 use crate::config::Config;
 use crate::density::base::CustomBase;
+use crate::memory::known::Known;
 use crate::memory::sizes::Sizes;
-use crate::memory::workspace::Known;
 use crate::scalar::Scalar;
 use crate::session::{Evaluator, Session, evaluator};
 use crate::status::{Error, Result, Status, Value};
@@ -68,12 +68,20 @@ unsafe fn check<T: Scalar>(ctx: *const Context<T>) -> Result<()> {
     if context.work.cast_const() == work { Ok(()) } else { Err(none()) }
 }
 
+/// What a call is a part of. Evaluators refuse training.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Of {
+    Training,
+    Inference,
+}
+
 /// Runs `f` on the context behind `ctx` and keeps the error for `relgrad_message`.
 ///
 /// # Safety
 /// As for [`check`], and no other thread uses the context.
 pub(super) unsafe fn enter<T: Scalar>(
     ctx: *mut Context<T>,
+    of: Of,
     f: impl FnOnce(&mut Context<T>) -> Result<()>,
 ) -> i32 {
     // SAFETY: by contract.
@@ -82,26 +90,14 @@ pub(super) unsafe fn enter<T: Scalar>(
     }
     // SAFETY: a context, by `check`, and this thread's alone.
     let context = unsafe { &mut *ctx };
-    let result = edge::guarded(|| f(context));
+    let result = edge::guarded(|| {
+        if of == Of::Training {
+            context.trains()?;
+        }
+        f(context)
+    });
     context.last = result.err();
     edge::code(&result)
-}
-
-/// As [`enter`], for a context that is trained: an evaluator is refused.
-///
-/// # Safety
-/// As for [`enter`].
-pub(super) unsafe fn train<T: Scalar>(
-    ctx: *mut Context<T>,
-    f: impl FnOnce(&mut Context<T>) -> Result<()>,
-) -> i32 {
-    // SAFETY: by contract.
-    unsafe {
-        enter(ctx, |c| {
-            c.trains()?;
-            f(c)
-        })
-    }
 }
 
 /// Runs `f` on a context that several threads may look at.
@@ -243,12 +239,8 @@ impl<T: Scalar> Context<T> {
     }
 
     /// What the state knows, without a session: several threads may look.
-    pub fn log_det(&self) -> Result<(f64, u64)> {
-        Known(self.state()).log_det(self.config.layers)
-    }
-
-    pub fn steps(&self) -> u64 {
-        Known(self.state()).steps()
+    pub fn known(&self) -> Known<'_> {
+        Known::of_bytes(self.state(), self.config.layers)
     }
 
     /// Bytes of state between the context and its workspace.
@@ -326,6 +318,15 @@ pub(super) struct CallersThreads {
     process: crate::threads::fork::Process,
 }
 
+/// A number of threads that a caller names.
+pub(super) fn check_threads(threads: u32) -> Result<usize> {
+    let n = threads as usize;
+    if (1..=MAX_THREADS).contains(&n) {
+        return Ok(n);
+    }
+    Err(Error::new(Status::Threads, "threads", Value::Int(threads.into()), "must be 1 to 64"))
+}
+
 impl CallersThreads {
     pub fn new(
         function: unsafe extern "C" fn(*mut c_void, relgrad_task, *mut c_void, usize),
@@ -355,7 +356,7 @@ impl CallersThreads {
 unsafe impl Sync for CallersThreads {}
 
 /// The most threads that the work is split for: four parts each fit into the bits of [`Tasks`].
-pub(super) const MAX_THREADS: usize = 64;
+const MAX_THREADS: usize = 64;
 const WORDS: usize = 4 * MAX_THREADS / 32;
 
 /// What a `relgrad_task` gets: the work, and one bit for each index that was called.

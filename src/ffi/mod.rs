@@ -225,14 +225,14 @@ pub unsafe extern "C" fn relgrad_activation_invert(
 pub unsafe extern "C" fn relgrad_pool_new(threads: u32, pool: *mut *mut relgrad_pool) -> i32 {
     call(|| {
         Region::of("pool", pool, 1)?;
-        let refused = |allowed| {
-            Err(Error::new(Status::Threads, "threads", Value::Int(threads.into()), allowed))
-        };
-        if !(1..=64).contains(&threads) {
-            return refused("must be 1 to 64");
-        }
-        let Ok(made) = crate::Pool::new(threads as usize) else {
-            return refused("must be as many as the system has left");
+        let Ok(made) = crate::Pool::new(context::check_threads(threads)?) else {
+            let allowed = "must be as many as the system has left";
+            return Err(Error::new(
+                Status::Threads,
+                "threads",
+                Value::Int(threads.into()),
+                allowed,
+            ));
         };
         // SAFETY: not NULL and aligned; writable by contract.
         unsafe { guard::put(pool, std::boxed::Box::into_raw(std::boxed::Box::new(made)).cast()) };

@@ -420,9 +420,6 @@ impl relgrad_config {
 
     /// The checked configuration.
     pub(super) fn read(&self) -> Result<Config> {
-        let bases = [Base::Normal, Base::Sech, Base::Logistic, Base::Custom];
-        let biases = [Bias::None, Bias::Separate, Bias::Affine, Bias::Projected];
-        let gradients = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
         let (beta1, beta2, epsilon) = (self.beta1, self.beta2, self.epsilon);
         let (decay, damping, clip, momentum) = (self.decay, self.damping, self.clip, self.momentum);
         let optimizers = [
@@ -441,17 +438,13 @@ impl relgrad_config {
                 ["config.activation", "config.activation_a"],
             )?,
             final_activation: flag(self.final_activation, "config.final_activation")?,
-            base: one_of(self.base, &bases, "config.base")?,
-            bias: one_of(self.bias, &biases, "config.bias")?,
+            base: one_of(self.base, Base::ALL, "config.base")?,
+            bias: one_of(self.bias, Bias::ALL, "config.bias")?,
             input_transform: flag(self.input_transform, "config.input_transform")?,
-            gradient: one_of(self.gradient, &gradients, "config.gradient")?,
+            gradient: one_of(self.gradient, Gradient::ALL, "config.gradient")?,
             optimizer: one_of(self.optimizer, &optimizers, "config.optimizer")?,
-            crossing: one_of(
-                self.crossing,
-                &[Crossing::Guard, Crossing::Allow],
-                "config.crossing",
-            )?,
-            log_det: one_of(self.log_det, &[LogDet::Exact, LogDet::Lazy], "config.log_det")?,
+            crossing: one_of(self.crossing, Crossing::ALL, "config.crossing")?,
+            log_det: one_of(self.log_det, LogDet::ALL, "config.log_det")?,
             track_inverse: flag(self.track_inverse, "config.track_inverse")?,
             curve_rate: self.curve_rate,
             report_norms: flag(self.report_norms, "config.report_norms")?,

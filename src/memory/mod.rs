@@ -3,6 +3,8 @@
 #[cfg(feature = "alloc")]
 #[allow(unsafe_code)]
 mod aligned;
+#[allow(unsafe_code)]
+pub(crate) mod known;
 pub(crate) mod layout;
 pub(crate) mod sizes;
 #[allow(unsafe_code)]

@@ -5,6 +5,7 @@ use core::mem::{align_of, size_of};
 
 use crate::config::Config;
 use crate::linalg::{cholesky, lu::panel_len};
+use crate::memory::known::{self, HEADER_AGE, HEADER_KNOWN, HEADER_STEP, Known};
 use crate::memory::layout::{ALIGNMENT, Parts, Rows, START_ROWS, times};
 use crate::plain::Plain;
 use crate::simd::Real;
@@ -104,37 +105,23 @@ pub(crate) struct State<'m, T> {
 }
 
 impl<T> State<'_, T> {
+    /// What does not depend on how the model is trained.
+    pub fn known(&self) -> Known<'_> {
+        Known { header: self.header, log_det: self.log_det, log_scale: self.log_scale }
+    }
+
+    /// Takes over what another state of as many layers knows.
+    pub fn copy_known(&mut self, from: &Known) {
+        for i in [HEADER_STEP, HEADER_KNOWN, HEADER_AGE] {
+            self.header[i] = from.header[i];
+        }
+        self.log_det.copy_from_slice(from.log_det);
+        self.log_scale.copy_from_slice(from.log_scale);
+    }
+
     /// Steps taken.
     pub fn steps(&self) -> u64 {
-        self.header[HEADER_STEP]
-    }
-
-    /// Whether the log-determinants are known, exactly or not.
-    pub fn is_known(&self) -> bool {
-        self.header[HEADER_KNOWN] == 1
-    }
-
-    /// Refuses to go on without log-determinants.
-    pub fn check_known(&self) -> Result<()> {
-        if self.is_known() { Ok(()) } else { Err(unknown()) }
-    }
-
-    /// `sum_k log|det W_k| + sum log|scale|`, and the steps since it was exact.
-    pub fn sum_of_log_dets(&self) -> (f64, u64) {
-        let sum: f64 = self.log_det.iter().sum();
-        (sum + self.log_scale[0], self.header[HEADER_AGE])
-    }
-
-    /// The log-determinant, if it is exact.
-    pub fn exact_log_det(&self) -> Result<f64> {
-        self.check_known()?;
-        match self.sum_of_log_dets() {
-            (log_det, 0) => Ok(log_det),
-            (_, age) => {
-                let allowed = "steps have passed since log-determinants were exact: call refresh";
-                Err(Error::new(Status::LogDetUnknown, "state", Value::Int(age), allowed))
-            }
-        }
+        self.known().steps()
     }
 
     /// Marks the log-determinants of the layers as exact, with those of the input's scales.
@@ -156,74 +143,7 @@ impl<T> State<'_, T> {
     }
 }
 
-/// The bytes at the start of a state that do not depend on how a model is trained: the header and
-/// what is known of its parameters.
-pub(crate) fn known_bytes(layers: usize) -> usize {
-    measure(|c| State::<f64>::carve_known(c, layers))
-}
-
-/// What the bytes of a state tell while others may look at them too.
-#[cfg(feature = "capi")]
-pub(crate) struct Known<'s>(pub &'s [u8]);
-
-#[cfg(feature = "capi")]
-impl Known<'_> {
-    /// The number at byte `at`.
-    fn word(&self, at: usize) -> u64 {
-        u64::from_ne_bytes(self.0[at..at + 8].try_into().unwrap_or_default())
-    }
-
-    /// Steps taken.
-    pub fn steps(&self) -> u64 {
-        self.word(8 * HEADER_STEP)
-    }
-
-    /// As [`State::sum_of_log_dets`], of `layers` layers.
-    ///
-    /// # Errors
-    /// That of [`State::check_known`].
-    pub fn log_det(&self, layers: usize) -> Result<(f64, u64)> {
-        if self.word(8 * HEADER_KNOWN) != 1 {
-            return Err(unknown());
-        }
-        // After the header, and last.
-        let each = (0..layers).map(|k| f64::from_bits(self.word(ALIGNMENT + 8 * k)));
-        let scale = f64::from_bits(self.word(known_bytes(layers) - ALIGNMENT));
-        Ok((each.sum::<f64>() + scale, self.word(8 * HEADER_AGE)))
-    }
-}
-
-fn unknown() -> Error {
-    let allowed = "start the parameters or call refresh first";
-    Error::new(Status::LogDetUnknown, "state", Value::None, allowed)
-}
-
-/// Identifies an initialised state.
-pub(crate) const HEADER_MAGIC: usize = 0;
-/// A hash of what the state's meaning depends on.
-pub(crate) const HEADER_FINGERPRINT: usize = 1;
-/// Steps taken.
-pub(crate) const HEADER_STEP: usize = 2;
-/// 1 if the log-determinants are known.
-pub(crate) const HEADER_KNOWN: usize = 3;
-/// Steps since the log-determinants were exact.
-pub(crate) const HEADER_AGE: usize = 4;
-
 impl<'m, T: Real> State<'m, T> {
-    #[allow(clippy::type_complexity)] // named where it is taken apart
-    fn carve_known(c: &mut Carver<'m>, layers: usize) -> (&'m mut [u64], [&'m mut [f64]; 4]) {
-        (c.take(8), [c.take(layers), c.take(layers), c.take(layers), c.take(1)])
-    }
-
-    /// Takes over what [`known_bytes`] of another state of as many layers hold.
-    pub fn copy_known(&mut self, from: &State<T>) {
-        self.header.copy_from_slice(from.header);
-        self.log_det.copy_from_slice(from.log_det);
-        self.weight_max.copy_from_slice(from.weight_max);
-        self.momentum_max.copy_from_slice(from.momentum_max);
-        self.log_scale.copy_from_slice(from.log_scale);
-    }
-
     /// Forgets what an optimiser has gathered, and its steps. What is known of the parameters stays.
     pub fn reset_optimizer(&mut self) {
         let numbers = [
@@ -241,14 +161,13 @@ impl<'m, T: Real> State<'m, T> {
 
     pub fn carve(c: &mut Carver<'m>, config: &Config) -> Self {
         let parts = Parts::of::<T>(config);
-        let (header, [log_det, weight_max, momentum_max, log_scale]) =
-            Self::carve_known(c, config.layers);
+        let (header, log_det, log_scale) = known::carve(c, config.layers);
         State {
             header,
             log_det,
-            weight_max,
-            momentum_max,
             log_scale,
+            weight_max: c.take(config.layers),
+            momentum_max: c.take(config.layers),
             first_moment: c.take(parts.first_moment),
             second_moment: c.take(parts.second_moment),
             h: c.take(parts.fisher),

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use crate::config::Config;
 use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
-use crate::memory::workspace::HEADER_STEP;
 use crate::memory::{Aligned, AlignedBytes};
 use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
@@ -184,7 +183,7 @@ impl<T: Scalar> Model<T> {
     ) -> core::result::Result<(), E> {
         self.factorization = None;
         fill(&mut self.params)?;
-        forget(&mut self.view().0);
+        self.view().0.reset_optimizer();
         self.refresh()?;
         Ok(())
     }
@@ -260,7 +259,7 @@ impl<T: Scalar> Model<T> {
     pub fn start_orthogonal(&mut self, seed: u64) -> Result<()> {
         let (mut session, params) = self.session();
         session.start_orthogonal(params, seed)?;
-        forget(&mut session);
+        session.reset_optimizer();
         Ok(())
     }
 
@@ -275,7 +274,7 @@ impl<T: Scalar> Model<T> {
         let (mut session, params) = self.session();
         let data = Batch::new(data, rows);
         session.start_from_data(params, &data, start, seed, 1e-6, &mut scratch)?;
-        forget(&mut session);
+        session.reset_optimizer();
         drop(scratch);
         // In working precision the weights are not exactly those of the factorisation.
         self.refresh()?;
@@ -293,7 +292,7 @@ impl<T: Scalar> Model<T> {
         let mut scratch = AlignedBytes::new(self.sizes.refresh_bytes);
         let (mut session, own) = self.view();
         session.refresh(params, &mut scratch)?;
-        forget(&mut session);
+        session.reset_optimizer();
         own.copy_from_slice(params);
         self.factorization = None;
         Ok(())
@@ -536,23 +535,6 @@ impl<T: Scalar> Model<T> {
             return Err(Error::new(Status::Length, "x", v, allowed));
         }
         Ok(x.len() / d)
-    }
-}
-
-/// The optimiser as it is at first.
-fn forget<T: Scalar>(session: &mut Session<T>) {
-    let state = &mut session.state;
-    state.header[HEADER_STEP] = 0;
-    state.momentum_max.fill(0.0);
-    for averages in [
-        &mut state.first_moment,
-        &mut state.second_moment,
-        &mut state.h,
-        &mut state.q,
-        &mut state.curve_first,
-        &mut state.curve_second,
-    ] {
-        averages.fill(T::ZERO);
     }
 }
 

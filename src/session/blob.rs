@@ -38,9 +38,15 @@ pub fn info(blob: &[u8]) -> Result<Info> {
     check_magic(blob)?;
     check_len("blob", blob.len(), bytes.max(HEADER))?;
     check_whole(&blob[..bytes.max(HEADER)])?;
-    match words::read(&core::array::from_fn(|i| word(40 + 8 * i))) {
-        Some(config) => Ok(Info { config, bits: word(24) as u32, bytes }),
-        None => Err(refused("must hold a configuration of this version")),
+    let config = words::read(&core::array::from_fn(|i| word(40 + 8 * i)));
+    let (bits, fits) = match (config, word(24)) {
+        (Some(config), 32) => (32, self::bytes::<f32>(&config) == Ok(bytes)),
+        (Some(config), 64) => (64, self::bytes::<f64>(&config) == Ok(bytes)),
+        _ => (0, false),
+    };
+    match config {
+        Some(config) if fits => Ok(Info { config, bits, bytes }),
+        _ => Err(refused("must hold a configuration of this version, and as much as that takes")),
     }
 }
 
@@ -201,6 +207,15 @@ mod tests {
             assert_eq!(refused.status, Status::State);
             assert!(matches!(info(&blob).unwrap_err().status, Status::State | Status::Length));
             blob[i] ^= 1 << (i % 8);
+        }
+        // Nor is a forged one believed, whose checksum fits: another length, dim, type, or base.
+        for (at, forged) in [(32, 8u64), (32, blob.len() as u64 - 8), (40, 2), (24, 96), (96, 9)] {
+            let mut blob = blob.clone();
+            blob[at..at + 8].copy_from_slice(&forged.to_le_bytes());
+            let end = if at == 32 { (forged as usize).max(HEADER) } else { blob.len() };
+            let sum = checksum(&blob[12..end]).to_le_bytes();
+            blob[8..12].copy_from_slice(&sum);
+            assert_eq!(info(&blob).unwrap_err().status, Status::State, "{forged} at {at}");
         }
         let short = &blob[..blob.len() - 1];
         let refused = load(&config, short, &mut params, &mut state).unwrap_err();

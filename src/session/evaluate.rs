@@ -39,7 +39,7 @@ pub(crate) fn log_likelihood<T: Real>(
 ) -> Result<()> {
     session.check_params(params)?;
     check_len("out", out.len(), batch.rows)?;
-    let log_det = session.state.exact_log_det()?;
+    let log_det = session.state.known().exact_log_det()?;
     let batch = Checked::of(&session.config, batch)?;
     let n = batch.x.rows;
     session.on_team(Call::LogLikelihood, n, |session| {
@@ -72,7 +72,7 @@ pub(crate) fn input_gradient<T: Real>(
     let log_p = match log_p {
         Some(out) => {
             check_len("log_p", out.len(), batch.rows)?;
-            Some((out, session.state.exact_log_det()?))
+            Some((out, session.state.known().exact_log_det()?))
         }
         None => None,
     };

@@ -1,11 +1,12 @@
 //! Inference by itself, in memory of its own.
 
 use crate::config::{Config, Gradient, LogDet, Optimizer};
+use crate::memory::known::Known;
 use crate::memory::sizes::Sizes;
 use crate::memory::workspace;
 use crate::scalar::Scalar;
-use crate::session::{Inverse, Inversion, Refresh, SAME, Session, fingerprint};
-use crate::status::{Error, Result, Status, Value};
+use crate::session::{Inverse, Inversion, Refresh, Session};
+use crate::status::Result;
 use crate::step::Batch;
 use crate::threads::ParallelFor;
 
@@ -68,38 +69,26 @@ impl<'m, T: Scalar> Evaluator<'m, T> {
         max_batch: usize,
         memory: &'m mut [u8],
     ) -> Result<Self> {
-        let sizes = Sizes::of::<T>(config)?;
-        workspace::check(state, sizes.state_bytes, "state")?;
-        let known = workspace::known_bytes(config.layers);
-        let mut evaluator = Self::carve(config, max_batch, memory, |own| {
-            own[..known].copy_from_slice(&state[..known]);
-        })?;
-        let mine = fingerprint::<T>(evaluator.session.config());
-        let header = &mut evaluator.session.state.header;
-        let theirs = [header[workspace::HEADER_MAGIC], header[workspace::HEADER_FINGERPRINT]];
-        if theirs != [super::MAGIC, fingerprint::<T>(config)] {
-            return Err(Error::new(Status::State, "state", Value::None, SAME));
-        }
-        header[workspace::HEADER_FINGERPRINT] = mine;
-        Ok(evaluator)
+        workspace::check(state, Sizes::of::<T>(config)?.state_bytes, "state")?;
+        let known = Known::of_bytes(state, config.layers);
+        super::check_state::<T>(&known, config)?;
+        Self::make(config, &known, max_batch, memory)
     }
 
-    /// In `memory`, with what `fill` puts into the state.
-    fn carve(
+    fn make(
         config: &Config,
+        known: &Known,
         max_batch: usize,
         memory: &'m mut [u8],
-        fill: impl FnOnce(&mut [u8]),
     ) -> Result<Self> {
         let config = self::config(config, max_batch);
         let sizes = Sizes::of::<T>(&config)?;
         let bytes = sizes.state_bytes + sizes.workspace_bytes;
         workspace::check(memory, bytes, "memory")?;
         let (state, work) = memory[..bytes].split_at_mut(sizes.state_bytes);
-        state.fill(0);
-        work.fill(0);
-        fill(state);
-        Ok(Evaluator { session: Session::view(&config, &sizes, state, work) })
+        let mut session = Session::new(&config, state, work)?;
+        session.state.copy_known(known);
+        Ok(Evaluator { session })
     }
 
     /// See [`Session::set_parallel`].
@@ -209,11 +198,6 @@ impl<T: Scalar> Session<'_, T> {
         max_batch: usize,
         memory: &'e mut [u8],
     ) -> Result<Evaluator<'e, T>> {
-        let mut evaluator = Evaluator::carve(&self.config, max_batch, memory, |_| {})?;
-        let state = &mut evaluator.session.state;
-        state.copy_known(&self.state);
-        state.header[workspace::HEADER_FINGERPRINT] =
-            fingerprint::<T>(&config(&self.config, max_batch));
-        Ok(evaluator)
+        Evaluator::make(&self.config, &self.state.known(), max_batch, memory)
     }
 }

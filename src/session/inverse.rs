@@ -170,7 +170,7 @@ fn unwind_weight<T: Real>(
                 let allowed = "needs track_inverse in the configuration, or a factorization";
                 return Err(Error::new(Status::Combination, "inverse", Value::None, allowed));
             }
-            state.exact_log_det()?;
+            state.known().exact_log_det()?;
             let inverse = Mat::new(&state.inverse[net.square(k)], d, d);
             let (z, out) = (rows.of(pass.z, 0, n), rows.of_mut(pass.delta, 0, n));
             T::matmul_nt(net.exec, z, inverse, out);

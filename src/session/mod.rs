@@ -19,9 +19,10 @@ pub(crate) use words::fingerprint;
 
 use crate::config::Config;
 use crate::density::activation::Curves;
+use crate::memory::known::{HEADER_FINGERPRINT, HEADER_MAGIC, Known};
 use crate::memory::layout::{Layout, Rows};
 use crate::memory::sizes::Sizes;
-use crate::memory::workspace::{self, HEADER_FINGERPRINT, HEADER_MAGIC, State, Work};
+use crate::memory::workspace::{self, State, Work};
 use crate::simd::ops::table_len;
 use crate::simd::{Level, Real};
 use crate::status::{Error, Result, Status, Value, check_len};
@@ -105,12 +106,7 @@ impl<'m, T: Real> Session<'m, T> {
         let sizes = Sizes::of::<T>(config)?;
         workspace::check(state, sizes.state_bytes, "state")?;
         workspace::check(workspace, sizes.workspace_bytes, "workspace")?;
-        let bytes = sizes.state_bytes;
-        let old = workspace::carve(&mut *state, bytes, "state", |c| State::<T>::carve(c, config))?;
-        let header = old.header;
-        if header[HEADER_MAGIC] != MAGIC || header[HEADER_FINGERPRINT] != fingerprint::<T>(config) {
-            return Err(Error::new(Status::State, "state", Value::None, SAME));
-        }
+        check_state::<T>(&Known::of_bytes(state, config.layers), config)?;
         workspace[..sizes.workspace_bytes].fill(0);
         Self::carve(config, &sizes, state, workspace)
     }
@@ -230,8 +226,7 @@ impl<'m, T: Real> Session<'m, T> {
     /// # Errors
     /// [`Status::LogDetUnknown`] before the first start or refresh.
     pub fn log_det(&self) -> Result<(f64, u64)> {
-        self.state.check_known()?;
-        Ok(self.state.sum_of_log_dets())
+        self.state.known().log_det()
     }
 
     /// The log-determinants of the layers as last known.
@@ -256,6 +251,15 @@ impl<'m, T: Real> Session<'m, T> {
         }
         Ok(())
     }
+}
+
+/// Whether a state was made for this configuration.
+fn check_state<T: Real>(known: &Known, config: &Config) -> Result<()> {
+    let marks = [known.header[HEADER_MAGIC], known.header[HEADER_FINGERPRINT]];
+    if marks == [MAGIC, fingerprint::<T>(config)] {
+        return Ok(());
+    }
+    Err(Error::new(Status::State, "state", Value::None, SAME))
 }
 
 /// What a state and parameters belong to.

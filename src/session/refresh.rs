@@ -32,7 +32,7 @@ pub(crate) fn refresh<T: Real>(
     let s = workspace::carve(scratch, bytes, "scratch", |c| Scratch::carve_refresh(c, d))?;
     session.check_finite(params)?;
     let (net, state, work) = session.parts(params);
-    let known = state.is_known();
+    let known = state.known().is_known();
     let mut refresh = Refresh { log_det: 0.0, drift: 0.0, inverse_error: 0.0 };
     // All layers are looked at before the state changes.
     for k in 0..net.config.layers {

@@ -3,8 +3,9 @@
 
 use crate::density::activation::tanh_mixture;
 use crate::linalg::{cholesky, orthogonal};
+use crate::memory::known::HEADER_AGE;
 use crate::memory::layout::START_ROWS;
-use crate::memory::workspace::{self, HEADER_AGE, Scratch};
+use crate::memory::workspace::{self, Scratch};
 use crate::random::Random;
 use crate::session::{Session, standardize};
 use crate::simd::matmul::matrix::{Mat, MatMut};

@@ -41,7 +41,7 @@ pub(crate) fn step<T: Real>(
 ) -> Result<Report> {
     check_rate(rate)?;
     session.check_params(params)?;
-    session.state.check_known()?;
+    session.state.known().check()?;
     let batch = Checked::of(&session.config, batch)?;
     let plan = Plan::step(&session.config, batch.x.rows);
     session.on_team(Call::Step, plan.rows, |session| {

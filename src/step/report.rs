@@ -42,7 +42,7 @@ pub(crate) fn report<T: Real>(
     certificate: Certificate,
     proposed: Proposed,
 ) -> Report {
-    let (log_det, log_det_age) = state.sum_of_log_dets();
+    let (log_det, log_det_age) = state.known().sum_of_log_dets();
     let norm = |square: f64| net.config.report_norms.then(|| libm::sqrt(square));
     Report {
         mean_log_likelihood: base_density + log_slopes + log_det,

@@ -139,7 +139,7 @@ pub(crate) fn gradient<T: Real>(
 ) -> Result<Report> {
     check_len("out", out.len(), session.layout.network_len())?;
     session.check_params(params)?;
-    session.state.check_known()?;
+    session.state.known().check()?;
     let batch = Checked::of(&session.config, batch)?;
     let (d, n) = (session.config.dim, batch.x.rows);
     let (net, state, work) = session.parts(params);
@@ -181,7 +181,7 @@ pub(crate) fn accumulate<T: Real>(
     check_dense(&session.config)?;
     check_len("sums", sums.len(), session.layout.network_len())?;
     session.check_params(params)?;
-    session.state.check_known()?;
+    session.state.known().check()?;
     let batch = Checked::of(&session.config, batch)?;
     let (d, n) = (session.config.dim, batch.x.rows);
     let (net, state, work) = session.parts(params);
@@ -225,7 +225,7 @@ pub(crate) fn apply<T: Real>(
     check_rate(rate)?;
     check_dense(&session.config)?;
     session.check_params(params)?;
-    session.state.check_known()?;
+    session.state.known().check()?;
     check_len("sums", sums.len(), session.layout.network_len())?;
     let terms = totals.means(T::LIMIT)?;
     let (net, state, work) = session.parts(params);
@@ -314,7 +314,7 @@ pub(crate) fn factors<T: Real>(
     let sample = sample_len(&session.config);
     check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
     session.check_params(params)?;
-    session.state.check_known()?;
+    session.state.known().check()?;
     let batch = Checked::of(&session.config, batch)?;
     let (net, _, work) = session.parts(params);
     // Each sample's numbers are those of the step that they are for.
@@ -351,7 +351,7 @@ pub(crate) fn apply_factors<T: Real>(
     check_rate(rate)?;
     check_factors(&session.config)?;
     session.check_params(params)?;
-    session.state.check_known()?;
+    session.state.known().check()?;
     check_rows(&session.config, n)?;
     let layers = session.config.layers;
     let sample = sample_len(&session.config);
