@@ -61,7 +61,7 @@ impl<'m, T: Scalar> Evaluator<'m, T> {
     /// blob left them.
     ///
     /// # Errors
-    /// Those of [`Sizes::of`]; memory too short or misaligned; [`Status::State`] for a state of
+    /// Those of [`Sizes::of`]; memory too short or misaligned; [`Status::State`](crate::Status::State) for a state of
     /// another configuration.
     pub fn new(
         config: &Config,

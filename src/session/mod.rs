@@ -112,6 +112,7 @@ impl<'m, T: Real> Session<'m, T> {
     }
 
     /// The session in memory that one of this configuration was made in before.
+    #[cfg(any(feature = "alloc", feature = "capi"))]
     pub(crate) fn view(
         config: &Config,
         sizes: &Sizes,
