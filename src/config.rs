@@ -44,6 +44,37 @@ pub enum Base {
     Custom,
 }
 
+/// What is observed with each sample, `u` (GFJSH20 eq. 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// So many numbers.
+    Numbers {
+        /// The length of `u`, 1 to 65536.
+        width: u32,
+    },
+    /// One of so many classes, or segments of a time series: `u` has a 1 for the class and is 0
+    /// elsewhere. A sample brings one number, its class, counted from 0.
+    Classes {
+        /// How many there are, 1 to 1048576.
+        count: u32,
+    },
+}
+
+/// What depends on `u`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditioned {
+    /// Location and scale of each latent (GFJSH20 eq. 4): `z' = (z - M u) e^(-S u)` has the base
+    /// density. Makes the components of a nonlinear model identifiable.
+    Latents,
+    /// The bias of each layer: `y_k = W_k z_{k-1} + b_k + V_k u`. For densities `p(x | u)`.
+    Layers,
+    /// Both.
+    Both,
+}
+
 /// Whether layers have biases and by which rule relative gradients move them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
@@ -148,6 +179,7 @@ macro_rules! numbered {
 
 numbered! {
     Base: Normal Sech Logistic Custom;
+    Conditioned: Latents Layers Both;
     Bias: None Separate Affine Projected;
     Gradient: Relative Transposed Ordinary;
     Crossing: Guard Allow;
@@ -182,6 +214,10 @@ pub struct Config {
     pub final_activation: bool,
     /// Density of the latents.
     pub base: Base,
+    /// What is observed with each sample.
+    pub condition: Condition,
+    /// What depends on it.
+    pub conditioned: Conditioned,
     /// Biases and their rule.
     pub bias: Bias,
     /// Whether the parameters end with `shift` and `scale` (`D` each): the network sees
@@ -201,6 +237,8 @@ pub struct Config {
     /// How fast learned curves move, 0 to 1e3; 0 keeps them as they are. They follow Adam whatever
     /// the weights do, at the rate of the step times this.
     pub curve_rate: f64,
+    /// The same for what depends on the condition: `M`, `S` and `V_k`.
+    pub condition_rate: f64,
     /// Report the optimality norms after each step, at most O(B^2 D) or O(B D^2) a layer more.
     pub report_norms: bool,
     /// Instruction set; results do not depend on it.
@@ -211,6 +249,8 @@ pub struct Config {
 const MAX_DIM: usize = 1 << 24;
 const MAX_LAYERS: usize = 1 << 20;
 const MAX_BATCH: usize = 1 << 24;
+const MAX_WIDTH: usize = 1 << 16;
+const MAX_CLASSES: usize = 1 << 20;
 /// Steps of a learned curve.
 pub(crate) const MAX_STEPS: usize = 16;
 
@@ -266,6 +306,8 @@ impl Config {
             activation: Activation::TanhMixture { steps: 4 },
             final_activation: true,
             base: Base::Normal,
+            condition: Condition::None,
+            conditioned: Conditioned::Both,
             bias: Bias::Separate,
             input_transform: false,
             gradient: Gradient::Relative,
@@ -274,6 +316,7 @@ impl Config {
             log_det: LogDet::Exact,
             track_inverse: false,
             curve_rate: 1.0,
+            condition_rate: 1.0,
             report_norms: false,
             level: Level::Auto,
         }
@@ -288,10 +331,13 @@ impl Config {
         count(self.layers, MAX_LAYERS, Status::Layers, "layers", "must be 1 to 1048576")?;
         count(self.max_batch, MAX_BATCH, Status::Batch, "max_batch", "must be 1 to 16777216")?;
         self.check_activation()?;
+        self.check_condition()?;
         self.check_optimizer()?;
         self.check_combination()?;
         let ok = (0.0..=1e3).contains(&self.curve_rate);
         within(ok, Status::Rate, "curve_rate", self.curve_rate, "must be in [0, 1000]")?;
+        let ok = (0.0..=1e3).contains(&self.condition_rate);
+        within(ok, Status::Rate, "condition_rate", self.condition_rate, "must be in [0, 1000]")?;
         self.level.check()
     }
 
@@ -310,6 +356,19 @@ impl Config {
             Activation::TanhMixture { steps } => {
                 let r = "must be 1 to 16";
                 count(steps as usize, MAX_STEPS, s, "activation.steps", r)
+            }
+        }
+    }
+
+    fn check_condition(&self) -> Result<()> {
+        let s = Status::Condition;
+        match self.condition {
+            Condition::None => Ok(()),
+            Condition::Numbers { width } => {
+                count(width as usize, MAX_WIDTH, s, "condition.width", "must be 1 to 65536")
+            }
+            Condition::Classes { count: n } => {
+                count(n as usize, MAX_CLASSES, s, "condition.count", "must be 1 to 1048576")
             }
         }
     }
@@ -367,6 +426,11 @@ impl Config {
             "the natural optimizer takes bias rules none, separate and affine",
         )?;
         combination(
+            !self.conditions_layers() || matches!(self.bias, Bias::None | Bias::Separate),
+            "bias",
+            "layers that depend on a condition take bias rules none and separate",
+        )?;
+        combination(
             !self.track_inverse || self.exact_log_det(),
             "track_inverse",
             "needs log_det exact, a relative gradient, and SGD or natural without momentum",
@@ -401,6 +465,33 @@ impl Config {
             Activation::TanhMixture { steps } => steps as usize,
             _ => 0,
         }
+    }
+
+    /// The length of `u`, 0 without a condition.
+    pub(crate) fn condition_len(&self) -> usize {
+        match self.condition {
+            Condition::None => 0,
+            Condition::Numbers { width: n } | Condition::Classes { count: n } => n as usize,
+        }
+    }
+
+    /// Numbers that a sample brings of its condition.
+    pub(crate) fn condition_width(&self) -> usize {
+        match self.condition {
+            Condition::None => 0,
+            Condition::Numbers { width } => width as usize,
+            Condition::Classes { .. } => 1,
+        }
+    }
+
+    /// Whether the latents' density depends on a condition.
+    pub(crate) fn conditions_latents(&self) -> bool {
+        self.condition != Condition::None && self.conditioned != Conditioned::Layers
+    }
+
+    /// Whether the layers depend on a condition.
+    pub(crate) fn conditions_layers(&self) -> bool {
+        self.condition != Condition::None && self.conditioned != Conditioned::Latents
     }
 
     /// Whether there are curves to learn.

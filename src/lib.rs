@@ -95,14 +95,15 @@ mod step;
 mod threads;
 
 pub use config::{
-    Activation, Base, Bias, Config, Crossing, Decay, Gradient, LogDet, Optimizer, Schedule,
+    Activation, Base, Bias, Condition, Conditioned, Config, Crossing, Decay, Gradient, LogDet,
+    Optimizer, Schedule,
 };
 pub use density::{CustomBase, Preimage};
 pub use memory::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use memory::{Aligned, AlignedBytes};
 #[cfg(feature = "alloc")]
-pub use owned::{Model, Position, Snapshot, Stepped, Team, Trainer};
+pub use owned::{Data, Model, Position, Snapshot, Stepped, Team, Trainer};
 pub use scalar::Scalar;
 pub use session::{Evaluator, Inverse, Inversion, Refresh, Session, Start, blob};
 pub use simd::{Level, Real};

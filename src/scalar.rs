@@ -103,6 +103,7 @@ calls! {
         params: &[Self],
         with: &Inverse,
         z: (&[Self], usize),
+        given: Option<&[Self]>,
         x: &mut [Self],
     ) -> Result<Inversion> = inverse::inverse;
     fn sample(
@@ -110,6 +111,7 @@ calls! {
         params: &[Self],
         with: &Inverse,
         which: (u64, u64),
+        given: Option<&[Self]>,
         x: (&mut [Self], usize),
     ) -> Result<Inversion> = sample::sample;
     fn refresh(

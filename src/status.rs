@@ -69,6 +69,8 @@ statuses! {
     NonFiniteParameters = -31, "parameters are not finite";
     /// A sample weight is negative or not finite, or all are zero.
     SampleWeight = -32, "sample weights out of range";
+    /// A condition is missing, out of range, or given to a model without one.
+    Condition = -33, "condition missing or out of range";
     /// A weight matrix (or a covariance) is singular to working precision.
     Singular = -40, "a matrix is singular";
     /// The step would cross a singular matrix even after 20 halvings.

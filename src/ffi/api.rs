@@ -95,7 +95,7 @@ pub unsafe fn params_init_data<B: CBatch>(
         enter(ctx, Of::Training, |c| {
             let starts = [Start::Whitened, Start::Standardized, Start::Aligned];
             let start = one_of(init.wrapping_sub(RELGRAD_INIT_WHITENED), &starts, "init")?;
-            let data = Checked::new(data, c.dim())?;
+            let data = Checked::new(data, c.config())?;
             let scratch = scratch.cast::<u8>();
             let scratch_region = Region::of("scratch", scratch, bytes)?;
             let written = [Region::of("params", params, len)?, scratch_region];
@@ -280,7 +280,7 @@ pub unsafe fn step<B: CBatch>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, Of::Training, |c| {
-            let batch = Checked::new(batch, c.dim())?;
+            let batch = Checked::new(batch, c.config())?;
             let written =
                 [Region::of("params", params, len)?, optional_structure("report", report)?];
             c.disjoint(written, &batch.regions)?;
@@ -309,11 +309,11 @@ unsafe fn on_batch<B: CBatch, O>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, of, |c| {
-            let batch = Checked::new(batch, c.dim())?;
+            let batch = Checked::new(batch, c.config())?;
             let params_region = Region::of("params", params, len)?;
-            let [x, weights] = batch.regions;
+            let [x, weights, condition] = batch.regions;
             let written = [Region::of(name, out, out_len)?, extra()?];
-            c.disjoint(written, &[params_region, x, weights])?;
+            c.disjoint(written, &[params_region, x, weights, condition])?;
             let out = guard::write(name, out, out_len)?;
             let params = guard::read("params", params, len)?;
             // The output has its name from the header.
@@ -591,7 +591,8 @@ unsafe fn inverting<T: Scalar>(
     (x, x_len): (*mut T, usize),
     report: *mut relgrad_inversion,
     (z, z_len): (*const T, usize),
-    f: impl FnOnce(&mut Session<T>, &[T], &Inverse, &mut [T]) -> Result<Inversion>,
+    (given, given_len): (*const T, usize),
+    f: impl FnOnce(&mut Session<T>, &[T], &Inverse, Option<&[T]>, &mut [T]) -> Result<Inversion>,
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
@@ -604,12 +605,17 @@ unsafe fn inverting<T: Scalar>(
                 Region::of("params", params, len)?,
                 Region::of("factorization", memory.as_ptr(), bytes)?,
                 Region::of("z", z, z_len)?,
+                Region::of("given", given, if given.is_null() { 0 } else { given_len })?,
             ];
             c.disjoint(written, &read)?;
+            let given = match given.is_null() {
+                true => None,
+                false => Some(guard::read("given", given, given_len)?),
+            };
             let with = if tracked { Inverse::Tracked } else { Inverse::Factorization(memory) };
             let params = guard::read("params", params, len)?;
             let x = guard::write("x", x, x_len)?;
-            let out = f(&mut c.session(), params, &with, x)?;
+            let out = f(&mut c.session(), params, &with, given, x)?;
             fill(report, out.into());
             Ok(())
         })
@@ -622,13 +628,14 @@ pub unsafe fn inverse<T: Scalar>(
     memory: (*const c_void, usize),
     (z, z_len): (*const T, usize),
     rows: usize,
+    given: (*const T, usize),
     x: (*mut T, usize),
     report: *mut relgrad_inversion,
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe {
-        inverting(ctx, params, memory, x, report, (z, z_len), |s, p, with, x| {
-            s.inverse(p, with, guard::read("z", z, z_len)?, rows, x)
+        inverting(ctx, params, memory, x, report, (z, z_len), given, |s, p, with, given, x| {
+            T::inverse(s, p, with, (guard::read("z", z, z_len)?, rows), given, x)
         })
     }
 }
@@ -640,14 +647,15 @@ pub unsafe fn sample<T: Scalar>(
     seed: u64,
     first_row: u64,
     rows: usize,
+    given: (*const T, usize),
     x: (*mut T, usize),
     report: *mut relgrad_inversion,
 ) -> i32 {
     let no_latents = (core::ptr::dangling::<T>(), 0);
     // SAFETY: as the module says.
     unsafe {
-        inverting(ctx, params, memory, x, report, no_latents, |s, p, with, x| {
-            s.sample(p, with, seed, first_row, rows, x)
+        inverting(ctx, params, memory, x, report, no_latents, given, |s, p, with, given, x| {
+            T::sample(s, p, with, (seed, first_row), given, (x, rows))
         })
     }
 }

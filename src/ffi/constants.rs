@@ -55,6 +55,8 @@ pub const RELGRAD_ERR_NON_FINITE_DATA: i32 = -30;
 pub const RELGRAD_ERR_NON_FINITE_PARAMETERS: i32 = -31;
 /// Sample weights are negative, not finite, or all zero.
 pub const RELGRAD_ERR_SAMPLE_WEIGHT: i32 = -32;
+/// A condition is missing, out of range, or given to a model without one.
+pub const RELGRAD_ERR_CONDITION: i32 = -33;
 /// A matrix is singular.
 pub const RELGRAD_ERR_SINGULAR: i32 = -40;
 /// The step would cross a singular matrix even after 20 halvings.
@@ -93,6 +95,20 @@ pub const RELGRAD_BASE_SECH: u32 = 1;
 pub const RELGRAD_BASE_LOGISTIC: u32 = 2;
 /// The density that each batch brings as a function.
 pub const RELGRAD_BASE_CUSTOM: u32 = 3;
+
+/// Nothing is observed with a sample.
+pub const RELGRAD_CONDITION_NONE: u32 = 0;
+/// condition_len numbers.
+pub const RELGRAD_CONDITION_NUMBERS: u32 = 1;
+/// One of condition_len classes, or segments of a time series.
+pub const RELGRAD_CONDITION_CLASSES: u32 = 2;
+
+/// Location and scale of each latent depend on u: z' = (z - M u) exp(-S u) has the base density.
+pub const RELGRAD_CONDITIONED_LATENTS: u32 = 0;
+/// The bias of each layer depends on u: y = W z + b + V u.
+pub const RELGRAD_CONDITIONED_LAYERS: u32 = 1;
+/// Both.
+pub const RELGRAD_CONDITIONED_BOTH: u32 = 2;
 
 /// No biases.
 pub const RELGRAD_BIAS_NONE: u32 = 0;
@@ -179,3 +195,7 @@ pub const RELGRAD_NAMES_LEVEL: u32 = 7;
 pub const RELGRAD_NAMES_INIT: u32 = 8;
 /// RELGRAD_DECAY_...
 pub const RELGRAD_NAMES_DECAY: u32 = 9;
+/// RELGRAD_CONDITION_...
+pub const RELGRAD_NAMES_CONDITION: u32 = 10;
+/// RELGRAD_CONDITIONED_...
+pub const RELGRAD_NAMES_CONDITIONED: u32 = 11;

@@ -258,10 +258,6 @@ impl<T: Scalar> Context<T> {
         unsafe { core::slice::from_raw_parts(self.state, self.sizes.state_bytes) }
     }
 
-    pub fn dim(&self) -> usize {
-        self.config.dim
-    }
-
     /// The configuration, and the state's bytes.
     pub fn kept(&mut self) -> (&Config, &mut [u8]) {
         // SAFETY: as for `session`.
@@ -428,13 +424,16 @@ pub(super) struct RawBatch<T> {
     base: Option<BaseFn<T>>,
     user: *mut c_void,
     whole: usize,
+    condition: *const T,
+    condition_ld: usize,
 }
 
 impl CBatch for relgrad_batch {
     type Number = f32;
     fn raw(&self) -> RawBatch<f32> {
         let relgrad_batch { reserved, x, rows, ld, weights, base, user, whole, .. } = *self;
-        RawBatch { reserved, x, rows, ld, weights, base, user, whole }
+        let relgrad_batch { condition, condition_ld, .. } = *self;
+        RawBatch { reserved, x, rows, ld, weights, base, user, whole, condition, condition_ld }
     }
 }
 
@@ -442,7 +441,8 @@ impl CBatch for relgrad_batch_f64 {
     type Number = f64;
     fn raw(&self) -> RawBatch<f64> {
         let relgrad_batch_f64 { reserved, x, rows, ld, weights, base, user, whole, .. } = *self;
-        RawBatch { reserved, x, rows, ld, weights, base, user, whole }
+        let relgrad_batch_f64 { condition, condition_ld, .. } = *self;
+        RawBatch { reserved, x, rows, ld, weights, base, user, whole, condition, condition_ld }
     }
 }
 
@@ -470,13 +470,16 @@ pub(super) struct Checked<'a, T> {
     weights: Option<&'a [T]>,
     base: Option<Callback<T>>,
     whole: Option<usize>,
-    pub regions: [Region; 2],
+    condition: Option<&'a [T]>,
+    condition_ld: usize,
+    pub regions: [Region; 3],
 }
 
 impl<'a, T: Scalar> Checked<'a, T> {
     /// # Safety
     /// If not NULL and aligned, the pointers of the batch are readable for what its shape says.
-    pub unsafe fn new<B: CBatch<Number = T>>(batch: *const B, dim: usize) -> Result<Self> {
+    pub unsafe fn new<B: CBatch<Number = T>>(batch: *const B, config: &Config) -> Result<Self> {
+        let (dim, width) = (config.dim, config.condition_width());
         // SAFETY: by contract.
         let raw = unsafe { guard::value("batch", batch)? }.raw();
         if raw.reserved != 0 {
@@ -489,14 +492,25 @@ impl<'a, T: Scalar> Checked<'a, T> {
             let allowed = "must be 0 or at least dim";
             return Err(Error::new(Status::LeadingDimension, "batch.ld", v, allowed));
         }
-        let len = raw.rows.saturating_sub(1).saturating_mul(ld).saturating_add(dim);
-        let len = if raw.rows == 0 { 0 } else { len };
+        let spread = |ld: usize, width: usize| match raw.rows {
+            0 => 0,
+            rows => (rows - 1).saturating_mul(ld).saturating_add(width),
+        };
+        let len = spread(ld, dim);
+        if width == 0 && !raw.condition.is_null() {
+            let allowed = "must be NULL: this model has no condition";
+            return Err(Error::new(Status::Condition, "batch.condition", Value::None, allowed));
+        }
+        let condition_ld = if raw.condition_ld == 0 { width } else { raw.condition_ld };
+        let condition_len =
+            if raw.condition.is_null() { 0 } else { spread(condition_ld.max(width), width) };
         let weight_count = if raw.weights.is_null() { 0 } else { raw.rows };
         // SAFETY: by contract.
-        let (x, weights) = unsafe {
+        let (x, weights, condition) = unsafe {
             (
                 guard::read("batch.x", raw.x, len)?,
                 guard::read("batch.weights", raw.weights, weight_count)?,
+                guard::read("batch.condition", raw.condition, condition_len)?,
             )
         };
         Ok(Checked {
@@ -506,9 +520,12 @@ impl<'a, T: Scalar> Checked<'a, T> {
             weights: (!raw.weights.is_null()).then_some(weights),
             base: raw.base.map(|function| Callback { function, user: raw.user }),
             whole: (raw.whole > 0).then_some(raw.whole),
+            condition: (!raw.condition.is_null()).then_some(condition),
+            condition_ld,
             regions: [
                 Region::of("batch.x", x.as_ptr(), len)?,
                 Region::of("batch.weights", weights.as_ptr(), weight_count)?,
+                Region::of("batch.condition", condition.as_ptr(), condition_len)?,
             ],
         })
     }
@@ -523,6 +540,9 @@ impl<'a, T: Scalar> Checked<'a, T> {
         }
         if let Some(rows) = self.whole {
             batch = batch.of_whole(rows);
+        }
+        if let Some(condition) = self.condition {
+            batch = batch.with_condition(condition).with_condition_ld(self.condition_ld);
         }
         batch
     }

@@ -440,7 +440,16 @@ pub unsafe extern "C" fn relgrad_inverse(
     let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
     // SAFETY: the caller's promise.
     unsafe {
-        api::inverse::<f32>(context.cast(), params, memory, (z, z_len), rows, (x, x_len), report)
+        api::inverse::<f32>(
+            context.cast(),
+            params,
+            memory,
+            (z, z_len),
+            rows,
+            NONE,
+            (x, x_len),
+            report,
+        )
     }
 }
 
@@ -465,6 +474,58 @@ pub unsafe extern "C" fn relgrad_sample(
     // SAFETY: the caller's promise.
     unsafe {
         let x = (x, x_len);
-        api::sample::<f32>(context.cast(), params, memory, seed, first_row, rows, x, report)
+        api::sample::<f32>(context.cast(), params, memory, seed, first_row, rows, NONE, x, report)
     }
 }
+
+/// relgrad_inverse for a model whose layers depend on a condition: `given` with each row of latents,
+/// as batch.condition.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_inverse_given(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    factorization: *const c_void,
+    factorization_bytes: usize,
+    z: *const f32,
+    z_len: usize,
+    rows: usize,
+    given: *const f32,
+    given_len: usize,
+    x: *mut f32,
+    x_len: usize,
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
+    let (z, given, x) = ((z, z_len), (given, given_len), (x, x_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::inverse::<f32>(context.cast(), params, memory, z, rows, given, x, report) }
+}
+
+/// relgrad_sample for a model with a condition: a sample for each that is `given`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_sample_given(
+    context: *mut relgrad_context,
+    params: *const f32,
+    params_len: usize,
+    factorization: *const c_void,
+    factorization_bytes: usize,
+    seed: u64,
+    first_row: u64,
+    rows: usize,
+    given: *const f32,
+    given_len: usize,
+    x: *mut f32,
+    x_len: usize,
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
+    let (given, x) = ((given, given_len), (x, x_len));
+    // SAFETY: the caller's promise.
+    unsafe {
+        api::sample::<f32>(context.cast(), params, memory, seed, first_row, rows, given, x, report)
+    }
+}
+
+/// No conditions.
+const NONE: (*const f32, usize) = (core::ptr::null(), 0);

@@ -408,7 +408,16 @@ pub unsafe extern "C" fn relgrad_inverse_f64(
     let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
     // SAFETY: the caller's promise.
     unsafe {
-        api::inverse::<f64>(context.cast(), params, memory, (z, z_len), rows, (x, x_len), report)
+        api::inverse::<f64>(
+            context.cast(),
+            params,
+            memory,
+            (z, z_len),
+            rows,
+            NONE,
+            (x, x_len),
+            report,
+        )
     }
 }
 
@@ -431,6 +440,58 @@ pub unsafe extern "C" fn relgrad_sample_f64(
     // SAFETY: the caller's promise.
     unsafe {
         let x = (x, x_len);
-        api::sample::<f64>(context.cast(), params, memory, seed, first_row, rows, x, report)
+        api::sample::<f64>(context.cast(), params, memory, seed, first_row, rows, NONE, x, report)
     }
 }
+
+/// relgrad_inverse_f64 for a model whose layers depend on a condition: `given` with each row of latents,
+/// as batch.condition.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_inverse_given_f64(
+    context: *mut relgrad_context_f64,
+    params: *const f64,
+    params_len: usize,
+    factorization: *const c_void,
+    factorization_bytes: usize,
+    z: *const f64,
+    z_len: usize,
+    rows: usize,
+    given: *const f64,
+    given_len: usize,
+    x: *mut f64,
+    x_len: usize,
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
+    let (z, given, x) = ((z, z_len), (given, given_len), (x, x_len));
+    // SAFETY: the caller's promise.
+    unsafe { api::inverse::<f64>(context.cast(), params, memory, z, rows, given, x, report) }
+}
+
+/// relgrad_sample_f64 for a model with a condition: a sample for each that is `given`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_sample_given_f64(
+    context: *mut relgrad_context_f64,
+    params: *const f64,
+    params_len: usize,
+    factorization: *const c_void,
+    factorization_bytes: usize,
+    seed: u64,
+    first_row: u64,
+    rows: usize,
+    given: *const f64,
+    given_len: usize,
+    x: *mut f64,
+    x_len: usize,
+    report: *mut relgrad_inversion,
+) -> i32 {
+    let (params, memory) = ((params, params_len), (factorization, factorization_bytes));
+    let (given, x) = ((given, given_len), (x, x_len));
+    // SAFETY: the caller's promise.
+    unsafe {
+        api::sample::<f64>(context.cast(), params, memory, seed, first_row, rows, given, x, report)
+    }
+}
+
+/// No conditions.
+const NONE: (*const f64, usize) = (core::ptr::null(), 0);

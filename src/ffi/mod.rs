@@ -131,7 +131,7 @@ pub unsafe extern "C" fn relgrad_param_offsets(
 /// RELGRAD_OPTIMIZER_ADAM. "unknown" for all other values; never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
-    const NAMES: [&[&CStr]; 10] = [
+    const NAMES: [&[&CStr]; 12] = [
         &[c"smooth_leaky_relu", c"leaky_tanh", c"identity", c"tanh_mixture"],
         &[c"normal", c"sech", c"logistic", c"custom"],
         &[c"none", c"separate", c"affine", c"projected"],
@@ -142,6 +142,8 @@ pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
         &[c"auto", c"scalar", c"avx2", c"avx512", c"neon"],
         &[c"orthogonal", c"identity", c"whitened", c"standardized", c"aligned"],
         &[c"constant", c"cosine", c"step"],
+        &[c"none", c"numbers", c"classes"],
+        &[c"latents", c"layers", c"both"],
     ];
     let name = NAMES.get(kind as usize).and_then(|names| names.get(value as usize));
     name.copied().unwrap_or(c"unknown").as_ptr()

@@ -2,12 +2,14 @@
 #![allow(non_camel_case_types)]
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ops::Range;
 
 use super::constants::*;
 use super::guard::Growing;
 use crate::config::{
-    Activation, Base, Bias, Config, Crossing, Decay, Gradient, LogDet, Optimizer, Schedule,
+    Activation, Base, Bias, Condition, Conditioned, Config, Crossing, Decay, Gradient, LogDet,
+    Optimizer, Schedule,
 };
 use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
@@ -78,6 +80,16 @@ pub struct relgrad_config {
     /// How fast learned curves move, in [0, 1000]; 0 keeps them. They follow Adam whatever the
     /// weights do, at the rate of the step times this.
     pub curve_rate: f64,
+    /// RELGRAD_CONDITION_...: what is observed with each sample, u.
+    pub condition: u32,
+    /// Numbers of u, 1 to 65536, or classes, 1 to 1048576; not read without a condition.
+    pub condition_len: u32,
+    /// RELGRAD_CONDITIONED_...: what depends on u.
+    pub conditioned: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// How fast that moves, in [0, 1000], as curve_rate.
+    pub condition_rate: f64,
 }
 
 /// What the caller must provide. Lengths count numbers, bytes count bytes.
@@ -90,7 +102,8 @@ pub struct relgrad_sizes {
     pub reserved: u32,
     /// Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
     /// shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
-    /// are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center.
+    /// are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center. What
+    /// depends on a condition comes before shift: see relgrad_offsets.
     pub params_len: usize,
     /// A dense gradient or accumulator: the parameters without shift and scale.
     pub gradient_len: usize,
@@ -133,6 +146,12 @@ pub struct relgrad_offsets {
     pub shift: usize,
     /// dim numbers, which the data are then multiplied by.
     pub scale: usize,
+    /// M: a row of dim numbers for each number of u, or each class. Latents have the location M u.
+    pub location: usize,
+    /// S, as location. Latents have the scale exp(S u).
+    pub log_scale: usize,
+    /// V, as location: what the bias of this layer gets added is V u.
+    pub condition: usize,
 }
 
 /// One part of a call's work: to be called with the `task` that came with it and an index.
@@ -293,6 +312,11 @@ pub struct relgrad_batch {
     /// The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
     /// for rows.
     pub whole: usize,
+    /// What was observed with each sample: config.condition_len numbers each, or the class, counted
+    /// from 0. NULL for models without a condition.
+    pub condition: *const f32,
+    /// Numbers from one sample's condition to the next; 0 for as many as it has.
+    pub condition_ld: usize,
 }
 
 /// As relgrad_batch, in double.
@@ -318,6 +342,11 @@ pub struct relgrad_batch_f64 {
     /// The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
     /// for rows.
     pub whole: usize,
+    /// What was observed with each sample: config.condition_len numbers each, or the class, counted
+    /// from 0. NULL for models without a condition.
+    pub condition: *const f64,
+    /// Numbers from one sample's condition to the next; 0 for as many as it has.
+    pub condition_ld: usize,
 }
 
 /// Threads of the library's own; see relgrad_pool_new.
@@ -348,16 +377,16 @@ macro_rules! growing {
 }
 
 growing! {
-    relgrad_config "config.struct_size" size_of::<Self>();
+    relgrad_config "config.struct_size" offset_of!(Self, condition);
     relgrad_sizes "sizes.struct_size" size_of::<Self>();
-    relgrad_offsets "offsets.struct_size" size_of::<Self>();
+    relgrad_offsets "offsets.struct_size" offset_of!(Self, location);
     relgrad_report "report.struct_size" size_of::<Self>();
     relgrad_refresh_report "report.struct_size" size_of::<Self>();
     relgrad_inversion "report.struct_size" size_of::<Self>();
     relgrad_totals "totals.struct_size" size_of::<Self>();
     relgrad_schedule "schedule.struct_size" size_of::<Self>();
-    relgrad_batch "batch.struct_size" size_of::<Self>();
-    relgrad_batch_f64 "batch.struct_size" size_of::<Self>();
+    relgrad_batch "batch.struct_size" offset_of!(Self, condition);
+    relgrad_batch_f64 "batch.struct_size" offset_of!(Self, condition);
 }
 
 impl relgrad_config {
@@ -375,6 +404,11 @@ impl relgrad_config {
             Activation::TanhMixture { steps } => {
                 (RELGRAD_ACTIVATION_TANH_MIXTURE, f64::from(steps), 0.0)
             }
+        };
+        let (condition, condition_len) = match c.condition {
+            Condition::None => (RELGRAD_CONDITION_NONE, 0),
+            Condition::Numbers { width } => (RELGRAD_CONDITION_NUMBERS, width),
+            Condition::Classes { count } => (RELGRAD_CONDITION_CLASSES, count),
         };
         let mut config = relgrad_config {
             struct_size: size_of::<relgrad_config>() as u32,
@@ -403,6 +437,11 @@ impl relgrad_config {
             damping: 0.1,
             clip: 1.0,
             curve_rate: c.curve_rate,
+            condition,
+            condition_len,
+            conditioned: c.conditioned as u32,
+            reserved: 0,
+            condition_rate: c.condition_rate,
         };
         match c.optimizer {
             Optimizer::Sgd { .. } => {}
@@ -427,6 +466,13 @@ impl relgrad_config {
             Optimizer::Adam { beta1, beta2, epsilon },
             Optimizer::Natural { decay, damping, clip, momentum },
         ];
+        let n = self.condition_len;
+        let conditions =
+            [Condition::None, Condition::Numbers { width: n }, Condition::Classes { count: n }];
+        if self.reserved != 0 {
+            let v = Value::Int(self.reserved.into());
+            return Err(Error::new(Status::Reserved, "config.reserved", v, "must be 0"));
+        }
         let flag = |v: u32, name| one_of(v, &[false, true], name);
         let config = Config {
             dim: self.dim as usize,
@@ -447,6 +493,9 @@ impl relgrad_config {
             log_det: one_of(self.log_det, LogDet::ALL, "config.log_det")?,
             track_inverse: flag(self.track_inverse, "config.track_inverse")?,
             curve_rate: self.curve_rate,
+            condition: one_of(self.condition, &conditions, "config.condition")?,
+            conditioned: one_of(self.conditioned, Conditioned::ALL, "config.conditioned")?,
+            condition_rate: self.condition_rate,
             report_norms: flag(self.report_norms, "config.report_norms")?,
             level: one_of(
                 self.level,
@@ -508,6 +557,9 @@ impl relgrad_offsets {
             center: rows(1 + 2 * k),
             shift: start(layout.shift()),
             scale: start(layout.scale()),
+            location: start(layout.location()),
+            log_scale: start(layout.log_scale()),
+            condition: start(layout.condition(layer)),
         }
     }
 }

@@ -75,7 +75,11 @@ impl ModelFile {
         let biases = if self.bias == Bias::None { 0 } else { d };
         let (kept, rest) = numbers.split_at(layout.weight(self.layers - 1).start);
         let (last, rest) = rest.split_at(d * d + biases);
-        let (curves, input) = rest.split_at(layout.curves_len());
+        let (curves, rest) = rest.split_at(layout.curves_len());
+        let (conditions, input) = rest.split_at(layout.conditions_len());
+        // What a condition adds to the last layer's bias.
+        let of_last = layout.condition(self.layers - 1).len();
+        let (kept_conditions, last_condition) = conditions.split_at(conditions.len() - of_last);
         let mut deeper = Vec::with_capacity(numbers.len() + last.len() + curve.len() * d);
         deeper.extend_from_slice(kept);
         deeper.extend(last.iter().map(|v| T::from_f64(v.to_f64() * scale)));
@@ -84,6 +88,9 @@ impl ModelFile {
         deeper.extend((0..biases).map(|_| T::from_f64(shift)));
         deeper.extend_from_slice(curves);
         deeper.extend(curve.iter().flat_map(|v| core::iter::repeat_n(T::from_f64(*v), d)));
+        deeper.extend_from_slice(kept_conditions);
+        deeper.extend(last_condition.iter().map(|v| T::from_f64(v.to_f64() * scale)));
+        deeper.extend(last_condition.iter().map(|_| T::from_f64(0.0)));
         deeper.extend_from_slice(input);
         deeper
     }

@@ -190,7 +190,7 @@ impl<T: Scalar> Model<T> {
         let (mut sum, mut rows) = (0.0, 0);
         for_each_chunk(data, self.config().max_batch, |x| {
             // Row by row, so that the sum does not depend on how many come at a time.
-            let log_p = self.log_likelihood(x)?;
+            let log_p = self.log_likelihood(crate::Data::joint(x))?;
             log_p.iter().for_each(|v| sum += v);
             rows += log_p.len();
             Ok(())

@@ -75,11 +75,11 @@ impl<T: Scalar> Model<T> {
 
     /// Adds the `log p` of these rows, in halves where the whole fails.
     fn score(&mut self, x: &[T], out: &mut Vec<f64>, reason: &mut Option<Error>) -> Result<()> {
-        match self.log_likelihood(x) {
+        match self.log_likelihood(crate::Data::joint(x)) {
             Ok(log_p) => out.extend(log_p),
             Err(e) if !is_overflow(&e) => return Err(e),
             Err(e) => {
-                let dim = self.config().dim;
+                let dim = self.row_len();
                 let rows = x.len() / dim;
                 if rows == 1 {
                     out.push(f64::NEG_INFINITY);
@@ -102,7 +102,9 @@ impl<T: Scalar> Model<T> {
             let number = |of: &[T], usual| of.get(*c).map_or(usual, |v| v.to_f64());
             ((row[*c].to_f64() - number(shift, 0.0)) * number(scale, 1.0)).abs()
         };
-        (0..row.len()).max_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or_default()
+        (0..self.config().dim)
+            .max_by(|a, b| distance(a).total_cmp(&distance(b)))
+            .unwrap_or_default()
     }
 }
 

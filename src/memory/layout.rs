@@ -15,11 +15,13 @@ pub(crate) fn times(sizes: &[usize]) -> usize {
 }
 
 /// Where each layer's parameters lie in the one flat array:
-/// `W_1, b_1, ..., W_L, b_L`, then the learned curves of the layers that have them, then
-/// `shift, scale` with an input transform.
+/// `W_1, b_1, ..., W_L, b_L`, then the learned curves of the layers that have them, then what depends
+/// on a condition, then `shift, scale` with an input transform.
 ///
 /// A layer's curves are `1 + 3 K` rows of `D` numbers, a number a unit: `log_slope`, then K rows
-/// each of `log_weight`, `log_steepness` and `center`.
+/// each of `log_weight`, `log_steepness` and `center`. Of a condition `u` of d numbers (or d
+/// classes) there are `M`, `S` and `V_1, ..., V_L`, as far as latents and layers depend on it: each d
+/// rows of D numbers, row j for `u_j`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     dim: usize,
@@ -27,6 +29,9 @@ pub struct Layout {
     bias: bool,
     steps: usize,
     curves: usize,
+    condition: usize,
+    latents: bool,
+    conditioned: bool,
     transform: bool,
 }
 
@@ -39,6 +44,9 @@ impl Layout {
             bias: config.bias != Bias::None,
             steps: config.steps(),
             curves: if config.steps() > 0 { config.activated() } else { 0 },
+            condition: config.condition_len(),
+            latents: config.conditions_latents(),
+            conditioned: config.conditions_layers(),
             transform: config.input_transform,
         }
     }
@@ -56,9 +64,48 @@ impl Layout {
         times(&[self.layers, self.layer_len()])
     }
 
-    /// Numbers that optimisers move: weights, biases and curves.
+    /// Numbers that optimisers move: weights, biases, curves and what depends on a condition.
     pub fn network_len(&self) -> usize {
+        self.conditions_start().saturating_add(self.conditions_len())
+    }
+
+    /// Where what depends on a condition begins.
+    pub(crate) fn conditions_start(&self) -> usize {
         self.linear_len().saturating_add(self.curves_len())
+    }
+
+    /// Numbers that depend on a condition: `d D` for each of `M`, `S` and the `V_k` that there are.
+    pub fn conditions_len(&self) -> usize {
+        let matrices =
+            if self.latents { 2 } else { 0 } + if self.conditioned { self.layers } else { 0 };
+        times(&[matrices, self.condition, self.dim])
+    }
+
+    /// All that depends on a condition.
+    pub fn conditions(&self) -> Range<usize> {
+        self.conditions_start()..self.network_len()
+    }
+
+    fn condition_matrix(&self, index: usize) -> Range<usize> {
+        let len = times(&[self.condition, self.dim]);
+        let from = self.conditions_start() + index * len;
+        from..from + len
+    }
+
+    /// `M`, the location of each latent for each `u_j`; empty if latents depend on no condition.
+    pub fn location(&self) -> Range<usize> {
+        if self.latents { self.condition_matrix(0) } else { 0..0 }
+    }
+
+    /// `S`, the log-scales, as [`Layout::location`].
+    pub fn log_scale(&self) -> Range<usize> {
+        if self.latents { self.condition_matrix(1) } else { 0..0 }
+    }
+
+    /// `V_k` of layer `k`, what `u` adds to its bias; empty if layers depend on no condition.
+    pub fn condition(&self, k: usize) -> Range<usize> {
+        let before = if self.latents { 2 } else { 0 };
+        if self.conditioned { self.condition_matrix(before + k) } else { 0..0 }
     }
 
     /// The parameters of all learned curves.
@@ -193,6 +240,12 @@ pub(crate) struct Parts {
     /// Parameters of learned curves, and what kernels read in their place.
     pub curves: usize,
     pub prepared: usize,
+    /// What depends on a condition; a batch's conditions, what they add to each layer, and what latents
+    /// are standardised with.
+    pub conditions: usize,
+    pub condition: usize,
+    pub offsets: usize,
+    pub standardized: usize,
     /// Inputs of every layer: gradients whose right factor is z.
     pub inputs: usize,
     /// Inverse transposes: the ordinary gradient.
@@ -221,6 +274,7 @@ impl Parts {
         let ordinary = config.gradient == Gradient::Ordinary;
         let inputs = config.gradient != Gradient::Relative;
         let reach = Reach::of(config);
+        let batch = Rows::new::<T>(config).layer;
         let square = times(&[d, d]);
         let squares = times(&[l, d, d]);
         Parts {
@@ -229,8 +283,12 @@ impl Parts {
             fisher: when(natural, times(&[l, d])),
             inverse: when(config.track_inverse, squares),
             curves: layout.curves_len(),
+            conditions: layout.conditions_len(),
+            condition: times(&[b, config.condition_width()]),
+            offsets: when(config.conditions_layers(), times(&[l, batch])),
+            standardized: when(config.conditions_latents(), times(&[2, batch])),
             prepared: times(&[layout.curves, table_len::<T>(d, layout.steps)]),
-            inputs: when(inputs, times(&[l, Rows::new::<T>(config).layer])),
+            inputs: when(inputs, times(&[l, batch])),
             inverse_transposes: when(ordinary, squares),
             capacitance: if reach.summed { d } else { usize::min(b, d) },
             products: when(reach.summed, squares),

@@ -10,14 +10,16 @@ use crate::status::{Error, Result, Status, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Numbers in the parameter array: `L (D^2 + D) [+ 2 D]`, and `(1 + 3 K) D` for each layer with
-    /// learned curves.
+    /// learned curves, and d D for each matrix that a condition of length d has
+    /// ([`Layout`]).
     pub params_len: usize,
     /// Numbers in a dense gradient or accumulator: the parameters without the input transform.
     pub gradient_len: usize,
-    /// Numbers that one sample's factors take, `2 L D`, and D for each layer with learned curves.
+    /// Numbers that one sample's factors take, `2 L D`, D for each layer with learned curves, and of
+    /// a condition its own numbers, and `2 D` if latents depend on it.
     pub factors_len: usize,
     /// Bytes of optimiser state: O(L D) for SGD and natural, `2 L D^2` numbers for Adam; twice the
-    /// parameters of learned curves for each.
+    /// parameters of learned curves and conditions for each.
     pub state_bytes: usize,
     /// Bytes of workspace: O(L B D), and `(L + 1) D^2` numbers for the ordinary gradient.
     pub workspace_bytes: usize,
@@ -27,6 +29,13 @@ pub struct Sizes {
     pub start_bytes: usize,
     /// Bytes of a factorisation for the inverse: `L D^2` numbers and pivots.
     pub factorization_bytes: usize,
+}
+
+/// See [`Sizes::factors_len`].
+pub(crate) fn factors_len(config: &Config) -> usize {
+    let standardized = if config.conditions_latents() { 2 } else { 0 };
+    let rows = 2 * config.layers + Layout::new(config).curves() + standardized;
+    times(&[rows, config.dim]).saturating_add(config.condition_width())
 }
 
 impl Sizes {
@@ -41,7 +50,7 @@ impl Sizes {
         let sizes = Sizes {
             params_len: layout.params_len(),
             gradient_len: layout.network_len(),
-            factors_len: times(&[2 * config.layers + layout.curves(), config.dim]),
+            factors_len: factors_len(config),
             state_bytes: measure(|c| State::<T>::carve(c, config)),
             workspace_bytes: measure(|c| Work::<T>::carve_all(c, config)),
             refresh_bytes: measure(|c| Scratch::carve_refresh(c, config.dim)),

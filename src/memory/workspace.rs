@@ -102,6 +102,9 @@ pub(crate) struct State<'m, T> {
     /// Adam's averages of the curves' gradients.
     pub curve_first: &'m mut [T],
     pub curve_second: &'m mut [T],
+    /// The same of what depends on a condition.
+    pub condition_first: &'m mut [T],
+    pub condition_second: &'m mut [T],
 }
 
 impl<T> State<'_, T> {
@@ -153,6 +156,8 @@ impl<'m, T: Real> State<'m, T> {
             self.q,
             self.curve_first,
             self.curve_second,
+            self.condition_first,
+            self.condition_second,
         ];
         numbers.into_iter().for_each(|x| x.fill(T::ZERO));
         self.momentum_max.fill(0.0);
@@ -175,6 +180,8 @@ impl<'m, T: Real> State<'m, T> {
             inverse: c.take(parts.inverse),
             curve_first: c.take(parts.curves),
             curve_second: c.take(parts.curves),
+            condition_first: c.take(parts.conditions),
+            condition_second: c.take(parts.conditions),
         }
     }
 }
@@ -184,11 +191,12 @@ impl<'m, T: Real> State<'m, T> {
 ///
 /// | stage | reads | writes |
 /// |---|---|---|
-/// | `batch` | | `pass.z` = the transformed data, `pass.weights` |
-/// | `forward`, layer by layer | `pass.z` | `pass.c` = u (or y), `pass.delta` = s', `pass.p` = s''/s', `pass.z` = the output, `pass.log_slopes`, `pass.inputs` |
-/// | `density` | `pass.z` = the latents | `pass.log_p`, `pass.z` = the scores |
+/// | `batch` | | `pass.z` = the transformed data, `pass.weights`, `pass.condition` |
+/// | `forward`, layer by layer | `pass.z` | `pass.c` = u (or y), `pass.delta` = s', `pass.p` = s''/s', `pass.z` = the output, `pass.log_slopes`, `pass.inputs`, `pass.offsets` |
+/// | `density` | `pass.z` = the latents | `pass.log_p`, `pass.z` = the scores, `pass.standardized` |
 /// | `backward`, from the last layer | `pass.z` = scores, then `W^T delta` | `pass.delta` = delta, `pass.p` = `W^T c`, `pass.z` |
 /// | `curves`, before a layer's delta | `pass.c`, `pass.z` (factors: `pass.p`) | `sums.curves`; `pass.p` = `pass.z` for factors |
+/// | `condition` | `pass.condition`, `pass.standardized`, `pass.delta` | `sums.conditions` |
 /// | `lanes` | the same, features as rows | the same, and `sums` |
 /// | `summed` | `pass.delta`, `pass.c` | `sums`, `pass.z` = `w delta` |
 /// | `norms` | `pass` or `sums` | `capacitance`, `pass.z` |
@@ -225,6 +233,15 @@ pub(crate) struct Pass<'m, T> {
     pub features: &'m mut [T],
     /// A weight whose rows are inputs, for sums in chains.
     pub transposed: &'m mut [T],
+    /// u of each sample, or its class.
+    pub condition: &'m mut [T],
+    /// `b_k + V_k u` of every layer, where layers depend on u.
+    pub offsets: &'m mut [T],
+    /// Where latents depend on u: `z'` and `e^(-S u)`; after the scores the derivatives by `M u` (but
+    /// for the sign) and by `S u`.
+    pub standardized: &'m mut [T],
+    /// `sum S u`.
+    pub log_scales: &'m mut [f64],
     /// 1 once a batch went through in lanes, which leaves numbers between the rows.
     pub between: &'m mut [u64],
 }
@@ -239,6 +256,15 @@ pub(crate) struct Sums<'m, T> {
     pub directions: &'m mut [T],
     /// The gradient of the learned curves, whatever the route.
     pub curves: &'m mut [T],
+    /// The gradient of what depends on a condition, whatever the route.
+    pub conditions: &'m mut [T],
+}
+
+impl<T> Sums<'_, T> {
+    /// The gradient of all parameters besides weights and biases, in their order.
+    pub fn other(&self) -> impl Iterator<Item = &T> {
+        self.curves.iter().chain(self.conditions.iter())
+    }
 }
 
 /// The Fisher factors of natural steps as they will be, and 1 over them, damped.
@@ -310,6 +336,10 @@ impl<'m, T: Real> Work<'m, T> {
                 weights: c.take(lanes),
                 features: c.take(times(&[3, d])),
                 transposed: c.take(parts.transposed),
+                condition: c.take(parts.condition),
+                offsets: c.take(parts.offsets),
+                standardized: c.take(parts.standardized),
+                log_scales: c.take(when(parts.standardized > 0, lanes)),
                 between: c.take(1),
             },
             sums: Sums {
@@ -317,6 +347,7 @@ impl<'m, T: Real> Work<'m, T> {
                 moments: c.take(parts.moments),
                 directions: c.take(parts.directions),
                 curves: c.take(parts.curves),
+                conditions: c.take(parts.conditions),
             },
             fisher: Fisher {
                 h: c.take(parts.fisher),

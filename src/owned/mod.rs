@@ -3,5 +3,5 @@
 pub(crate) mod model;
 mod trainer;
 
-pub use model::{Model, Team};
+pub use model::{Data, Model, Team};
 pub use trainer::{Position, Snapshot, Stepped, Trainer};

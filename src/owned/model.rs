@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::config::Config;
+use crate::config::{Condition, Conditioned, Config};
 use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
 use crate::memory::{Aligned, AlignedBytes};
@@ -13,6 +13,7 @@ use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
 use crate::session::start::Start;
 use crate::session::{Refresh, Session};
+use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::Report;
 use crate::step::batch::Batch;
@@ -84,7 +85,12 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::start_from_data`].
-    pub fn from_data(config: Config, data: &[T], start: Start, seed: u64) -> Result<Self> {
+    pub fn from_data<'a>(
+        config: Config,
+        data: impl Into<Data<'a, T>>,
+        start: Start,
+        seed: u64,
+    ) -> Result<Self> {
         let mut model = Self::blank(Config { input_transform: true, ..config })?;
         model.start_from_data(data, start, seed)?;
         Ok(model)
@@ -110,7 +116,14 @@ impl<T: Scalar> Model<T> {
             let v = Value::Int(layers as u64);
             return Err(Error::new(Status::Layers, "layers", v, "must be 1 to the model's layers"));
         }
-        let config = Config { layers, final_activation: false, ..self.config };
+        // Pre-activations depend on a condition as far as layers do.
+        let condition = match self.config.conditions_layers() {
+            true => self.config.condition,
+            false => Condition::None,
+        };
+        let conditioned = Conditioned::Layers;
+        let config =
+            Config { layers, final_activation: false, condition, conditioned, ..self.config };
         let mut first = Self::blank(config)?;
         first.set_parallel(self.parallel());
         let (from, to) = (self.layout(), Layout::new(&config));
@@ -121,6 +134,7 @@ impl<T: Scalar> Model<T> {
         for k in 0..layers {
             copy(to.weight(k), from.weight(k));
             copy(to.bias(k), from.bias(k));
+            copy(to.condition(k), from.condition(k));
         }
         (0..to.curves()).for_each(|k| copy(to.curve(k), from.curve(k)));
         copy(to.shift(), from.shift());
@@ -268,11 +282,15 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::start_from_data`].
-    pub fn start_from_data(&mut self, data: &[T], start: Start, seed: u64) -> Result<()> {
-        let rows = self.rows(data)?;
+    pub fn start_from_data<'a>(
+        &mut self,
+        data: impl Into<Data<'a, T>>,
+        start: Start,
+        seed: u64,
+    ) -> Result<()> {
+        let data = self.data(data)?.batch();
         let mut scratch = AlignedBytes::new(self.sizes.start_bytes);
         let (mut session, params) = self.session();
-        let data = Batch::new(data, rows);
         session.start_from_data(params, &data, start, seed, 1e-6, &mut scratch)?;
         session.reset_optimizer();
         drop(scratch);
@@ -361,10 +379,10 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::step`].
-    pub fn step(&mut self, batch: &[T], rate: f64) -> Result<Report> {
-        let rows = self.rows(batch)?;
+    pub fn step<'a>(&mut self, batch: impl Into<Data<'a, T>>, rate: f64) -> Result<Report> {
+        let batch = self.data(batch)?.batch();
         let (mut session, params) = self.session();
-        session.step(params, &Batch::new(batch, rows), rate)
+        session.step(params, &batch, rate)
     }
 
     /// Makes the log-determinants exact.
@@ -395,13 +413,13 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::forward`].
-    pub fn forward(&mut self, x: &[T]) -> Result<Vec<T>> {
-        self.rows(x)?;
-        let mut z = vec![T::ZERO; x.len()];
-        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+    pub fn forward<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<T>> {
+        let x = self.data(x)?;
+        let mut z = vec![T::ZERO; x.rows * self.config.dim];
+        let chunk = self.config.dim * self.config.max_batch;
         let (mut session, params) = self.view();
-        for (x, z) in x.chunks(chunk).zip(z.chunks_mut(chunk)) {
-            session.forward(params, &Batch::new(x, x.len() / d), z)?;
+        for (batch, z) in x.batches(session.config().max_batch).zip(z.chunks_mut(chunk)) {
+            session.forward(params, &batch, z)?;
         }
         Ok(z)
     }
@@ -410,14 +428,14 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::log_likelihood`].
-    pub fn log_likelihood(&mut self, x: &[T]) -> Result<Vec<f64>> {
-        let rows = self.rows(x)?;
+    pub fn log_likelihood<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<f64>> {
+        let x = self.data(x)?;
         self.log_det()?;
-        let mut out = vec![0.0; rows];
-        let (d, max_batch) = (self.config.dim, self.config.max_batch);
+        let mut out = vec![0.0; x.rows];
+        let max_batch = self.config.max_batch;
         let (mut session, params) = self.view();
-        for (x, out) in x.chunks(d * max_batch).zip(out.chunks_mut(max_batch)) {
-            session.log_likelihood(params, &Batch::new(x, x.len() / d), out)?;
+        for (batch, out) in x.batches(session.config().max_batch).zip(out.chunks_mut(max_batch)) {
+            session.log_likelihood(params, &batch, out)?;
         }
         Ok(out)
     }
@@ -426,13 +444,15 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::input_gradient`].
-    pub fn input_gradient(&mut self, x: &[T]) -> Result<Vec<T>> {
-        self.rows(x)?;
-        let mut gradient = vec![T::ZERO; x.len()];
-        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+    pub fn input_gradient<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<T>> {
+        let x = self.data(x)?;
+        let mut gradient = vec![T::ZERO; x.rows * self.config.dim];
+        let chunk = self.config.dim * self.config.max_batch;
         let (mut session, params) = self.view();
-        for (x, gradient) in x.chunks(chunk).zip(gradient.chunks_mut(chunk)) {
-            session.input_gradient(params, &Batch::new(x, x.len() / d), gradient, None)?;
+        for (batch, gradient) in
+            x.batches(session.config().max_batch).zip(gradient.chunks_mut(chunk))
+        {
+            session.input_gradient(params, &batch, gradient, None)?;
         }
         Ok(gradient)
     }
@@ -441,7 +461,7 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::log_likelihood`].
-    pub fn mean_log_likelihood(&mut self, x: &[T]) -> Result<f64> {
+    pub fn mean_log_likelihood<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<f64> {
         let log_p = self.log_likelihood(x)?;
         Ok(log_p.iter().sum::<f64>() / log_p.len() as f64)
     }
@@ -451,13 +471,13 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::forward`].
-    pub fn bends(&mut self, x: &[T]) -> Result<Vec<f64>> {
-        let n = self.rows(x)? as f64;
-        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
-        let mut sums = vec![0.0; 2 * self.config.activated() * d];
+    pub fn bends<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<f64>> {
+        let x = self.data(x)?;
+        let n = x.rows as f64;
+        let mut sums = vec![0.0; 2 * self.config.activated() * self.config.dim];
         let (mut session, params) = self.view();
-        for x in x.chunks(chunk) {
-            session.sum_log_slopes(params, &Batch::new(x, x.len() / d), &mut sums)?;
+        for batch in x.batches(session.config().max_batch) {
+            session.sum_log_slopes(params, &batch, &mut sums)?;
         }
         let variance = |sums: &[f64]| sums[1] / n - (sums[0] / n) * (sums[0] / n);
         Ok(sums.chunks_exact(2).map(|sums| libm::sqrt(variance(sums).max(0.0))).collect())
@@ -468,23 +488,30 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`Session::forward`].
-    pub fn bending_share(&mut self, x: &[T]) -> Result<f64> {
+    pub fn bending_share<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<f64> {
         let bends = self.bends(x)?;
         Ok(bends.iter().filter(|b| **b > 0.1).count() as f64 / bends.len().max(1) as f64)
     }
 
-    /// Data from any number of rows of latents.
+    /// Data from any number of rows of latents; with the conditions of layers that have them.
     ///
     /// # Errors
     /// Those of [`Session::inverse`].
-    pub fn inverse(&mut self, z: &[T]) -> Result<(Vec<T>, Inversion)> {
-        self.rows(z)?;
-        let mut x = vec![T::ZERO; z.len()];
+    pub fn inverse<'a>(&mut self, z: impl Into<Data<'a, T>>) -> Result<(Vec<T>, Inversion)> {
+        let z = self.data(z)?;
+        let mut x = vec![T::ZERO; z.x.len()];
         let mut all = Inversion::default();
-        let (d, chunk) = (self.config.dim, self.config.dim * self.config.max_batch);
+        let (chunk, width) =
+            (self.config.dim * self.config.max_batch, self.config.condition_width());
         let (mut session, params, with) = self.inverting()?;
-        for (z, x) in z.chunks(chunk).zip(x.chunks_mut(chunk)) {
-            let one = session.inverse(params, &with, z, z.len() / d, x)?;
+        for (z, x) in z.batches(session.config().max_batch).zip(x.chunks_mut(chunk)) {
+            let one = match z.condition {
+                Some(given) => {
+                    let given = &given[..z.rows * width];
+                    session.inverse_given(params, &with, z.x, given, x)?
+                }
+                None => session.inverse(params, &with, z.x, z.rows, x)?,
+            };
             all = all.worst(one);
         }
         Ok((x, all))
@@ -495,11 +522,32 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// Those of [`Session::sample`].
     pub fn sample(&mut self, rows: usize, seed: u64) -> Result<Vec<T>> {
+        self.draw(rows, None, seed)
+    }
+
+    /// A sample for each condition that is `given`: `width` numbers each, or the class.
+    ///
+    /// # Errors
+    /// Those of [`Session::sample`].
+    pub fn sample_given(&mut self, given: &[T], seed: u64) -> Result<Vec<T>> {
+        let rows = crate::step::condition::rows(&self.config, given)?;
+        self.draw(rows, Some(given), seed)
+    }
+
+    fn draw(&mut self, rows: usize, given: Option<&[T]>, seed: u64) -> Result<Vec<T>> {
         let (d, max_batch) = (self.config.dim, self.config.max_batch);
+        let width = self.config.condition_width();
         let mut x = vec![T::ZERO; rows * d];
         let (mut session, params, with) = self.inverting()?;
         for (first, x) in (0..).step_by(max_batch).zip(x.chunks_mut(d * max_batch)) {
-            session.sample(params, &with, seed, first, x.len() / d, x)?;
+            let (rows, number) = (x.len() / d, first as u64);
+            match given {
+                Some(given) => {
+                    let given = &given[first * width..][..rows * width];
+                    session.sample_given(params, &with, seed, number, given, x)?
+                }
+                None => session.sample(params, &with, seed, number, rows, x)?,
+            };
         }
         Ok(x)
     }
@@ -526,15 +574,93 @@ impl<T: Scalar> Model<T> {
         Ok(())
     }
 
-    /// Whole rows in `x`, at least one.
-    pub(crate) fn rows(&self, x: &[T]) -> Result<usize> {
-        let d = self.config.dim;
-        if x.is_empty() || !x.len().is_multiple_of(d) {
+    /// Numbers of a row with its condition, as [`Data::joint`] has them.
+    pub(crate) fn row_len(&self) -> usize {
+        self.config.dim + self.config.condition_width()
+    }
+
+    /// Whole rows, at least one, with as many conditions if there are any.
+    pub(crate) fn data<'a>(&self, data: impl Into<Data<'a, T>>) -> Result<Whole<'a, T>> {
+        let Data { x, condition, joint } = data.into();
+        let (d, width) = (self.config.dim, self.config.condition_width());
+        let ld = if joint { d + width } else { d };
+        if x.is_empty() || !x.len().is_multiple_of(ld) {
             let v = Value::Int(x.len() as u64);
             let allowed = "must hold whole rows of dim numbers, at least one";
             return Err(Error::new(Status::Length, "x", v, allowed));
         }
-        Ok(x.len() / d)
+        let rows = x.len() / ld;
+        if joint && width > 0 {
+            let condition = Some(&x[d..]);
+            return Ok(Whole { x, ld, condition, condition_ld: ld, rows });
+        }
+        if let Some(u) = condition
+            && u.len() != rows * width
+        {
+            let v = Value::Int(u.len() as u64);
+            let allowed = "must hold what this model asks for with each row";
+            return Err(Error::new(Status::Condition, "condition", v, allowed));
+        }
+        Ok(Whole { x, ld, condition, condition_ld: width, rows })
+    }
+}
+
+/// Rows, one after the other, and what was observed with each: `&x`, or `(&x, &condition)`. See
+/// [`Batch::with_condition`].
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a, T> {
+    pub(crate) x: &'a [T],
+    pub(crate) condition: Option<&'a [T]>,
+    pub(crate) joint: bool,
+}
+
+impl<'a, T> Data<'a, T> {
+    /// Rows that go on with their conditions: `dim` numbers, and `width` more or the class.
+    pub fn joint(rows: &'a [T]) -> Self {
+        Data { x: rows, condition: None, joint: true }
+    }
+}
+
+impl<'a, T, X: AsRef<[T]> + ?Sized> From<&'a X> for Data<'a, T> {
+    fn from(x: &'a X) -> Self {
+        Data { x: x.as_ref(), condition: None, joint: false }
+    }
+}
+
+impl<'a, T, X, U> From<(&'a X, &'a U)> for Data<'a, T>
+where
+    X: AsRef<[T]> + ?Sized,
+    U: AsRef<[T]> + ?Sized,
+{
+    fn from((x, condition): (&'a X, &'a U)) -> Self {
+        Data { x: x.as_ref(), condition: Some(condition.as_ref()), joint: false }
+    }
+}
+
+/// [`Data`] of a model.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<'a, T> {
+    pub x: &'a [T],
+    pub ld: usize,
+    pub condition: Option<&'a [T]>,
+    pub condition_ld: usize,
+    pub rows: usize,
+}
+
+impl<'a, T: Real> Whole<'a, T> {
+    pub fn batch(self) -> Batch<'a, T> {
+        let Whole { x, ld, condition, condition_ld, rows } = self;
+        let batch = Batch::new(x, rows).with_ld(ld).with_condition_ld(condition_ld);
+        Batch { condition, ..batch }
+    }
+
+    /// At most `most` rows at a time.
+    fn batches(self, most: usize) -> impl Iterator<Item = Batch<'a, T>> + use<'a, T> {
+        (0..self.rows).step_by(most).map(move |from| {
+            let x = &self.x[from * self.ld..];
+            let condition = self.condition.map(|u| &u[from * self.condition_ld..]);
+            Whole { x, condition, rows: most.min(self.rows - from), ..self }.batch()
+        })
     }
 }
 

@@ -5,12 +5,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Schedule};
-use crate::owned::model::Model;
+use crate::owned::model::{Data, Model};
 use crate::random::Random;
 use crate::scalar::Scalar;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::Report;
-use crate::step::batch::Batch;
 
 /// A model in training: batches in random order, a rate that follows a schedule.
 ///
@@ -106,7 +105,8 @@ impl<T: Scalar> Trainer<T> {
     /// Those of [`Schedule::check`].
     pub fn new(mut model: Model<T>, schedule: Schedule, seed: u64) -> Result<Self> {
         schedule.check()?;
-        let batch = vec![T::ZERO; model.config().dim * model.config().max_batch];
+        let row = model.row_len();
+        let batch = vec![T::ZERO; row * model.config().max_batch];
         let position = Position { first_step: model.steps(), ..Position::START };
         let (order, order_of) = (Vec::new(), u64::MAX);
         Ok(Trainer { model, shuffle: true, schedule, seed, position, order, order_of, batch })
@@ -161,7 +161,8 @@ impl<T: Scalar> Trainer<T> {
     }
 
     /// The next step of a run over a data set of `rows` rows. `fetch` is told the pass (from 0)
-    /// and which rows, and fills in their values, row by row.
+    /// and which rows, and fills in their values, row by row; a row of a model with a condition goes
+    /// on with it, as in [`Data::joint`].
     ///
     /// # Errors
     /// Those of `fetch` and of [`Session::step`](crate::Session::step), after which the run
@@ -182,14 +183,15 @@ impl<T: Scalar> Trainer<T> {
             return Err(Error::new(Status::Batch, "rows", Value::Int(rows as u64), allowed).into());
         }
         self.arrange(pass, rows);
-        let (d, max_batch) = (self.model.config().dim, self.model.config().max_batch);
+        let (row_len, max_batch) = (self.model.row_len(), self.model.config().max_batch);
         let chosen = &self.order[row..rows.min(row + max_batch)];
-        let batch = &mut self.batch[..chosen.len() * d];
+        let batch = &mut self.batch[..chosen.len() * row_len];
         fetch(pass, chosen, batch)?;
+        let batch = self.model.data(Data::joint(batch))?.batch();
         let (mut session, params) = self.model.session();
         let step = session.steps().saturating_sub(self.position.first_step);
         let rate = self.schedule.at(step) * self.position.rate_factor;
-        let report = session.step(params, &Batch::new(batch, chosen.len()), rate)?;
+        let report = session.step(params, &batch, rate)?;
         self.position.sum += report.mean_log_likelihood * chosen.len() as f64;
         self.position.row += chosen.len() as u64;
         let pass_mean = (self.position.row == rows as u64).then(|| {
@@ -220,13 +222,27 @@ impl<T: Scalar> Trainer<T> {
     /// # Errors
     /// Those of [`Session::step`](crate::Session::step); the model is as the last good step
     /// left it.
-    pub fn epoch(&mut self, data: &[T], mut progress: impl FnMut(&Report) -> bool) -> Result<f64> {
-        let d = self.model.config().dim;
-        let rows = self.model.rows(data)?;
+    pub fn epoch<'a>(
+        &mut self,
+        data: impl Into<Data<'a, T>>,
+        mut progress: impl FnMut(&Report) -> bool,
+    ) -> Result<f64> {
+        let (d, width) = (self.model.config().dim, self.model.config().condition_width());
+        let whole = self.model.data(data)?;
+        let batch = whole.batch();
+        let (x, u) = (batch.matrix(d)?, whole.condition.unwrap_or(&[]));
+        if width > 0 && u.is_empty() {
+            let allowed = "this model needs a condition with each row";
+            return Err(Error::new(Status::Condition, "condition", Value::None, allowed));
+        }
+        let rows = whole.rows;
         loop {
             let stepped = self.step(rows, |_, chosen, batch| {
-                for (to, row) in batch.chunks_exact_mut(d).zip(chosen) {
-                    to.copy_from_slice(&data[row * d..][..d]);
+                for (to, row) in batch.chunks_exact_mut(d + width).zip(chosen) {
+                    to[..d].copy_from_slice(x.row(*row));
+                    if width > 0 {
+                        to[d..].copy_from_slice(&u[row * whole.condition_ld..][..width]);
+                    }
                 }
                 Ok::<(), Error>(())
             })?;

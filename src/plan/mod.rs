@@ -119,7 +119,9 @@ pub(crate) fn step(config: &Config, rows: usize) -> Route {
         _ => 12,
     };
     match config.gradient {
-        Gradient::Relative if fills_lanes(config.dim, rows) => Route::Lanes,
+        Gradient::Relative if fills_lanes(config.dim, rows) && !config.conditions_layers() => {
+            Route::Lanes
+        }
         Gradient::Relative if 8 * rows >= eighths * config.dim => Route::Summed,
         _ => Route::Rows,
     }

@@ -118,7 +118,8 @@ impl<T: Scalar> Session<'_, T> {
         T::apply_factors(self, params, (factors, rows), weights, totals, rate)
     }
 
-    /// The latents `z_L` of a batch, row-major `(rows, D)`. O(L D^2) a row; each row's bits do
+    /// The latents `z_L` of a batch, row-major `(rows, D)`, as they come out of the last layer: a
+    /// condition's location and scale are not taken off, and only layers need it. O(L D^2) a row; each row's bits do
     /// not depend on the batch around it.
     ///
     /// # Errors
@@ -186,7 +187,7 @@ impl<T: Scalar> Session<'_, T> {
     }
 
     /// Data from latents: `rows` rows of `D` numbers, one after the other, O(L D^2) a row and
-    /// once more for the residual.
+    /// once more for the residual. For models whose layers depend on a condition there is [`Session::inverse_given`].
     ///
     /// # Errors
     /// Lengths, latents that are not finite, a preimage that overflows, [`Inverse::Tracked`]
@@ -199,7 +200,24 @@ impl<T: Scalar> Session<'_, T> {
         rows: usize,
         x: &mut [T],
     ) -> Result<Inversion> {
-        T::inverse(self, params, with, (z, rows), x)
+        T::inverse(self, params, with, (z, rows), None, x)
+    }
+
+    /// Data from latents with their conditions: as [`Session::inverse`], of as many rows as are
+    /// `given`.
+    ///
+    /// # Errors
+    /// As there, and those of conditions.
+    pub fn inverse_given(
+        &mut self,
+        params: &[T],
+        with: &Inverse,
+        z: &[T],
+        given: &[T],
+        x: &mut [T],
+    ) -> Result<Inversion> {
+        let rows = crate::step::condition::rows(&self.config, given)?;
+        T::inverse(self, params, with, (z, rows), Some(given), x)
     }
 
     /// Samples of the model into `x`: latents from the base density, then [`Session::inverse`].
@@ -219,7 +237,25 @@ impl<T: Scalar> Session<'_, T> {
         rows: usize,
         x: &mut [T],
     ) -> Result<Inversion> {
-        T::sample(self, params, with, (seed, first_row), (x, rows))
+        T::sample(self, params, with, (seed, first_row), None, (x, rows))
+    }
+
+    /// A sample of `p(x | u)` for each `u` that is `given`: as [`Session::sample`]. Latents that depend
+    /// on u are drawn around `M u` with the scale `e^(S u)`.
+    ///
+    /// # Errors
+    /// As there, and those of conditions.
+    pub fn sample_given(
+        &mut self,
+        params: &[T],
+        with: &Inverse,
+        seed: u64,
+        first_row: u64,
+        given: &[T],
+        x: &mut [T],
+    ) -> Result<Inversion> {
+        let rows = crate::step::condition::rows(&self.config, given)?;
+        T::sample(self, params, with, (seed, first_row), Some(given), (x, rows))
     }
 
     /// Forgets what the optimiser has gathered and counts steps from 0 again, as after

@@ -6,7 +6,7 @@ use crate::simd::Real;
 use crate::status::{Result, check_len, diverged};
 use crate::step::batch::{Batch, Checked};
 use crate::step::forward::{self, Needs};
-use crate::step::{backward, scores};
+use crate::step::{backward, condition, scores};
 
 /// [`Session::forward`].
 pub(crate) fn forward<T: Real>(
@@ -22,6 +22,7 @@ pub(crate) fn forward<T: Real>(
     let n = batch.x.rows;
     session.on_team(Call::Forward, n, |session| {
         let (net, _, work) = session.parts(params);
+        condition::load(&net, batch.condition, &mut work.pass, false)?;
         forward::run(&net, params, &batch.x, &mut work.pass, Needs::Latents)
     })?;
     for (b, row) in z[..n * d].chunks_exact_mut(d).enumerate() {
@@ -44,8 +45,9 @@ pub(crate) fn log_likelihood<T: Real>(
     let n = batch.x.rows;
     session.on_team(Call::LogLikelihood, n, |session| {
         let (net, _, work) = session.parts(params);
+        condition::load(&net, batch.condition, &mut work.pass, true)?;
         forward::run(&net, params, &batch.x, &mut work.pass, Needs::Likelihood)?;
-        scores::evaluate(&net, &batch, &mut work.pass, false)
+        scores::evaluate(&net, params, &batch, &mut work.pass, false)
     })?;
     let pass = &session.work.pass;
     let terms = pass.log_p[..n].iter().zip(&pass.log_slopes[..n]);
@@ -80,8 +82,9 @@ pub(crate) fn input_gradient<T: Real>(
     let n = batch.x.rows;
     let scale = session.layout.scale();
     let (net, _, Work { pass, .. }) = session.parts(params);
+    condition::load(&net, batch.condition, pass, true)?;
     forward::run(&net, params, &batch.x, pass, Needs::Gradient)?;
-    scores::evaluate(&net, &batch, pass, true)?;
+    scores::evaluate(&net, params, &batch, pass, true)?;
     let finite = |b: usize| (pass.log_p[b] + pass.log_slopes[b]).is_finite();
     if !(0..n).all(finite) {
         return Err(diverged(net.config.layers - 1));
@@ -119,6 +122,7 @@ pub(crate) fn sum_log_slopes<T: Real>(
     let (n, d) = (batch.x.rows, net.config.dim);
     let units = net.config.activated() * d;
     check_len("sums", sums.len(), 2 * units)?;
+    condition::load(&net, batch.condition, &mut work.pass, false)?;
     forward::run(&net, params, &batch.x, &mut work.pass, Needs::Gradient)?;
     for (k, sums) in sums[..2 * units].chunks_exact_mut(2 * d).enumerate() {
         for row in net.rows.of(work.pass.delta, k, n).iter() {

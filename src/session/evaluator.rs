@@ -170,6 +170,21 @@ impl<'m, T: Scalar> Evaluator<'m, T> {
         self.session.inverse(params, with, z, rows, x)
     }
 
+    /// See [`Session::inverse_given`]; with a factorisation.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn inverse_given(
+        &mut self,
+        params: &[T],
+        with: &Inverse,
+        z: &[T],
+        given: &[T],
+        x: &mut [T],
+    ) -> Result<Inversion> {
+        self.session.inverse_given(params, with, z, given, x)
+    }
+
     /// See [`Session::sample`]; with a factorisation.
     ///
     /// # Errors
@@ -184,6 +199,22 @@ impl<'m, T: Scalar> Evaluator<'m, T> {
         x: &mut [T],
     ) -> Result<Inversion> {
         self.session.sample(params, with, seed, first_row, rows, x)
+    }
+
+    /// See [`Session::sample_given`]; with a factorisation.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn sample_given(
+        &mut self,
+        params: &[T],
+        with: &Inverse,
+        seed: u64,
+        first_row: u64,
+        given: &[T],
+        x: &mut [T],
+    ) -> Result<Inversion> {
+        self.session.sample_given(params, with, seed, first_row, given, x)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
 use crate::status::{Error, Result, Status, Value, check_len, singular};
 use crate::step::batch::check_rows;
+use crate::step::condition;
 use crate::step::forward::{self, Needs};
 use crate::step::net::Net;
 
@@ -74,11 +75,13 @@ pub(crate) fn inverse<T: Real>(
     params: &[T],
     with: &Inverse,
     (z, n): (&[T], usize),
+    given: Option<&[T]>,
     x: &mut [T],
 ) -> Result<Inversion> {
     session.check_params(params)?;
     check_rows(&session.config, n)?;
     let d = session.config.dim;
+    let given = condition::check(&session.config, (given, None), n)?;
     check_len("z", z.len(), n * d)?;
     check_len("x", x.len(), n * d)?;
     if let Some(i) = z[..n * d].iter().position(|v| !v.is_finite()) {
@@ -87,6 +90,7 @@ pub(crate) fn inverse<T: Real>(
     }
     let (net, state, work) = session.parts(params);
     let (rows, pass) = (net.rows, &mut work.pass);
+    condition::load(&net, given, pass, false)?;
     for (b, row) in z[..n * d].chunks_exact(d).enumerate() {
         rows.row_mut(pass.z, 0, b).copy_from_slice(row);
     }
@@ -122,6 +126,8 @@ fn unwind<T: Real>(
 ) -> Result<Inversion> {
     let mut inversion = Inversion::default();
     for k in (0..net.config.layers).rev() {
+        condition::offset(net, params, pass, (k, 0), n);
+        let bias = condition::bias(net, params, pass.offsets, (k, 0), n);
         for b in 0..n {
             let z = net.rows.row_mut(pass.z, 0, b);
             if net.config.is_activated(k) {
@@ -129,8 +135,8 @@ fn unwind<T: Real>(
                 inversion.iterations = inversion.iterations.max(went.iterations);
                 inversion.newton_residual = inversion.newton_residual.max(went.residual);
             }
-            if let Some(bias) = net.bias(params, k) {
-                z.iter_mut().zip(bias).for_each(|(z, b)| *z = *z - *b);
+            if let Some(bias) = bias {
+                z.iter_mut().zip(bias.row(b)).for_each(|(z, b)| *z = *z - *b);
             }
         }
         unwind_weight(net, state, with, pass, k, n)?;

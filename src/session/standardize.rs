@@ -1,6 +1,6 @@
 //! Pre-activations where learned curves have their steps.
 
-use crate::config::Config;
+use crate::config::{Condition, Config};
 use crate::session::Session;
 use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
@@ -58,7 +58,9 @@ fn moments<T: Real>(
 ) -> bool {
     mean.fill(0.0);
     square.fill(0.0);
-    let config = Config { layers: k + 1, final_activation: false, ..session.config };
+    // A condition adds nothing to layers yet.
+    let condition = Condition::None;
+    let config = Config { layers: k + 1, final_activation: false, condition, ..session.config };
     let (d, ld) = (config.dim, data.ld.unwrap_or(config.dim));
     let mut from = 0;
     while from < data.rows {

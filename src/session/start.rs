@@ -73,6 +73,7 @@ fn finish<T: Real>(session: &mut Session<T>, params: &mut [T]) {
         state.log_det[k] = 0.0;
         state.weight_max[k] = T::max_abs(net.exec, &params[net.layout.weight(k)]);
     }
+    params[net.layout.conditions()].fill(T::ZERO);
     params[net.layout.shift()].fill(T::ZERO);
     params[net.layout.scale()].fill(T::ONE);
     state.set_known(&params[net.layout.scale()]);

@@ -1,12 +1,13 @@
 //! A configuration as numbers: what blobs hold, and what fingerprints are made of.
 
 use crate::config::{
-    Activation, Base, Bias, Config, Crossing, Gradient, LogDet, MAX_STEPS, Optimizer,
+    Activation, Base, Bias, Condition, Conditioned, Config, Crossing, Gradient, LogDet, MAX_STEPS,
+    Optimizer,
 };
 use crate::simd::Real;
 
 /// All of a configuration but the instruction set.
-pub(crate) const WORDS: usize = 22;
+pub(crate) const WORDS: usize = 26;
 
 /// The words of `config`; [`read`] is the other way.
 pub(crate) fn of(config: &Config) -> [u64; WORDS] {
@@ -22,6 +23,11 @@ pub(crate) fn of(config: &Config) -> [u64; WORDS] {
         Optimizer::Natural { decay, damping, clip, momentum } => {
             (2, [decay, damping, clip, momentum])
         }
+    };
+    let kind = match config.condition {
+        Condition::None => 0,
+        Condition::Numbers { .. } => 1,
+        Condition::Classes { .. } => 2,
     };
     [
         config.dim as u64,
@@ -46,6 +52,10 @@ pub(crate) fn of(config: &Config) -> [u64; WORDS] {
         config.report_norms.into(),
         config.curve_rate.to_bits(),
         0,
+        kind,
+        config.condition_len() as u64,
+        config.conditioned as u64,
+        config.condition_rate.to_bits(),
     ]
 }
 
@@ -71,6 +81,9 @@ pub(crate) fn read(words: &[u64; WORDS]) -> Option<Config> {
         Optimizer::Adam { beta1: first, beta2: second, epsilon: third },
         Optimizer::Natural { decay: first, damping: second, clip: third, momentum: fourth },
     ];
+    let n = u32::try_from(words[23]).ok()?;
+    let conditions =
+        [Condition::None, Condition::Numbers { width: n }, Condition::Classes { count: n }];
     let (dim, layers) = (size(words[0])?, size(words[1])?);
     let config = Config {
         max_batch: size(words[2])?,
@@ -86,6 +99,9 @@ pub(crate) fn read(words: &[u64; WORDS]) -> Option<Config> {
         track_inverse: flag(words[18])?,
         report_norms: flag(words[19])?,
         curve_rate: f64::from_bits(words[20]),
+        condition: one_of(words[22], &conditions)?,
+        conditioned: one_of(words[24], Conditioned::ALL)?,
+        condition_rate: f64::from_bits(words[25]),
         ..Config::new(dim, layers)
     };
     config.check().is_ok().then_some(config)
@@ -97,7 +113,7 @@ pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
     let momentum = config.optimizer.momentum() > 0.0;
     let mut words = of(config);
     (words[2], words[21]) = (u64::from(T::BITS), momentum.into());
-    for free in [12, 13, 14, 15, 16, 17, 19, 20] {
+    for free in [12, 13, 14, 15, 16, 17, 19, 20, 25] {
         words[free] = 0;
     }
     let bytes = words.iter().flat_map(|w| w.to_le_bytes());
@@ -120,6 +136,9 @@ mod tests {
             track_inverse: true,
             report_norms: true,
             max_batch: 7,
+            condition: Condition::Numbers { width: 3 },
+            conditioned: Conditioned::Latents,
+            condition_rate: 0.5,
             ..Config::new(5, 3)
         };
         let two =

@@ -104,7 +104,7 @@ kernels! {
         exec: Exec,
         curve: Curve<Self>,
         u: MatMut<Self>,
-        bias: Option<&[Self]>,
+        bias: Option<Mat<Self>>,
         keep_y: bool,
         z: MatMut<Self>,
         keep: Keep<Self>,
@@ -155,7 +155,7 @@ kernels! {
     fn curve_gradient(
         exec: Exec,
         table: Table<Self>,
-        c: (Mat<Self>, Option<&[Self]>),
+        c: (Mat<Self>, Option<Mat<Self>>),
         g: Mat<Self>,
         weights: &[Self],
         out: &mut [Self],

@@ -6,6 +6,7 @@ use crate::memory::workspace::Pass;
 use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
 use crate::status::{Error, Result, Status, Value, check_len};
+use crate::step::condition;
 use crate::step::net::Net;
 
 /// Rows of data, row-major `(rows, D)` with a leading dimension, with what belongs to them.
@@ -16,6 +17,8 @@ pub struct Batch<'a, T> {
     pub(crate) ld: Option<usize>,
     pub(crate) weights: Option<&'a [T]>,
     pub(crate) base: Option<&'a dyn CustomBase<T>>,
+    pub(crate) condition: Option<&'a [T]>,
+    pub(crate) condition_ld: Option<usize>,
     pub(crate) whole: Option<usize>,
 }
 
@@ -29,7 +32,16 @@ impl<T> core::fmt::Debug for Batch<'_, T> {
 impl<'a, T: Real> Batch<'a, T> {
     /// `rows` samples, one after the other.
     pub fn new(x: &'a [T], rows: usize) -> Self {
-        Batch { x, rows, ld: None, weights: None, base: None, whole: None }
+        Batch {
+            x,
+            rows,
+            ld: None,
+            weights: None,
+            base: None,
+            condition: None,
+            condition_ld: None,
+            whole: None,
+        }
     }
 
     /// Row `i` starts at `i * ld`, `ld >= D`.
@@ -46,6 +58,18 @@ impl<'a, T: Real> Batch<'a, T> {
     /// The density of the latents, for [`Base::Custom`](crate::Base::Custom).
     pub fn with_base(self, base: &'a dyn CustomBase<T>) -> Self {
         Batch { base: Some(base), ..self }
+    }
+
+    /// What was observed with each sample, one after the other: `width` numbers each for
+    /// [`Condition::Numbers`](crate::Condition::Numbers), the class for
+    /// [`Condition::Classes`](crate::Condition::Classes).
+    pub fn with_condition(self, condition: &'a [T]) -> Self {
+        Batch { condition: Some(condition), ..self }
+    }
+
+    /// The condition of sample `i` starts at `i * ld` of what was given.
+    pub fn with_condition_ld(self, ld: usize) -> Self {
+        Batch { condition_ld: Some(ld), ..self }
     }
 
     /// This batch is a part of one of `rows` rows, at most `max_batch`:
@@ -78,6 +102,7 @@ pub(crate) struct Checked<'a, T> {
     pub x: Mat<'a, T>,
     pub weights: Option<&'a [T]>,
     pub base: Option<&'a dyn CustomBase<T>>,
+    pub condition: Option<Mat<'a, T>>,
     /// The rows of the batch that this one is a part of.
     pub whole: usize,
 }
@@ -95,7 +120,10 @@ impl<'a, T: Real> Checked<'a, T> {
         if let Some(weights) = batch.weights {
             check_len("weights", weights.len(), batch.rows)?;
         }
-        Ok(Checked { x, weights: batch.weights, base: batch.base, whole })
+        let given = (batch.condition, batch.condition_ld);
+        let condition = condition::check(config, given, batch.rows)?;
+        let Batch { weights, base, .. } = *batch;
+        Ok(Checked { x, weights, base, condition, whole })
     }
 
     /// The caller's density.

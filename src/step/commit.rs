@@ -8,7 +8,7 @@ use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
 use crate::step::net::Net;
 use crate::step::propose::{GradientRows, bias_keeps_own, moves_together};
-use crate::step::{curves, determinant, lanes};
+use crate::step::{condition, curves, determinant, lanes};
 use crate::threads::parallel::Exec;
 
 /// Moves parameters and state as proposed.
@@ -38,6 +38,7 @@ pub(crate) fn run<T: Real>(
         state.momentum_max[k] = state.momentum_max[k].max(work.proposal.bound[k]);
     }
     curves::ascend(net, params, state, &work.proposal, work.sums.curves, T::ONE);
+    condition::ascend(net, params, state, &work.proposal, work.sums.conditions, T::ONE);
     state.h.copy_from_slice(work.fisher.h);
     state.q.copy_from_slice(work.fisher.q);
     state.count_step(exact);

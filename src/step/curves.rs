@@ -8,6 +8,7 @@ use crate::simd::matmul::matrix::Mat;
 use crate::simd::ops::CurveStep;
 use crate::status::{Result, diverged};
 use crate::step::commit::bias_correction;
+use crate::step::condition;
 use crate::step::net::Net;
 
 /// The range of layer `k` in an array of the curves of all layers.
@@ -27,7 +28,8 @@ pub(crate) fn gradient<T: Real>(
     k: usize,
 ) {
     let Some(table) = net.curve_of(k).table() else { return };
-    let bias = net.bias(params, k).filter(|_| !net.keeps_y());
+    let bias = condition::bias(net, params, pass.offsets, (k, k), g.rows);
+    let bias = bias.filter(|_| !net.keeps_y());
     let (c, out) = (net.rows.of(pass.c, k, g.rows), &mut out[of_layer(net, k)]);
     T::curve_gradient(net.exec, table, (c, bias), g, &pass.weights[..g.rows], out);
 }

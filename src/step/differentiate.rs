@@ -6,6 +6,7 @@ use crate::plan::{Plan, Route};
 use crate::simd::Real;
 use crate::status::{Result, diverged};
 use crate::step::batch::{Checked, load_weights};
+use crate::step::condition::{self, Place};
 use crate::step::forward::{self, Needs};
 use crate::step::net::Net;
 use crate::step::norms::{self, Certificate, dot};
@@ -24,6 +25,8 @@ pub(crate) fn run<T: Real>(
 ) -> Result<(Terms, Certificate)> {
     let mut certificate = Certificate::default();
     let terms = up(net, params, batch, work, plan.route)?;
+    let place = Place::of(net, plan.route, plan.rows);
+    condition::latent_gradient(net, &work.pass, work.sums.conditions, plan.rows, place);
     if plan.is_summed() {
         sum(net, params, work, plan)?;
     }
@@ -32,6 +35,7 @@ pub(crate) fn run<T: Real>(
             let above = net.rows.of(work.pass.z, 0, plan.rows);
             curves::gradient(net, params, &work.pass, above, work.sums.curves, k);
             backward::delta(net, &mut work.pass, k, plan.rows)?;
+            condition::layer_gradient(net, &work.pass, work.sums.conditions, k, plan.rows);
         }
         if net.config.report_norms {
             certificate.add(layer_norms(net, work, plan, k));
@@ -58,11 +62,12 @@ pub(crate) fn up<T: Real>(
 ) -> Result<Terms> {
     let (n, last) = (batch.x.rows, net.config.layers - 1);
     load_weights(batch.weights, &mut work.pass.weights[..n])?;
+    condition::load(net, batch.condition, &mut work.pass, true)?;
     if route == Route::Lanes {
         lanes::differentiate(net, params, batch, &mut work.pass, &mut work.sums)?;
     } else {
         forward::run(net, params, &batch.x, &mut work.pass, Needs::Gradient)?;
-        scores::evaluate(net, batch, &mut work.pass, true)?;
+        scores::evaluate(net, params, batch, &mut work.pass, true)?;
     }
     let mean = |terms: &[f64]| dot(&terms[..n], work.pass.weights);
     let terms = (mean(work.pass.log_p), mean(work.pass.log_slopes));
@@ -94,6 +99,7 @@ fn all_deltas<T: Real>(net: &Net<T>, params: &[T], work: &mut Work<T>, n: usize)
         let above = net.rows.of(work.pass.z, 0, n);
         curves::gradient(net, params, &work.pass, above, work.sums.curves, k);
         backward::delta(net, &mut work.pass, k, n)?;
+        condition::layer_gradient(net, &work.pass, work.sums.conditions, k, n);
         backward::down(net, params, &mut work.pass, k, n);
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::Keep;
 use crate::status::{Result, diverged};
 use crate::step::batch::not_finite;
+use crate::step::condition;
 use crate::step::net::Net;
 
 /// What is needed of a pass besides the latents.
@@ -21,7 +22,7 @@ pub(crate) enum Needs {
     Gradient,
 }
 
-/// `z_0 = x`, `y_k = W_k z_{k-1} + b_k`, `z_k = s(y_k)` (GFJSH20 eq. 16; the last layer is affine
+/// `z_0 = x`, `y_k = W_k z_{k-1} + b_k` (`+ V_k u` with a condition, which is in the workspace), `z_k = s(y_k)` (GFJSH20 eq. 16; the last layer is affine
 /// unless `final_activation`). Leaves the latents in `pass.z`.
 ///
 /// # Errors
@@ -48,6 +49,7 @@ pub(crate) fn run<T: Real>(
         if needs == Needs::Gradient && net.config.gradient != Gradient::Relative {
             rows.flat_mut(pass.inputs, own, n).copy_from_slice(rows.flat(pass.z, 0, n));
         }
+        condition::offset(net, params, pass, (k, own), n);
         let log_slopes = &mut pass.log_slopes[..n];
         let keep = match needs {
             _ if !net.config.is_activated(k) => Keep::Values,
@@ -60,7 +62,8 @@ pub(crate) fn run<T: Real>(
             },
         };
         let (u, z) = (rows.of_mut(pass.c, own, n), rows.of_mut(pass.z, 0, n));
-        if !T::activate(exec, net.curve_of(k), u, net.bias(params, k), net.keeps_y(), z, keep) {
+        let bias = condition::bias(net, params, pass.offsets, (k, own), n);
+        if !T::activate(exec, net.curve_of(k), u, bias, net.keeps_y(), z, keep) {
             return Err(diverged(k));
         }
     }

@@ -10,10 +10,11 @@ use crate::simd::matmul::matrix::MatMut;
 use crate::simd::ops::{Layers, Passes};
 use crate::status::{Result, diverged};
 use crate::step::batch::{Checked, not_finite};
+use crate::step::condition::{self, Place};
 use crate::step::net::Net;
 
 /// The rows of a batch with those that fill up the last vector.
-fn filled<T: Real>(rows: usize) -> usize {
+pub(crate) fn filled<T: Real>(rows: usize) -> usize {
     rows.next_multiple_of(T::LANES)
 }
 
@@ -82,10 +83,14 @@ pub(crate) fn differentiate<T: Real>(
     if let Some(k) = T::lanes_forward(exec, &layers, &mut lanes, net.keeps_y()) {
         return Err(diverged(k));
     }
+    let place = Place::lanes(net, n);
+    condition::standardize(net, params, pass, rows, place)?;
+    let mut lanes = passes(net, pass, sums, rows);
     match base::built_in(net.config.base) {
         Some(density) => T::lanes_density(exec, density, net.config.dim, &mut lanes),
         None => custom_density(net, batch, pass)?,
     }
+    condition::scores(net, pass, rows, place, true);
     let mut lanes = passes(net, pass, sums, rows);
     match T::lanes_backward(exec, &layers, &mut lanes) {
         Some(k) => Err(diverged(k)),

@@ -1,11 +1,12 @@
 //! One training step. A batch goes through these files in order: [`batch`] checks it, `plan`
 //! chooses the route, [`forward`] and [`scores`] go up, [`backward`] comes down (or [`lanes`] does
-//! both), [`curves`], [`summed`], [`norms`] and [`natural`] find the direction, [`propose`] and [`determinant`]
+//! both, with what [`condition`] says), [`curves`], [`summed`], [`norms`] and [`natural`] find the direction, [`propose`] and [`determinant`]
 //! how far it goes, [`commit`] moves the parameters. [`split`] does the same in parts.
 
 pub(crate) mod backward;
 pub(crate) mod batch;
 mod commit;
+pub(crate) mod condition;
 mod curves;
 mod determinant;
 mod differentiate;

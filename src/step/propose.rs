@@ -7,7 +7,7 @@ use crate::plan::Plan;
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, diverged};
 use crate::step::net::Net;
-use crate::step::{curves, determinant, natural, summed};
+use crate::step::{condition, curves, determinant, natural, summed};
 
 /// Halvings of a layer's step before a crossing is an error.
 const MAX_HALVINGS: u32 = 20;
@@ -37,6 +37,7 @@ pub(crate) fn run<T: Real>(
     plan: Plan,
     rate: f64,
 ) -> Result<Proposed> {
+    condition::check_gradient(net, work.sums.conditions)?;
     let mut proposed = Proposed::WHOLE;
     for k in 0..net.config.layers {
         layer(net, params, state, work, plan, k, rate, &mut proposed)?;

@@ -5,13 +5,31 @@ use crate::memory::workspace::Pass;
 use crate::simd::Real;
 use crate::status::Result;
 use crate::step::batch::Checked;
+use crate::step::condition::{self, Place};
 use crate::step::net::Net;
 
 /// From the latents in `pass.z`: `pass.log_p`, and with `score` the scores in their place.
 ///
 /// # Errors
-/// A caller's density that fails or gives numbers that are not finite.
+/// A caller's density that fails or gives numbers that are not finite; a condition's scales beyond
+/// all use.
 pub(crate) fn evaluate<T: Real>(
+    net: &Net<T>,
+    params: &[T],
+    batch: &Checked<T>,
+    pass: &mut Pass<T>,
+    score: bool,
+) -> Result<()> {
+    let n = batch.x.rows;
+    let place = Place::rows(net, n);
+    condition::standardize(net, params, pass, n, place)?;
+    densities(net, batch, pass, score)?;
+    condition::scores(net, pass, n, place, score);
+    Ok(())
+}
+
+/// The base density itself.
+fn densities<T: Real>(
     net: &Net<T>,
     batch: &Checked<T>,
     pass: &mut Pass<T>,

@@ -8,7 +8,7 @@
 //! whole has ([`Batch::of_whole`]).
 
 use crate::config::{Bias, Config, Gradient, Optimizer, check_rate};
-use crate::memory::layout::Layout;
+use crate::memory::sizes::factors_len;
 use crate::memory::workspace::{State, Work};
 use crate::plan::{self, Plan, Route};
 use crate::session::Session;
@@ -18,6 +18,7 @@ use crate::simd::ops::{Accumulate, Gradient as GradientSink};
 use crate::status::{Error, Result, Status, Value, check_len, diverged};
 use crate::step::batch::{Batch, Checked, check_rows, load_weights};
 use crate::step::commit::{Direction, Moments, Pace, bias_coefficients};
+use crate::step::condition::{self, Place};
 use crate::step::differentiate::{layer_norms, up};
 use crate::step::net::Net;
 use crate::step::norms::Certificate;
@@ -84,6 +85,10 @@ fn rows<T: Real>(
     let n = batch.x.rows;
     let terms = up(net, params, batch, work, route)?;
     let Work { pass, sums, capacitance, .. } = work;
+    if wanted == Wanted::Gradient {
+        let place = Place::of(net, route, n);
+        condition::latent_gradient(net, pass, sums.conditions, n, place);
+    }
     if route == Route::Lanes {
         if wanted == Wanted::Gradient {
             lanes::curve_gradient(net, params, pass, sums, n);
@@ -108,6 +113,7 @@ fn rows<T: Real>(
             curves::gradient(net, params, pass, above, sums.curves, k);
         }
         backward::delta(net, pass, k, n)?;
+        condition::layer_gradient(net, pass, sums.conditions, k, n);
         if with_norms {
             certificate.add(norms::of_rows(net, pass, capacitance, k, n));
         }
@@ -166,7 +172,8 @@ pub(crate) fn gradient<T: Real>(
             T::update_gradient(net.exec, f, left, &sink);
         }
     }
-    out[net.layout.linear_len()..net.layout.network_len()].copy_from_slice(work.sums.curves);
+    let rest = out[net.layout.linear_len()..].iter_mut();
+    rest.zip(work.sums.other()).for_each(|(out, g)| *out = *g);
     Ok(report)
 }
 
@@ -207,7 +214,7 @@ pub(crate) fn accumulate<T: Real>(
         }
     }
     let weight = T::from_f64(weight);
-    for (sum, g) in sums[net.layout.linear_len()..].iter_mut().zip(work.sums.curves.iter()) {
+    for (sum, g) in sums[net.layout.linear_len()..].iter_mut().zip(work.sums.other()) {
         *sum = *sum + weight * *g;
     }
     *totals = new_totals;
@@ -297,8 +304,11 @@ fn apply_layers<T: Real>(
             direction.ascend(exec, matrix, bias, rate, &pace, &mut moments);
         }
     }
-    let curve_sums = &sums[net.layout.linear_len()..net.layout.network_len()];
+    let start = net.layout.conditions_start();
+    let curve_sums = &sums[net.layout.linear_len()..start];
     curves::ascend(net, params, state, &work.proposal, curve_sums, factor);
+    let condition_sums = &sums[start..net.layout.network_len()];
+    condition::ascend(net, params, state, &work.proposal, condition_sums, factor);
 }
 
 /// [`Session::factors`].
@@ -311,7 +321,7 @@ pub(crate) fn factors<T: Real>(
 ) -> Result<()> {
     check_factors(&session.config)?;
     let d = session.config.dim;
-    let sample = sample_len(&session.config);
+    let sample = factors_len(&session.config);
     check_len("out", out.len(), batch.rows.saturating_mul(sample))?;
     session.check_params(params)?;
     session.state.known().check()?;
@@ -323,9 +333,12 @@ pub(crate) fn factors<T: Real>(
         Route::Rows | Route::Summed => Route::Rows,
     };
     let (terms, _) = rows(&net, params, &batch, work, route, Wanted::Factors)?;
+    let place = Place::of(&net, route, batch.x.rows);
     let mut new_totals = *totals;
     new_totals.add(batch.total_weight(), terms)?;
     for (b, row) in out[..batch.x.rows * sample].chunks_exact_mut(sample).enumerate() {
+        let (row, of_condition) = row.split_at_mut(sample - condition::factors_len(net.config));
+        condition::put_factors(&net, &work.pass, of_condition, b, place);
         let (pairs, kept) = row.split_at_mut(2 * net.config.layers * d);
         for (k, pair) in pairs.chunks_exact_mut(2 * d).enumerate() {
             pair[..d].copy_from_slice(net.rows.row(work.pass.delta, k, b));
@@ -354,7 +367,7 @@ pub(crate) fn apply_factors<T: Real>(
     session.state.known().check()?;
     check_rows(&session.config, n)?;
     let layers = session.config.layers;
-    let sample = sample_len(&session.config);
+    let sample = factors_len(&session.config);
     check_len("factors", factors.len(), n * sample)?;
     let terms = totals.means(T::LIMIT)?;
     let (net, state, work) = session.parts(params);
@@ -394,8 +407,10 @@ fn take_factors<T: Real>(
 ) {
     let (d, n) = (net.config.dim, plan.rows);
     let Work { pass, sums, .. } = work;
-    let sample = sample_len(net.config);
+    let sample = factors_len(net.config);
     for (b, row) in factors[..n * sample].chunks_exact(sample).enumerate() {
+        let (row, of_condition) = row.split_at(sample - condition::factors_len(net.config));
+        condition::take_factors(net, pass, of_condition, b, Place::rows(net, n));
         let (pairs, kept) = row.split_at(2 * net.config.layers * d);
         for (k, pair) in pairs.chunks_exact(2 * d).enumerate() {
             net.rows.row_mut(pass.delta, k, b).copy_from_slice(&pair[..d]);
@@ -405,6 +420,7 @@ fn take_factors<T: Real>(
             net.rows.row_mut(pass.p, k, b).copy_from_slice(kept);
         }
     }
+    condition::latent_gradient(net, pass, sums.conditions, n, Place::rows(net, n));
     if plan.route == Route::Lanes {
         lanes::pack(net, pass, n);
         lanes::curve_gradient(net, params, pass, sums, n);
@@ -412,6 +428,10 @@ fn take_factors<T: Real>(
         return;
     }
     pass.clear_between(net, n);
+    for k in 0..net.config.layers {
+        condition::offset(net, params, pass, (k, k), n);
+        condition::layer_gradient(net, pass, sums.conditions, k, n);
+    }
     for k in 0..net.layout.curves() {
         let above = net.rows.of(pass.p, k, n);
         curves::gradient(net, params, pass, above, sums.curves, k);
@@ -419,11 +439,6 @@ fn take_factors<T: Real>(
     if plan.route == Route::Summed {
         summed::sum(net, pass, sums, n);
     }
-}
-
-/// Numbers that a sample's factors take.
-fn sample_len(config: &Config) -> usize {
-    (2 * config.layers + Layout::new(config).curves()) * config.dim
 }
 
 fn check_dense(config: &Config) -> Result<()> {
@@ -452,6 +467,7 @@ fn check_products<T: Real>(
     weight: f64,
     before: f64,
 ) -> Result<()> {
+    condition::check_gradient(net, work.sums.conditions)?;
     for k in 0..net.config.layers {
         curves::check(net, work.sums.curves, k)?;
         work.proposal.diagonal[net.features(k)].fill(T::ONE);

@@ -1,6 +1,7 @@
 //! Whole-system tests, in one program: the kernels are compiled for it once.
 
 mod common;
+mod condition;
 
 mod bits;
 #[cfg(feature = "files")]

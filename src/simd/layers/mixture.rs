@@ -216,7 +216,7 @@ pub(crate) fn curve_table<T: Real>(
 pub(crate) fn curve_gradient<T: Real>(
     exec: Exec,
     table: Table<T>,
-    (c, bias): (Mat<T>, Option<&[T]>),
+    (c, bias): (Mat<T>, Option<Mat<T>>),
     g: Mat<T>,
     weights: &[T],
     out: &mut [T],
@@ -224,7 +224,7 @@ pub(crate) fn curve_gradient<T: Real>(
     struct Rows<'a, T> {
         table: Table<'a, T>,
         c: Mat<'a, T>,
-        bias: Option<&'a [T]>,
+        bias: Option<Mat<'a, T>>,
         g: Mat<'a, T>,
         weights: &'a [T],
         out: &'a MatMut<'a, T>,
@@ -239,12 +239,12 @@ pub(crate) fn curve_gradient<T: Real>(
                 let c = from + c;
                 // SAFETY: all have the columns c..c+n, and those of out are this thread's.
                 unsafe {
-                    let bias = match bias {
-                        Some(bias) => S::load_n(bias.as_ptr().add(c), n),
-                        None => S::zero(),
-                    };
                     let sample = |b| {
-                        let y = S::load_n(inputs.at(b, c), n).add(bias);
+                        let y = S::load_n(inputs.at(b, c), n);
+                        let y = match bias {
+                            Some(bias) => y.add(S::load_n(bias.at(b, c), n)),
+                            None => y,
+                        };
                         [y, S::load_n(g.at(b, c), n), S::splat(weights[b])]
                     };
                     let put = |row, x: S| x.store_n(out.at(row, c), n);
@@ -255,7 +255,7 @@ pub(crate) fn curve_gradient<T: Real>(
     }
     let (d, rows) = (table.dim, 1 + 3 * table.steps);
     assert!((c.rows, c.cols) == (g.rows, g.cols) && c.cols == d && weights.len() >= c.rows);
-    assert!(bias.is_none_or(|b| b.len() == d));
+    assert!(bias.is_none_or(|b| (b.rows, b.cols) == (c.rows, d)));
     let out = &MatMut::new(out, rows, d);
     let work = c.rows * table.steps * CURVE * d.div_ceil(T::LANES);
     exec.split(d, T::LANES, work, |from, to| {

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::simd::interleaved::{Interleaved, for_interleaved};
 use crate::simd::layers::elementwise::{Finite, RowSum, for_blocks};
-use crate::simd::matmul::matrix::MatMut;
+use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::{Arithmetic, Kernel, Real, Vector, math};
 use crate::threads::parallel::Exec;
 
@@ -107,13 +107,13 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
     exec: Exec,
     curve: C,
     u: MatMut<T>,
-    bias: Option<&[T]>,
+    bias: Option<Mat<T>>,
     keep_y: bool,
     z: MatMut<T>,
     keep: Keep<T>,
 ) -> bool {
     assert!(u.rows == z.rows && u.cols == z.cols);
-    assert!(bias.is_none_or(|b| b.len() == u.cols));
+    assert!(bias.is_none_or(|b| (b.rows, b.cols) == (u.rows, u.cols)));
     match &keep {
         Keep::Values => {}
         Keep::LogSlopes(l) => assert!(l.len() >= u.rows),
@@ -216,7 +216,7 @@ impl<S: Copy> LogProduct<S> {
 
 struct Activate<'a, T, C> {
     curve: C,
-    bias: Option<&'a [T]>,
+    bias: Option<Mat<'a, T>>,
     keep_y: bool,
     u: &'a MatMut<'a, T>,
     z: &'a MatMut<'a, T>,
@@ -288,7 +288,7 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
             let c = |g| c + g * T::LANES;
             let u = Interleaved::<S, N>::load(|g| self.u.at(r, c(g)), n);
             let y = match self.bias {
-                Some(b) => u.add(Interleaved::load(|g| b.as_ptr().add(c(g)), n)),
+                Some(b) => u.add(Interleaved::load(|g| b.at(r, c(g)), n)),
                 None => u,
             };
             if self.keep_y {

@@ -52,6 +52,11 @@ impl<'a, T> Mat<'a, T> {
         Mat { data: data.as_ptr(), rows, cols, ld, borrowed: PhantomData }
     }
 
+    /// `rows` rows that are all `row`.
+    pub fn repeated(row: &'a [T], rows: usize) -> Self {
+        Mat { data: row.as_ptr(), rows, cols: row.len(), ld: 0, borrowed: PhantomData }
+    }
+
     pub fn row(&self, i: usize) -> &'a [T] {
         assert!(i < self.rows);
         // SAFETY: within the slice that this was made of.
