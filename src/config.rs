@@ -28,6 +28,27 @@ pub enum Activation {
         /// Steps `K` of each unit, 1 to 16.
         steps: u32,
     },
+    /// `s_i(y) = y + tanh(theta_i) (sqrt(y^2 + 1/c_i^2) - 1/c_i)`: a line that bends at 0, every unit's own
+    /// to either side, learned with the weights. 2 D parameters a layer, with an inverse in closed
+    /// form. For nonlinear ICA of sources that were mixed by kinks.
+    Bend,
+}
+
+/// Curves that are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learned {
+    TanhMixture { steps: usize },
+    Bend,
+}
+
+impl Learned {
+    /// Parameters of a unit.
+    pub fn params(self) -> usize {
+        match self {
+            Learned::TanhMixture { steps } => 1 + 3 * steps,
+            Learned::Bend => 2,
+        }
+    }
 }
 
 /// The density of the independent latents.
@@ -265,6 +286,10 @@ pub(crate) mod curve_range {
     pub const LOG_STEEPNESS: [f64; 2] = [-6.907755278982137, 4.605170185988092];
     /// In units of pre-activations.
     pub const CENTER: [f64; 2] = [-1e6, 1e6];
+    /// Of bends: slopes of 7e-4 at least.
+    pub const THETA: [f64; 2] = [-4.0, 4.0];
+    /// `ln 1e-2` to `ln 1e4`.
+    pub const LOG_SHARPNESS: [f64; 2] = [-4.605170185988092, 9.210340371976184];
 }
 
 fn within(
@@ -352,7 +377,7 @@ impl Config {
                 within((1e-6..=1e6).contains(&a), s, "activation.a", a, r)?;
                 within((1e-6..=1e6).contains(&b), s, "activation.b", b, r)
             }
-            Activation::Identity => Ok(()),
+            Activation::Identity | Activation::Bend => Ok(()),
             Activation::TanhMixture { steps } => {
                 let r = "must be 1 to 16";
                 count(steps as usize, MAX_STEPS, s, "activation.steps", r)
@@ -459,7 +484,18 @@ impl Config {
         self.layers - usize::from(!self.final_activation)
     }
 
-    /// The steps of learned curves, 0 for fixed ones.
+    /// The learned curves, if there are any.
+    pub(crate) fn learned(&self) -> Option<Learned> {
+        match self.activation {
+            Activation::TanhMixture { steps } => {
+                Some(Learned::TanhMixture { steps: steps as usize })
+            }
+            Activation::Bend => Some(Learned::Bend),
+            _ => None,
+        }
+    }
+
+    /// The steps of learned curves, 0 for others.
     pub(crate) fn steps(&self) -> usize {
         match self.activation {
             Activation::TanhMixture { steps } => steps as usize,
@@ -496,7 +532,7 @@ impl Config {
 
     /// Whether there are curves to learn.
     pub(crate) fn has_curves(&self) -> bool {
-        self.steps() > 0 && self.activated() > 0
+        self.learned().is_some() && self.activated() > 0
     }
 
     /// Whether layers have biases.

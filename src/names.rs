@@ -33,6 +33,7 @@ impl fmt::Display for Activation {
             Activation::LeakyTanh { a, b } => write!(f, "leaky_tanh:{a},{b}"),
             Activation::Identity => f.write_str("identity"),
             Activation::TanhMixture { steps } => write!(f, "tanh_mixture:{steps}"),
+            Activation::Bend => f.write_str("bend"),
         }
     }
 }
@@ -40,14 +41,16 @@ impl fmt::Display for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
-    /// `tanh_mixture:k`, `smooth_leaky_relu:a`, `leaky_tanh:a,b` or `identity`; ranges are checked
+    /// `tanh_mixture:k`, `bend`, `smooth_leaky_relu:a`, `leaky_tanh:a,b` or `identity`; ranges are checked
     /// elsewhere.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let allowed = "must be tanh_mixture:k, smooth_leaky_relu:a, leaky_tanh:a,b or identity";
+        let allowed =
+            "must be tanh_mixture:k, bend, smooth_leaky_relu:a, leaky_tanh:a,b or identity";
         let fail = || unknown("activation", allowed);
         let number = |s: &str| s.parse::<f64>().map_err(|_| fail());
         match text.split_once(':') {
             None if text == "identity" => Ok(Activation::Identity),
+            None if text == "bend" => Ok(Activation::Bend),
             Some(("smooth_leaky_relu", a)) => Ok(Activation::SmoothLeakyRelu { a: number(a)? }),
             Some(("tanh_mixture", k)) => {
                 Ok(Activation::TanhMixture { steps: k.parse().map_err(|_| fail())? })
@@ -96,7 +99,9 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for text in ["smooth_leaky_relu:0.3", "leaky_tanh:1,0.1", "identity", "tanh_mixture:4"] {
+        for text in
+            ["smooth_leaky_relu:0.3", "leaky_tanh:1,0.1", "identity", "tanh_mixture:4", "bend"]
+        {
             assert_eq!(text.parse::<Activation>().unwrap().to_string(), text);
         }
         for a in [0.1 + 0.2, 1e-6, 1.0 / 3.0] {

@@ -72,6 +72,7 @@ impl Network {
         match self.config.activation {
             _ if is_affine => values(Activation::Identity, y),
             Activation::TanhMixture { .. } => self.curves(k, y),
+            Activation::Bend => self.bends(k, y),
             fixed => values(fixed, y),
         }
     }
@@ -100,12 +101,48 @@ impl Network {
         [0, 1, 2].map(|i| all.iter().map(|v| v[i]).collect())
     }
 
+    /// `alpha` and r of unit i of layer k.
+    fn bend(&self, k: usize, i: usize) -> (f64, f64) {
+        let (theta, log_c) = self.params[self.layout.curve(k)].split_at(self.config.dim);
+        (theta[i].tanh(), (-log_c[i]).exp())
+    }
+
+    /// `s = y + alpha (h - r)`, `h^2 = y^2 + r^2`, with its derivatives.
+    fn bends(&self, k: usize, y: &[f64]) -> [Numbers; 3] {
+        let values = |(n, y): (usize, &f64)| {
+            let (alpha, r) = self.bend(k, n % self.config.dim);
+            let h = y.hypot(r);
+            [y + alpha * (h - r), 1.0 + alpha * y / h, alpha * r * r / h.powi(3)]
+        };
+        let all: Vec<_> = y.iter().enumerate().map(values).collect();
+        [0, 1, 2].map(|i| all.iter().map(|v| v[i]).collect())
+    }
+
+    /// [`Self::curve_gradient`] of bends.
+    fn bend_gradient(&self, k: usize, pass: &Pass, weights: &[f64]) -> Numbers {
+        let d = self.config.dim;
+        let mut gradient = vec![0.0; 2 * d];
+        for (n, (y, g)) in pass.y.iter().zip(&pass.above).enumerate() {
+            let (i, weight) = (n % d, weights[n / d]);
+            let (alpha, r) = self.bend(k, i);
+            let h = y.hypot(r);
+            let (q, slope) = (y / h, 1.0 + alpha * y / h);
+            gradient[i] += weight * (1.0 - alpha * alpha) * ((h - r) * g + q / slope);
+            let by_log_c = (r - r * r / h) * g + q * (r / h).powi(2) / slope;
+            gradient[d + i] += weight * alpha * by_log_c;
+        }
+        gradient
+    }
+
     /// The gradient of layer k's curves, laid out as they are.
     fn curve_gradient(&self, k: usize, pass: &Pass, weights: &[f64]) -> Numbers {
         let (d, count) = (self.config.dim, self.layout.steps());
         let mut gradient = vec![0.0; self.layout.curve(k).len()];
         if gradient.is_empty() {
             return gradient;
+        }
+        if self.config.activation == Activation::Bend {
+            return self.bend_gradient(k, pass, weights);
         }
         let [_, slope, _] = self.values(k, &pass.y);
         for (n, (y, g)) in pass.y.iter().zip(&pass.above).enumerate() {
@@ -404,11 +441,12 @@ const NATURAL: Optimizer =
     Optimizer::Natural { decay: 0.9, damping: 0.2, clip: 1.0, momentum: 0.0 };
 const BIASES: [Bias; 4] = [Bias::None, Bias::Separate, Bias::Affine, Bias::Projected];
 const GRADIENTS: [Gradient; 3] = [Gradient::Relative, Gradient::Transposed, Gradient::Ordinary];
-const ACTIVATIONS: [Activation; 4] = [
+const ACTIVATIONS: [Activation; 5] = [
     Activation::SmoothLeakyRelu { a: 0.3 },
     Activation::LeakyTanh { a: 1.0, b: 0.1 },
     Activation::Identity,
     Activation::TanhMixture { steps: 3 },
+    Activation::Bend,
 ];
 const BASES: [Base; 3] = [Base::Normal, Base::Sech, Base::Logistic];
 

@@ -86,6 +86,8 @@ pub const RELGRAD_ACTIVATION_LEAKY_TANH: u32 = 1;
 pub const RELGRAD_ACTIVATION_IDENTITY: u32 = 2;
 /// s_i(y) = beta_i y + sum_j w_ij tanh(a_ij (y - m_ij)), K steps a unit, learned with the weights.
 pub const RELGRAD_ACTIVATION_TANH_MIXTURE: u32 = 3;
+/// s_i(y) = y + tanh(theta_i) (sqrt(y^2 + 1 / c_i^2) - 1 / c_i), a bend of each unit's own, learned.
+pub const RELGRAD_ACTIVATION_BEND: u32 = 4;
 
 /// Standard normal latents.
 pub const RELGRAD_BASE_NORMAL: u32 = 0;

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn relgrad_param_offsets(
 #[unsafe(no_mangle)]
 pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
     const NAMES: [&[&CStr]; 12] = [
-        &[c"smooth_leaky_relu", c"leaky_tanh", c"identity", c"tanh_mixture"],
+        &[c"smooth_leaky_relu", c"leaky_tanh", c"identity", c"tanh_mixture", c"bend"],
         &[c"normal", c"sech", c"logistic", c"custom"],
         &[c"none", c"separate", c"affine", c"projected"],
         &[c"relative", c"transposed", c"ordinary"],

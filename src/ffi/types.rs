@@ -152,6 +152,10 @@ pub struct relgrad_offsets {
     pub log_scale: usize,
     /// V, as location: what the bias of this layer gets added is V u.
     pub condition: usize,
+    /// Bends: dim numbers.
+    pub theta: usize,
+    /// Bends: dim numbers, ln c.
+    pub log_sharpness: usize,
 }
 
 /// One part of a call's work: to be called with the `task` that came with it and an index.
@@ -404,6 +408,7 @@ impl relgrad_config {
             Activation::TanhMixture { steps } => {
                 (RELGRAD_ACTIVATION_TANH_MIXTURE, f64::from(steps), 0.0)
             }
+            Activation::Bend => (RELGRAD_ACTIVATION_BEND, 0.0, 0.0),
         };
         let (condition, condition_len) = match c.condition {
             Condition::None => (RELGRAD_CONDITION_NONE, 0),
@@ -521,6 +526,7 @@ pub(super) fn read_activation(
         Activation::LeakyTanh { a, b },
         Activation::Identity,
         learned,
+        Activation::Bend,
     ];
     let activation = one_of(activation, &all, name)?;
     if activation == learned && f64::from(steps) != a {
@@ -542,10 +548,11 @@ impl relgrad_offsets {
     pub(super) fn of(layout: &Layout, dim: usize, layer: usize) -> Self {
         let start = |r: Range<usize>| if r.is_empty() { RELGRAD_NONE } else { r.start };
         let (curve, k) = (layout.curve(layer), layout.steps());
-        // The rows of a curve, from row `from` on.
-        let rows = |from: usize| {
-            if curve.is_empty() { RELGRAD_NONE } else { curve.start + from * dim }
+        // The rows of a curve, from row `from` on, of those of its kind.
+        let of = |there: bool, from: usize| {
+            if curve.is_empty() || !there { RELGRAD_NONE } else { curve.start + from * dim }
         };
+        let rows = |from| of(k > 0, from);
         relgrad_offsets {
             struct_size: size_of::<Self>() as u32,
             weight: layout.weight(layer).start,
@@ -560,6 +567,8 @@ impl relgrad_offsets {
             location: start(layout.location()),
             log_scale: start(layout.log_scale()),
             condition: start(layout.condition(layer)),
+            theta: of(k == 0, 0),
+            log_sharpness: of(k == 0, 1),
         }
     }
 }

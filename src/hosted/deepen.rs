@@ -40,9 +40,10 @@ impl ModelFile {
             return Err(FileError::field(path, "final_activation", "true", allowed));
         }
         let (offset, mut slope, _) = self.activation.evaluate(0.0f64);
-        let mut curves = vec![0.0f64; (1 + 3 * config.steps()) * usize::from(config.steps() > 0)];
+        let mut curves = vec![0.0f64; config.learned().map_or(0, |learned| learned.params())];
         let (scale, steps) = if curves.is_empty() { (bend, 1.0) } else { (1.0, bend) };
-        if !curves.is_empty() {
+        // A new bend is a line.
+        if config.steps() > 0 {
             tanh_mixture::start(&mut curves, 1, config.steps());
             let line = curves[0].exp();
             slope = line + steps * (slope - line);

@@ -36,15 +36,22 @@ pub(super) fn tensors(config: &Config) -> impl Iterator<Item = (String, Vec<usiz
     let (dim, layers, bias) = (config.dim, config.layers, config.bias);
     let (steps, curves) =
         (config.steps(), if config.has_curves() { config.activated() } else { 0 });
+    let of_steps: &[&str] = match steps {
+        0 => &[],
+        _ => &["log_weight", "log_steepness", "center"],
+    };
+    let of_units: &[&str] = if steps == 0 { &["theta", "log_sharpness"] } else { &["log_slope"] };
     let layer = move |k| {
         let weight = (format!("layers.{k}.weight"), [dim, dim].to_vec());
         let bias = (bias != Bias::None).then(|| (format!("layers.{k}.bias"), [dim].to_vec()));
         [Some(weight), bias].into_iter().flatten()
     };
     let curve = move |k| {
-        let of_steps = ["log_weight", "log_steepness", "center"];
-        let of_steps = of_steps.map(|name| (format!("layers.{k}.{name}"), [steps, dim].to_vec()));
-        [(format!("layers.{k}.log_slope"), [dim].to_vec())].into_iter().chain(of_steps)
+        let of_steps =
+            of_steps.iter().map(move |name| (format!("layers.{k}.{name}"), [steps, dim].to_vec()));
+        let of_units =
+            of_units.iter().map(move |name| (format!("layers.{k}.{name}"), [dim].to_vec()));
+        of_units.chain(of_steps)
     };
     let input = if config.input_transform { &[SHIFT, SCALE][..] } else { &[] };
     let input = input.iter().map(move |&name| (name.to_owned(), [dim].to_vec()));

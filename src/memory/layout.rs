@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::config::{Bias, Config, Gradient, Optimizer};
+use crate::config::{Bias, Config, Gradient, Learned, Optimizer};
 use crate::plan::{self, Forward, Reach};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
@@ -19,7 +19,8 @@ pub(crate) fn times(sizes: &[usize]) -> usize {
 /// on a condition, then `shift, scale` with an input transform.
 ///
 /// A layer's curves are `1 + 3 K` rows of `D` numbers, a number a unit: `log_slope`, then K rows
-/// each of `log_weight`, `log_steepness` and `center`. Of a condition `u` of d numbers (or d
+/// each of `log_weight`, `log_steepness` and `center`; bends have two rows, `theta` and
+/// `log_sharpness`, the logarithm of c. Of a condition `u` of d numbers (or d
 /// classes) there are `M`, `S` and `V_1, ..., V_L`, as far as latents and layers depend on it: each d
 /// rows of D numbers, row j for `u_j`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Layout {
     dim: usize,
     layers: usize,
     bias: bool,
-    steps: usize,
+    learned: Option<Learned>,
     curves: usize,
     condition: usize,
     latents: bool,
@@ -42,8 +43,8 @@ impl Layout {
             dim: config.dim,
             layers: config.layers,
             bias: config.bias != Bias::None,
-            steps: config.steps(),
-            curves: if config.steps() > 0 { config.activated() } else { 0 },
+            learned: config.learned(),
+            curves: if config.has_curves() { config.activated() } else { 0 },
             condition: config.condition_len(),
             latents: config.conditions_latents(),
             conditioned: config.conditions_layers(),
@@ -56,7 +57,7 @@ impl Layout {
     }
 
     fn curve_len(&self) -> usize {
-        times(&[1 + 3 * self.steps, self.dim])
+        times(&[self.learned.map_or(0, Learned::params), self.dim])
     }
 
     /// Weights and biases.
@@ -118,9 +119,17 @@ impl Layout {
         self.curves
     }
 
-    /// Steps of a learned curve, 0 for fixed ones.
+    /// Steps of a learned curve, 0 for others.
     pub fn steps(&self) -> usize {
-        self.steps
+        match self.learned {
+            Some(Learned::TanhMixture { steps }) => steps,
+            _ => 0,
+        }
+    }
+
+    /// What is learned of curves.
+    pub(crate) fn learned(&self) -> Option<Learned> {
+        self.learned
     }
 
     /// All parameters.
@@ -287,7 +296,10 @@ impl Parts {
             condition: times(&[b, config.condition_width()]),
             offsets: when(config.conditions_layers(), times(&[l, batch])),
             standardized: when(config.conditions_latents(), times(&[2, batch])),
-            prepared: times(&[layout.curves, table_len::<T>(d, layout.steps)]),
+            prepared: times(&[
+                layout.curves,
+                layout.learned.map_or(0, |learned| table_len::<T>(d, learned)),
+            ]),
             inputs: when(inputs, times(&[l, batch])),
             inverse_transposes: when(ordinary, squares),
             capacitance: if reach.summed { d } else { usize::min(b, d) },

@@ -208,10 +208,11 @@ impl<'m, T: Real> Session<'m, T> {
         params: &[T],
     ) -> (Net<'_, T>, &mut State<'m, T>, &mut Work<'m, T>) {
         let Session { config, exec, layout, rows, tables, state, work } = self;
-        let shape = (config.dim, layout.steps());
-        let len = table_len::<T>(shape.0, shape.1);
-        for (k, table) in tables.chunks_exact_mut(len).enumerate() {
-            T::curve_table(*exec, &params[layout.curve(k)], shape, table);
+        if let Some(learned) = layout.learned() {
+            let (shape, len) = ((config.dim, learned), table_len::<T>(config.dim, learned));
+            for (k, table) in tables.chunks_exact_mut(len).enumerate() {
+                T::curve_table(*exec, &params[layout.curve(k)], shape, table);
+            }
         }
         let curves = Curves::new(config, tables);
         (Net { exec: *exec, config, layout: *layout, rows: *rows, curves }, state, work)

@@ -1,7 +1,7 @@
 //! Where training starts: orthogonal weights, and the data-dependent starts that keep it out of
 //! the Gaussian trap (units that bend on the data from the first step on).
 
-use crate::density::activation::tanh_mixture;
+use crate::density::activation;
 use crate::linalg::{cholesky, orthogonal};
 use crate::memory::known::HEADER_AGE;
 use crate::memory::layout::START_ROWS;
@@ -69,7 +69,10 @@ fn finish<T: Real>(session: &mut Session<T>, params: &mut [T]) {
     let (net, state, _) = session.parts(params);
     for k in 0..net.config.layers {
         params[net.layout.bias(k)].fill(T::ZERO);
-        tanh_mixture::start(&mut params[net.layout.curve(k)], net.config.dim, net.layout.steps());
+        let curve = &mut params[net.layout.curve(k)];
+        if let Some(learned) = net.layout.learned() {
+            activation::start(curve, net.config.dim, learned);
+        }
         state.log_det[k] = 0.0;
         state.weight_max[k] = T::max_abs(net.exec, &params[net.layout.weight(k)]);
     }

@@ -16,6 +16,7 @@ pub(crate) fn of(config: &Config) -> [u64; WORDS] {
         Activation::LeakyTanh { a, b } => (1, a, b),
         Activation::Identity => (2, 0.0, 0.0),
         Activation::TanhMixture { steps } => (3, f64::from(steps), 0.0),
+        Activation::Bend => (4, 0.0, 0.0),
     };
     let (optimizer, numbers) = match config.optimizer {
         Optimizer::Sgd { momentum } => (0, [momentum, 0.0, 0.0, 0.0]),
@@ -74,6 +75,7 @@ pub(crate) fn read(words: &[u64; WORDS]) -> Option<Config> {
         Activation::LeakyTanh { a, b },
         Activation::Identity,
         Activation::TanhMixture { steps },
+        Activation::Bend,
     ];
     let [first, second, third, fourth] = numbers;
     let optimizers = [
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn other_numbers_are_no_configuration() {
         let words = of(&Config::new(3, 2));
-        for (i, max) in [(0, 0), (1, 0), (2, 0), (3, 4), (6, 2), (7, 4), (8, 4), (9, 2), (10, 3)] {
+        for (i, max) in [(0, 0), (1, 0), (2, 0), (3, 5), (6, 2), (7, 4), (8, 4), (9, 2), (10, 3)] {
             for v in [max, u64::MAX] {
                 let mut words = words;
                 words[i] = v;

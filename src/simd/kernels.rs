@@ -4,6 +4,7 @@
 use super::layers::{elementwise, lane_sums, lanes, mixture, natural, pointwise};
 use super::matmul::{self, nn, nt};
 use super::systems::{eliminate, transpose, triangle};
+use crate::config::Learned;
 use crate::density::activation::Curve;
 use crate::density::activation::newton::{self, Preimage};
 use crate::density::base::Density;
@@ -150,7 +151,7 @@ kernels! {
         moments: &[Self],
         out: &mut [Self],
     ) = lane_sums::lanes_directions;
-    fn curve_table(exec: Exec, params: &[Self], shape: (usize, usize), out: &mut [Self])
+    fn curve_table(exec: Exec, params: &[Self], shape: (usize, Learned), out: &mut [Self])
         = mixture::curve_table;
     fn curve_gradient(
         exec: Exec,

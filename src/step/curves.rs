@@ -58,9 +58,7 @@ pub(crate) fn ascend<T: Real>(
     gradient: &[T],
     share: T,
 ) {
-    if !net.config.has_curves() {
-        return;
-    }
+    let Some(learned) = net.layout.learned() else { return };
     let (beta1, beta2, epsilon) = match net.config.optimizer {
         Optimizer::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon),
         _ => (0.9, 0.999, 1e-8),
@@ -82,7 +80,7 @@ pub(crate) fn ascend<T: Real>(
                 epsilon: T::from_f64(epsilon * root),
                 factor: T::from_f64(rate * correction),
                 dim: net.config.dim,
-                steps: net.layout.steps(),
+                learned,
             },
         );
     }

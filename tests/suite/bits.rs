@@ -52,7 +52,9 @@ fn configs() -> Vec<Config> {
     let every = if emulated() { 15 } else { 3 };
     let learned = fixed.iter().enumerate().step_by(every).map(|(i, config)| {
         let steps = [1, 2, 3, 4, 7, 16][i / every % 6];
-        Config { activation: Activation::TanhMixture { steps }, ..*config }
+        let bends = i / every % 4 == 3;
+        let activation = if bends { Activation::Bend } else { Activation::TanhMixture { steps } };
+        Config { activation, ..*config }
     });
     fixed.iter().copied().chain(learned).collect()
 }

@@ -17,12 +17,13 @@ impl<T: Scalar> CustomBase<T> for Student {
     }
 }
 
-const ACTIVATIONS: [Activation; 6] = [
+const ACTIVATIONS: [Activation; 7] = [
     Activation::SmoothLeakyRelu { a: 0.3 },
     Activation::SmoothLeakyRelu { a: 0.01 },
     Activation::LeakyTanh { a: 1.0, b: 0.1 },
     Activation::Identity,
     Activation::TanhMixture { steps: 1 },
+    Activation::Bend,
     Activation::TanhMixture { steps: 7 },
 ];
 const BASES: [Base; 4] = [Base::Normal, Base::Sech, Base::Logistic, Base::Custom];

@@ -21,6 +21,7 @@ fn trained<T: Scalar>(config: Config, rows: usize) -> (Owned<T>, Vec<T>) {
 fn configs() -> Vec<Config> {
     let curves = [
         Activation::TanhMixture { steps: 3 },
+        Activation::Bend,
         Activation::SmoothLeakyRelu { a: 0.3 },
         Activation::LeakyTanh { a: 1.5, b: 0.4 },
         Activation::Identity,

@@ -5,12 +5,13 @@ use std::f64::consts::PI;
 use crate::common::*;
 use relgrad::*;
 
-const ACTIVATIONS: [Activation; 6] = [
+const ACTIVATIONS: [Activation; 7] = [
     Activation::SmoothLeakyRelu { a: 0.3 },
     Activation::SmoothLeakyRelu { a: 0.01 },
     Activation::LeakyTanh { a: 1.0, b: 0.1 },
     Activation::Identity,
     Activation::TanhMixture { steps: 1 },
+    Activation::Bend,
     Activation::TanhMixture { steps: 5 },
 ];
 

@@ -1,11 +1,12 @@
 //! The nonlinearities between layers: each with s, s', s'' and a safeguarded Newton inverse.
 
+pub(crate) mod bend;
 mod leaky_tanh;
 pub(crate) mod newton;
 mod smooth_leaky_relu;
 pub(crate) mod tanh_mixture;
 
-use crate::config::{Activation, Config, MAX_STEPS};
+use crate::config::{Activation, Config, Learned, MAX_STEPS};
 use crate::simd::ops::{Interleaved, Nonlinearity, Table, Units, Values, table_len};
 use crate::simd::{Arithmetic, Real, Vector};
 use crate::status::{Error, Result, Status, Value};
@@ -17,7 +18,7 @@ pub use newton::Preimage;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Curve<'a, T> {
     Fixed(Fixed<T>),
-    TanhMixture(Table<'a, T>),
+    Learned(Table<'a, T>),
 }
 
 /// A curve that all units share.
@@ -32,8 +33,8 @@ pub(crate) enum Fixed<T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Curves<'a, T> {
     Fixed(Fixed<T>),
-    /// The tables of all layers, one after the other, of a width and so many steps.
-    TanhMixtures(&'a [T], usize, usize),
+    /// The tables of all layers, one after the other, of a width.
+    Learned(&'a [T], usize, Learned),
 }
 
 impl<'a, T: Real> Curves<'a, T> {
@@ -47,9 +48,11 @@ impl<'a, T: Real> Curves<'a, T> {
                 Curves::Fixed(Fixed::LeakyTanh { a: T::from_f64(a), b: T::from_f64(b) })
             }
             Activation::Identity => Curves::Fixed(Fixed::Identity),
-            Activation::TanhMixture { .. } => {
-                Curves::TanhMixtures(tables, config.dim, config.steps())
+            Activation::TanhMixture { steps } => {
+                let learned = Learned::TanhMixture { steps: steps as usize };
+                Curves::Learned(tables, config.dim, learned)
             }
+            Activation::Bend => Curves::Learned(tables, config.dim, Learned::Bend),
         }
     }
 
@@ -58,9 +61,9 @@ impl<'a, T: Real> Curves<'a, T> {
     pub fn of(&self, k: usize) -> Curve<'a, T> {
         match *self {
             Curves::Fixed(curve) => Curve::Fixed(curve),
-            Curves::TanhMixtures(tables, dim, steps) => {
-                let len = table_len::<T>(dim, steps);
-                Curve::TanhMixture(Table::new(&tables[k * len..][..len], dim, steps))
+            Curves::Learned(tables, dim, learned) => {
+                let len = table_len::<T>(dim, learned);
+                Curve::Learned(Table::new(&tables[k * len..][..len], dim, learned))
             }
         }
     }
@@ -68,7 +71,7 @@ impl<'a, T: Real> Curves<'a, T> {
     /// Whether they are the units' own.
     #[inline(always)]
     pub fn are_learned(&self) -> bool {
-        matches!(self, Curves::TanhMixtures(..))
+        matches!(self, Curves::Learned(..))
     }
 }
 
@@ -81,7 +84,7 @@ impl<'a, T: Real> Curve<'a, T> {
     pub fn table(self) -> Option<Table<'a, T>> {
         match self {
             Curve::Fixed(_) => None,
-            Curve::TanhMixture(table) => Some(table),
+            Curve::Learned(table) => Some(table),
         }
     }
 }
@@ -115,7 +118,7 @@ impl<T: Real> Nonlinearity<T> for Curve<'_, T> {
     ) -> Values<Interleaved<S, N>> {
         let table = match self {
             Curve::Fixed(curve) => return curve.values(y),
-            Curve::TanhMixture(table) => table,
+            Curve::Learned(table) => table,
         };
         let mut out = Values { s: y, slope: y, ratio: y };
         for g in 0..N {
@@ -154,7 +157,7 @@ impl Activation {
         let config = Config { activation: *self, ..Config::new(1, 1) };
         match Curves::new(&config, &[]) {
             Curves::Fixed(curve) => body(Curve::Fixed(curve)),
-            Curves::TanhMixtures(_, _, steps) => with_start(steps, body),
+            Curves::Learned(_, _, learned) => with_start(learned, body),
         }
     }
 
@@ -177,7 +180,7 @@ impl Activation {
         let went = self.with_one(|curve| {
             let all = match curve {
                 Curve::Fixed(_) => targets.len(),
-                Curve::TanhMixture(_) => 1,
+                Curve::Learned(_) => 1,
             };
             let parts = targets.chunks_mut(all.max(1));
             parts.fold(Preimage::default(), |worst, t| worst.worst(T::preimages(exec, curve, t)))
@@ -187,17 +190,26 @@ impl Activation {
     }
 }
 
-/// Hands over the curve that a unit of so many steps starts with. A function of its own: what it
+/// The curves that units start with: rows of `dim`, one for each parameter.
+pub(crate) fn start<T: Real>(params: &mut [T], dim: usize, learned: Learned) {
+    match learned {
+        Learned::TanhMixture { steps } => tanh_mixture::start(params, dim, steps),
+        Learned::Bend => bend::start(params),
+    }
+}
+
+/// Hands over the curve that a unit starts with. A function of its own: what it
 /// keeps on the stack would be much for a small processor.
 #[inline(never)]
-fn with_start<T: Real, R>(steps: usize, body: impl FnOnce(Curve<T>) -> R) -> R {
+fn with_start<T: Real, R>(learned: Learned, body: impl FnOnce(Curve<T>) -> R) -> R {
     let mut params = [T::ZERO; 1 + 3 * MAX_STEPS];
     let mut table = [T::ZERO; 16 * (1 + 4 * MAX_STEPS)];
-    let (params, table) = (&mut params[..1 + 3 * steps], &mut table[..table_len::<T>(1, steps)]);
-    tanh_mixture::start(params, 1, steps);
+    let params = &mut params[..learned.params()];
+    let table = &mut table[..table_len::<T>(1, learned)];
+    start(params, 1, learned);
     let exec = Exec::serial(crate::simd::Level::Auto.resolve());
-    T::curve_table(exec, params, (1, steps), table);
-    body(Curve::TanhMixture(Table::new(table, 1, steps)))
+    T::curve_table(exec, params, (1, learned), table);
+    body(Curve::Learned(Table::new(table, 1, learned)))
 }
 
 #[cfg(test)]

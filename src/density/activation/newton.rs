@@ -1,7 +1,8 @@
 //! Inverting an activation: Newton's method from 0, guarded by a bracket.
 
-use super::{Curve, Fixed};
-use crate::simd::ops::{Interleaved, Map, Nonlinearity, Units, map};
+use super::{Curve, Fixed, bend};
+use crate::config::Learned;
+use crate::simd::ops::{Interleaved, Map, Nonlinearity, Table, Units, map};
 use crate::simd::{Real, Vector};
 use crate::threads::parallel::Exec;
 
@@ -73,7 +74,7 @@ impl<T: Real> Curve<'_, T> {
                     scale: t.abs().max(S::splat(s0)),
                 }
             }
-            Curve::TanhMixture(table) => {
+            Curve::Learned(table) => {
                 let (beta, sum) = table.bounds::<S>(units);
                 let scale = t.abs().add(sum);
                 let (middle, reach) = (bounded(t.div(beta)), bounded(sum.div(beta).mul(wider)));
@@ -85,6 +86,23 @@ impl<T: Real> Curve<'_, T> {
     }
 }
 
+impl<T: Real> Newton<'_, T> {
+    /// A closed form, and one step of Newton's for its rounding.
+    #[inline(always)]
+    fn bend<S: Vector<T>>(&mut self, table: Table<T>, units: Units, t: S) -> S {
+        let [alpha, r] = table.bend::<S>(units);
+        let y = bend::preimage(alpha, r, t);
+        let v = bend::values(alpha, r, y);
+        let y = y.sub(v.s.sub(t).div(v.slope));
+        let residual = bend::values(alpha, r, y).s.sub(t).abs().div(t.abs().max(r));
+        let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));
+        self.worst.residual = self.worst.residual.max(worst);
+        self.worst.iterations = self.worst.iterations.max(1);
+        let half = S::splat(T::from_f64(0.5));
+        S::select_lt(residual, half, y, S::splat(T::INFINITY))
+    }
+}
+
 impl<T: Real> Map<T> for Newton<'_, T> {
     /// Fixed curves are convex or concave on either side of 0, so the iterates approach the root
     /// from one side; on learned ones they may run to and fro, and the bracket is halved where a
@@ -93,6 +111,11 @@ impl<T: Real> Map<T> for Newton<'_, T> {
     #[inline(always)]
     fn map<S: Vector<T>>(&mut self, units: Units, t: S) -> S {
         let (zero, one, half) = (S::zero(), S::splat(T::ONE), S::splat(T::from_f64(0.5)));
+        if let Some(table) = self.curve.table()
+            && table.learned() == Learned::Bend
+        {
+            return self.bend(table, units, t);
+        }
         let largest = S::splat(T::MAX);
         let Bracket { mut low, mut high, scale } = self.curve.bracket(units, t);
         let few_ulps = S::splat(T::from_f64(16.0 * T::EPSILON));

@@ -3,7 +3,7 @@ use super::*;
 use crate::simd::{Kernels, Level};
 use std::vec::Vec;
 
-const CURVES: [Activation; 10] = [
+const CURVES: [Activation; 11] = [
     Activation::SmoothLeakyRelu { a: 0.3 },
     Activation::SmoothLeakyRelu { a: 0.01 },
     Activation::SmoothLeakyRelu { a: 0.001 },
@@ -14,6 +14,7 @@ const CURVES: [Activation; 10] = [
     Activation::TanhMixture { steps: 1 },
     Activation::TanhMixture { steps: 3 },
     Activation::TanhMixture { steps: 16 },
+    Activation::Bend,
 ];
 
 /// 0, and both signs of magnitudes from 1e-300 to 1e300 (of f32's range in f32).
@@ -35,7 +36,7 @@ fn size<T: Real>(activation: Activation) -> f64 {
     activation.with_one(|curve| match curve {
         Curve::<T>::Fixed(curve) => curve.range().0.to_f64(),
         // The weights of all steps.
-        Curve::TanhMixture(_) => 1.0,
+        Curve::Learned(_) => 1.0,
     })
 }
 
@@ -141,10 +142,11 @@ fn wild<T: Real>(steps: usize) -> Vec<T> {
 
 fn wild_inverse_is_right<T: Real>(worst_iterations: u32) {
     for steps in [1, 2, 3, 7, 16] {
-        let mut table = std::vec![T::ZERO; table_len::<T>(40, steps)];
+        let learned = Learned::TanhMixture { steps };
+        let mut table = std::vec![T::ZERO; table_len::<T>(40, learned)];
         let exec = Exec::serial(Level::Auto.resolve());
-        T::curve_table(exec, &wild::<T>(steps), (40, steps), &mut table);
-        let curve = Curve::TanhMixture(Table::new(&table, 40, steps));
+        T::curve_table(exec, &wild::<T>(steps), (40, learned), &mut table);
+        let curve = Curve::Learned(Table::new(&table, 40, learned));
         for t in targets::<T>() {
             let mut y = std::vec![t; 40];
             let went = invert(exec, curve, &mut y);
@@ -180,9 +182,10 @@ fn learned_curves_keep_their_last_places() {
         tanh_mixture::start(&mut params, 1, steps);
         params[0] = f32::ln(slope);
         params[1 + steps..=2 * steps].fill(f32::ln(steepness));
-        let mut table = std::vec![0.0; table_len::<f32>(1, steps)];
+        let learned = Learned::TanhMixture { steps };
+        let mut table = std::vec![0.0; table_len::<f32>(1, learned)];
         let exec = Exec::serial(Level::Auto.resolve());
-        f32::curve_table(exec, &params, (1, steps), &mut table);
+        f32::curve_table(exec, &params, (1, learned), &mut table);
         // What the kernels read, so that the curve alone is judged.
         let row = |r: usize| f64::from(table[16 * r]);
         for i in -4000..=4000 {
@@ -198,11 +201,69 @@ fn learned_curves_keep_their_last_places() {
                 slope += rise / x.cosh().powi(2);
             }
             let [got_s, got_slope] =
-                f32::dispatch(Level::Auto.resolve(), Of(Table::new(&table, 1, steps), y));
+                f32::dispatch(Level::Auto.resolve(), Of(Table::new(&table, 1, learned), y));
             let ulp = |x: f64| f64::from(f32::EPSILON) * x.max(1e-30).log2().floor().exp2();
             worst[0] = worst[0].max((f64::from(got_s) - s).abs() / ulp(size));
             worst[1] = worst[1].max((f64::from(got_slope) - slope).abs() / ulp(slope));
         }
     }
     assert!(worst.iter().all(|w| *w <= 4.0), "{worst:?}");
+}
+
+/// Bends all over their ranges and beyond, at and from all numbers, against the formulas in f64.
+#[test]
+fn bends_and_their_closed_inverse() {
+    struct Of<'a, T>(Table<'a, T>, usize, T);
+    impl<T: Real> crate::simd::Kernel<T> for Of<'_, T> {
+        type Output = [T; 3];
+        #[inline(always)]
+        fn run<S: Vector<T>>(self) -> [T; 3] {
+            let v = self.0.values(Units::One(self.1), S::splat(self.2));
+            [v.s, v.slope, v.ratio].map(|x| x.to_array().as_ref()[0])
+        }
+    }
+    fn check<T: Real>() {
+        const UNITS: usize = 30;
+        let thetas = [0.0, 1e-6, 0.3, -0.3, 2.0, -2.0, 4.0, -4.0, 9.0, -9.0];
+        let params: Vec<T> = (0..2 * UNITS)
+            .map(|i| match i < UNITS {
+                true => thetas[i % 10],
+                false => [-20.0, 0.0, 4.0][i % UNITS / 10],
+            })
+            .map(T::from_f64)
+            .collect();
+        let mut table = std::vec![T::ZERO; table_len::<T>(UNITS, Learned::Bend)];
+        let exec = Exec::serial(Level::Auto.resolve());
+        T::curve_table(exec, &params, (UNITS, Learned::Bend), &mut table);
+        let table = Table::new(&table, UNITS, Learned::Bend);
+        for t in targets::<T>() {
+            let mut y = std::vec![t; UNITS];
+            let went = invert(exec, Curve::Learned(table), &mut y);
+            assert!(went.residual < 16.0 * T::EPSILON, "{t}: {went:?}");
+            for unit in 0..UNITS {
+                let [s, slope, ratio] =
+                    T::dispatch(Level::Auto.resolve(), Of(table, unit, t)).map(|v| v.to_f64());
+                let theta = params[unit].to_f64().clamp(-4.0, 4.0);
+                let c = params[UNITS + unit].to_f64().clamp(libm::log(1e-2), libm::log(1e4));
+                let (alpha, r, y) = (theta.tanh(), (-c).exp(), t.to_f64());
+                let h = y.hypot(r);
+                let want = [
+                    y + alpha * (y / (h + r) * y),
+                    1.0 + alpha * y / h,
+                    alpha * (r / h) * (r / h) / (h * (1.0 + alpha * y / h)),
+                ];
+                // Slopes near 0 and ratios there have alpha's rounding in them.
+                let least = 1.0 - alpha.abs();
+                let allowed = [8.0 * y.abs(), 8.0, 8.0 * want[2].abs() / least + 1e-30]
+                    .map(|a| a * T::EPSILON);
+                for (got, (want, allowed)) in
+                    [s, slope, ratio].into_iter().zip(want.into_iter().zip(allowed))
+                {
+                    assert!((got - want).abs() <= allowed, "{t}, {theta}, {c}: {got}, not {want}");
+                }
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
 }

@@ -166,6 +166,7 @@ impl Code<'_> {
     fn curve(&self) -> &'static str {
         match self.file.activation {
             Activation::TanhMixture { .. } => "NAME_curve[k] + i * (1 + 3 * NAME_STEPS), ",
+            Activation::Bend => "NAME_curve[k] + 2 * i, ",
             _ => "",
         }
     }
@@ -182,6 +183,7 @@ impl Code<'_> {
                 (LEAKY_TANH.replace("A_VALUE", &literal(a)).replace("B_VALUE", &literal(b)), 0.0)
             }
             Activation::Identity => return String::new(),
+            Activation::Bend => return BEND.into(),
             Activation::TanhMixture { steps } => {
                 let steps = format!("\n#define NAME_STEPS {steps}u\n");
                 let tolerance = literal(16.0 * self.precision.epsilon());
@@ -338,6 +340,24 @@ static inline NAME_real NAME_preimage(const NAME_real *curve, NAME_real t)
         y = next;
     }
     return y;
+}
+";
+
+const BEND: &str = "
+/* s(y) = y + a (h - r) with h = sqrt(y^2 + r^2), and its slope: of a unit whose numbers are a and r. */
+static inline NAME_real NAME_activation(const NAME_real *curve, NAME_real y, NAME_real *slope)
+{
+    const NAME_real a = curve[0], r = curve[1], h = hypot@(y, r);
+    *slope = 1 + a * (y / h);
+    return y + a * (y / (h + r) * y);
+}
+
+/* y of s(y) = t in closed form, written so that nothing cancels. */
+static inline NAME_real NAME_preimage(const NAME_real *curve, NAME_real t)
+{
+    const NAME_real a = curve[0], r = curve[1], shifted = t + a * r, left = (1 - a) * (1 + a);
+    const NAME_real p = hypot@(shifted, sqrt@(left) * r);
+    return a * shifted > 0 ? t * ((t + 2 * a * r) / (shifted + a * p)) : (shifted - a * p) / left;
 }
 ";
 

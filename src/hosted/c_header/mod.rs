@@ -159,8 +159,14 @@ fn columns(matrix: &[f64], d: usize) -> Vec<f64> {
     (0..d * d).map(|at| matrix[at % d * d + at / d]).collect()
 }
 
-/// A layer's curves, unit after unit: its slope, then weight, steepness and center of each step.
+/// A layer's curves, unit after unit: its slope, then weight, steepness and center of each step; of
+/// bends alpha and r.
 fn by_units(curves: &[f64], d: usize) -> Vec<f64> {
+    if curves.len() == 2 * d {
+        let (theta, log_sharpness) = curves.split_at(d);
+        let units = theta.iter().zip(log_sharpness);
+        return units.flat_map(|(theta, c)| [theta.tanh(), (-c).exp()]).collect();
+    }
     let steps = curves.len() / d / 3;
     let unit = |i: usize| {
         let row = move |r: usize| curves[r * d + i];

@@ -1,6 +1,7 @@
 //! Learned curves, each unit its own: their parameters as kernels read them, and their gradients.
 
-use crate::config::{MAX_STEPS, curve_range};
+use crate::config::{Learned, MAX_STEPS, curve_range};
+use crate::density::activation::bend;
 use crate::density::activation::tanh_mixture::{self, Bends, Step, StepSums, for_steps, group};
 use crate::memory::layout::times;
 use crate::plan::threads::{CURVE, LANES_FEATURES, LANES_TIGHT};
@@ -12,23 +13,35 @@ use crate::simd::{Kernel, Real, Vector, math};
 use crate::threads::parallel::Exec;
 
 /// One layer's curves: rows of D numbers, filled up to whole blocks, `beta`, then `w, w a, a, m` of
-/// each step.
+/// each step; of bends `alpha` and r.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table<'a, T> {
     rows: &'a [T],
     dim: usize,
-    steps: usize,
+    learned: Learned,
 }
 
 /// Numbers of a layer's table.
-pub(crate) fn table_len<T: Real>(dim: usize, steps: usize) -> usize {
-    times(&[1 + 4 * steps, dim.next_multiple_of(T::LANES)])
+pub(crate) fn table_len<T: Real>(dim: usize, learned: Learned) -> usize {
+    let rows = match learned {
+        Learned::TanhMixture { steps } => 1 + 4 * steps,
+        Learned::Bend => 2,
+    };
+    times(&[rows, dim.next_multiple_of(T::LANES)])
 }
 
 impl<'a, T: Real> Table<'a, T> {
-    pub fn new(rows: &'a [T], dim: usize, steps: usize) -> Self {
-        assert!(rows.len() == table_len::<T>(dim, steps) && steps <= MAX_STEPS);
-        Table { rows, dim, steps }
+    pub fn new(rows: &'a [T], dim: usize, learned: Learned) -> Self {
+        assert!(rows.len() == table_len::<T>(dim, learned));
+        if let Learned::TanhMixture { steps } = learned {
+            assert!(steps <= MAX_STEPS);
+        }
+        Table { rows, dim, learned }
+    }
+
+    /// Which curves these are.
+    pub fn learned(&self) -> Learned {
+        self.learned
     }
 
     /// Row `r` for these units.
@@ -101,9 +114,23 @@ impl<'a, T: Real> Table<'a, T> {
         self.check(units);
         // SAFETY: the units are below D, the steps below K.
         unsafe {
-            let beta = self.get(0, units);
-            tanh_mixture::values(beta, self.steps, |j| self.step(j, units), y)
+            match self.learned {
+                Learned::TanhMixture { steps } => {
+                    let beta = self.get(0, units);
+                    tanh_mixture::values(beta, steps, |j| self.step(j, units), y)
+                }
+                Learned::Bend => bend::values(self.get(0, units), self.get(1, units), y),
+            }
         }
+    }
+
+    /// `alpha` and r of bends.
+    #[inline(always)]
+    pub fn bend<S: Vector<T>>(&self, units: Units) -> [S; 2] {
+        self.check(units);
+        assert!(self.learned == Learned::Bend);
+        // SAFETY: as above.
+        unsafe { [self.get(0, units), self.get(1, units)] }
     }
 
     /// Slopes and `sum w` of these units, which bracket every preimage:
@@ -114,7 +141,8 @@ impl<'a, T: Real> Table<'a, T> {
         // SAFETY: as above.
         unsafe {
             let mut sum = S::zero();
-            for j in 0..self.steps {
+            let Learned::TanhMixture { steps } = self.learned else { return (S::zero(), sum) };
+            for j in 0..steps {
                 sum = sum.add(self.step::<S>(j, units).weight);
             }
             (self.get(0, units), sum)
@@ -134,6 +162,11 @@ impl<'a, T: Real> Table<'a, T> {
         sample: impl Fn(usize) -> [S; 3],
         put: impl Fn(usize, S),
     ) {
+        let steps = match self.learned {
+            Learned::TanhMixture { steps } => steps,
+            // SAFETY: by contract.
+            Learned::Bend => return unsafe { self.bend_gradient(units, samples, sample, put) },
+        };
         let zero = S::zero();
         let none = StepSums { weight: zero, steepness: zero, center: zero };
         let (mut sums, mut line) = ([none; MAX_STEPS], zero);
@@ -143,7 +176,7 @@ impl<'a, T: Real> Table<'a, T> {
         for b in 0..samples {
             let [y, g, w] = sample(b);
             let mut slope: S = beta;
-            for_steps!(S, self.steps, |j, N| {
+            for_steps!(S, steps, |j, N| {
                 let of = group::<S, N>(&step, j);
                 let bends = Bends::<S, N>::new(&of, y);
                 for i in 0..N {
@@ -153,35 +186,59 @@ impl<'a, T: Real> Table<'a, T> {
             });
             let (g, over) = (w.mul(g), w.div(slope));
             line = y.fma(g, line.add(over));
-            for j in 0..self.steps {
+            for j in 0..steps {
                 tanh_mixture::add(&mut sums[j], step(j).steepness, seen[j], [g, over]);
             }
         }
         put(0, beta.mul(line));
-        for j in 0..self.steps {
+        for j in 0..steps {
             let Step { weight, rise, .. } = step(j);
             put(1 + j, weight.mul(sums[j].weight));
-            put(1 + self.steps + j, weight.mul(sums[j].steepness));
-            put(1 + 2 * self.steps + j, rise.mul(sums[j].center));
+            put(1 + steps + j, weight.mul(sums[j].steepness));
+            put(1 + 2 * steps + j, rise.mul(sums[j].center));
         }
+    }
+
+    /// [`Table::gradient`] of bends.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn bend_gradient<S: Vector<T>>(
+        &self,
+        units: Units,
+        samples: usize,
+        sample: impl Fn(usize) -> [S; 3],
+        put: impl Fn(usize, S),
+    ) {
+        // SAFETY: by contract.
+        let [alpha, r]: [S; 2] = unsafe { [self.get(0, units), self.get(1, units)] };
+        let (one, mut sums) = (S::splat(T::ONE), [S::zero(); 2]);
+        for b in 0..samples {
+            let [y, g, w] = sample(b);
+            let slope = bend::values(alpha, r, y).slope;
+            bend::add(&mut sums, r, y, [w.mul(g), w.div(slope)]);
+        }
+        put(0, one.sub(alpha).mul(one.add(alpha)).mul(sums[0]));
+        put(1, alpha.mul(sums[1]));
     }
 }
 
-/// A layer's table from its parameters, `1 + 3 K` rows of D as
+/// A layer's table from its parameters, rows of D as
 /// [`Layout`](crate::memory::layout::Layout) has them, within their ranges; curves that are missing
 /// in the last block are filled up with such as divide by nothing that is 0.
 pub(crate) fn curve_table<T: Real>(
     exec: Exec,
     params: &[T],
-    (dim, steps): (usize, usize),
+    (dim, learned): (usize, Learned),
     out: &mut [T],
 ) {
-    struct Prepare<'a, T>(&'a [T], (usize, usize), &'a mut [T]);
+    struct Prepare<'a, T>(&'a [T], (usize, Learned), &'a mut [T]);
     impl<T: Real> Kernel<T> for Prepare<'_, T> {
         type Output = ();
         #[inline(always)]
         fn run<S: Vector<T>>(self) {
-            let Prepare(params, (d, k), out) = self;
+            let Prepare(params, (d, learned), out) = self;
             let (from, to, ld) = (params.as_ptr(), out.as_mut_ptr(), d.next_multiple_of(T::LANES));
             for_blocks!(T, d, |c, n| {
                 // SAFETY: there are so many rows, of d numbers each and of whole blocks, as asserted
@@ -192,6 +249,14 @@ pub(crate) fn curve_table<T: Real>(
                         x.max(S::splat(T::from_f64(low))).min(S::splat(T::from_f64(high)))
                     };
                     let put = |row: usize, x: S| x.store(to.add(row * ld + c));
+                    let k = match learned {
+                        Learned::TanhMixture { steps } => steps,
+                        Learned::Bend => {
+                            put(0, math::tanh_exp(get(0, curve_range::THETA)).0);
+                            put(1, math::exp(get(1, curve_range::LOG_SHARPNESS).neg()));
+                            return;
+                        }
+                    };
                     put(0, math::exp(get(0, curve_range::LOG_SLOPE)));
                     for j in 0..k {
                         let w = math::exp(get(1 + j, curve_range::LOG_WEIGHT));
@@ -207,8 +272,8 @@ pub(crate) fn curve_table<T: Real>(
             });
         }
     }
-    assert!(params.len() == (1 + 3 * steps) * dim && out.len() == table_len::<T>(dim, steps));
-    T::dispatch(exec.level, Prepare(params, (dim, steps), out));
+    assert!(params.len() == learned.params() * dim && out.len() == table_len::<T>(dim, learned));
+    T::dispatch(exec.level, Prepare(params, (dim, learned), out));
 }
 
 /// The gradient of a layer's curves into `out`, laid out as their parameters: from `c`, to which
@@ -253,11 +318,11 @@ pub(crate) fn curve_gradient<T: Real>(
             });
         }
     }
-    let (d, rows) = (table.dim, 1 + 3 * table.steps);
+    let (d, rows) = (table.dim, table.learned.params());
     assert!((c.rows, c.cols) == (g.rows, g.cols) && c.cols == d && weights.len() >= c.rows);
     assert!(bias.is_none_or(|b| (b.rows, b.cols) == (c.rows, d)));
     let out = &MatMut::new(out, rows, d);
-    let work = c.rows * table.steps * CURVE * d.div_ceil(T::LANES);
+    let work = c.rows * (rows / 3).max(1) * CURVE * d.div_ceil(T::LANES);
     exec.split(d, T::LANES, work, |from, to| {
         let columns = (from, to);
         T::dispatch(exec.level, Rows { table, c, bias, g, weights, out, columns });
@@ -288,7 +353,7 @@ pub(crate) fn lanes_curve_gradient<T: Real>(
             let d = net.dim;
             for k in 0..net.activated {
                 let Some(table) = net.curve(k).table() else { return };
-                let rows = 1 + 3 * table.steps;
+                let rows = table.learned.params();
                 // SAFETY: the passes have D rows of n numbers a layer, which nobody writes to; these
                 // features of out are this thread's.
                 unsafe {
@@ -311,10 +376,10 @@ pub(crate) fn lanes_curve_gradient<T: Real>(
     }
     let (d, n) = (net.dim, out.len());
     assert!(passes.weights.len() == passes.n && passes.n.is_multiple_of(T::LANES));
-    let steps = net.curve(0).table().map_or(0, |table| table.steps);
-    assert!(n == net.activated * (1 + 3 * steps) * d);
+    let rows = net.curve(0).table().map_or(0, |table| table.learned.params());
+    assert!(n == net.activated * rows * d);
     let out = &MatMut::new(out, 1, n);
-    let work = net.activated * steps * CURVE * d * (passes.n / T::LANES);
+    let work = net.activated * (rows / 3).max(1) * CURVE * d * (passes.n / T::LANES);
     exec.split(d, LANES_FEATURES, work / LANES_TIGHT, |from, to| {
         let features = (from, to);
         T::dispatch(exec.level, Lanes { net, passes, keep_y, out, features });
@@ -334,7 +399,7 @@ pub(crate) struct CurveStep<'a, T> {
     /// The rate with the correction of the averages' start.
     pub factor: T,
     pub dim: usize,
-    pub steps: usize,
+    pub learned: Learned,
 }
 
 /// Moves the parameters, within their ranges.
@@ -350,9 +415,11 @@ pub(crate) fn curve_ascend<T: Real>(exec: Exec, step: CurveStep<T>) {
             let (share, epsilon) = (S::splat(s.share), S::splat(s.epsilon));
             let factor = S::splat(s.factor);
             for row in 0..s.params.len() / s.dim {
-                let range = match row % (1 + 3 * s.steps) {
-                    0 => curve_range::LOG_SLOPE,
-                    r => match (r - 1) / s.steps {
+                let range = match (s.learned, row % s.learned.params()) {
+                    (Learned::Bend, 0) => curve_range::THETA,
+                    (Learned::Bend, _) => curve_range::LOG_SHARPNESS,
+                    (_, 0) => curve_range::LOG_SLOPE,
+                    (Learned::TanhMixture { steps }, r) => match (r - 1) / steps {
                         0 => curve_range::LOG_WEIGHT,
                         1 => curve_range::LOG_STEEPNESS,
                         _ => curve_range::CENTER,
@@ -382,6 +449,6 @@ pub(crate) fn curve_ascend<T: Real>(exec: Exec, step: CurveStep<T>) {
     }
     let n = step.params.len();
     assert!([step.gradient.len(), step.first.len(), step.second.len()] == [n; 3]);
-    assert!(n.is_multiple_of((1 + 3 * step.steps) * step.dim));
+    assert!(n.is_multiple_of(step.learned.params() * step.dim));
     T::dispatch(exec.level, Ascend(step));
 }

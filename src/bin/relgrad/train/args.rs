@@ -192,7 +192,7 @@ impl Train {
 
 /// Whether units have curves of their own.
 pub fn learns(activation: Activation) -> bool {
-    matches!(activation, Activation::TanhMixture { .. })
+    matches!(activation, Activation::TanhMixture { .. } | Activation::Bend)
 }
 
 /// An activation whose parameters may be left out: of fixed ones those of GFJSH20 then.
