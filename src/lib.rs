@@ -67,6 +67,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod alarm;
 mod config;
 mod density;
 #[cfg(feature = "capi")]
@@ -94,6 +95,7 @@ mod step;
 #[allow(unsafe_code)]
 mod threads;
 
+pub use alarm::Alarm;
 pub use config::{
     Activation, Base, Bias, Condition, Conditioned, Config, Crossing, Decay, Gradient, LogDet,
     Optimizer, Schedule,
@@ -103,7 +105,7 @@ pub use memory::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use memory::{Aligned, AlignedBytes};
 #[cfg(feature = "alloc")]
-pub use owned::{Data, Model, Position, Snapshot, Stepped, Team, Trainer};
+pub use owned::{Data, Model, NonlinearIca, Position, Snapshot, Stepped, Team, Trainer};
 pub use scalar::Scalar;
 pub use session::{Evaluator, Inverse, Inversion, Refresh, Session, Start, blob};
 pub use simd::{Level, Real};

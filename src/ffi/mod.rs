@@ -23,6 +23,7 @@ pub use types::*;
 use core::ffi::{CStr, c_char};
 use core::fmt::Write;
 
+use crate::alarm::Alarm;
 use crate::config::{Activation, Config};
 use crate::memory::layout::Layout;
 use crate::status::{Error, Result, Status, Value};
@@ -160,6 +161,44 @@ pub unsafe extern "C" fn relgrad_schedule_rate(
         Region::of("rate", rate, 1)?;
         // SAFETY: the caller vouches for both pointers.
         unsafe { guard::put(rate, guard::value("schedule", schedule)?.read()?.at(step)) };
+        Ok(())
+    })
+}
+
+/// Fills `alarm`, whose struct_size is set: a share `rate` of false alarms, made up for within about
+/// `memory` rows; 20 / rate serves. The first 1 / rate rows raise no alarm.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_alarm_start(
+    alarm: *mut relgrad_alarm,
+    rate: f64,
+    memory: f64,
+) -> i32 {
+    call(|| {
+        // SAFETY: the caller vouches for `alarm`.
+        unsafe {
+            guard::structure("alarm", alarm)?;
+            guard::fill(alarm, Alarm::new(rate, memory)?.into());
+        }
+        Ok(())
+    })
+}
+
+/// Takes a row's log-likelihood into account; `raised` becomes 1 if the row is an anomaly, else 0. Rows
+/// that could not be scored may be given as -INFINITY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn relgrad_alarm_see(
+    alarm: *mut relgrad_alarm,
+    log_p: f64,
+    raised: *mut i32,
+) -> i32 {
+    call(|| {
+        Region::of("raised", raised, 1)?;
+        // SAFETY: the caller vouches for both pointers.
+        unsafe {
+            let mut seen = guard::value("alarm", alarm)?.read()?;
+            guard::put(raised, seen.see(log_p).into());
+            guard::fill(alarm, seen.into());
+        }
         Ok(())
     })
 }
@@ -322,6 +361,7 @@ mod tests {
             (Status::NonFiniteData, RELGRAD_ERR_NON_FINITE_DATA),
             (Status::NonFiniteParameters, RELGRAD_ERR_NON_FINITE_PARAMETERS),
             (Status::SampleWeight, RELGRAD_ERR_SAMPLE_WEIGHT),
+            (Status::Condition, RELGRAD_ERR_CONDITION),
             (Status::Singular, RELGRAD_ERR_SINGULAR),
             (Status::Crossing, RELGRAD_ERR_CROSSING),
             (Status::Diverged, RELGRAD_ERR_DIVERGED),

@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::constants::*;
 use super::guard::Growing;
+use crate::alarm::Alarm;
 use crate::config::{
     Activation, Base, Bias, Condition, Conditioned, Config, Crossing, Decay, Gradient, LogDet,
     Optimizer, Schedule,
@@ -242,6 +243,31 @@ pub struct relgrad_inversion {
     pub residual: f64,
 }
 
+/// A threshold on the log-likelihoods of a stream, of which a promised share falls below it. Fill it with
+/// relgrad_alarm_start; it may be copied and kept as bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct relgrad_alarm {
+    /// sizeof(relgrad_alarm).
+    pub struct_size: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The promised share of false alarms, in [1e-9, 0.5].
+    pub rate: f64,
+    /// Rows after which change is made up for, at least 1 / rate.
+    pub memory: f64,
+    /// Rows seen.
+    pub rows: u64,
+    /// Alarms raised.
+    pub raised: u64,
+    /// The log-likelihood below which the next row raises an alarm.
+    pub threshold: f64,
+    /// Running mean of the log-likelihoods.
+    pub mean: f64,
+    /// And their mean deviation from it.
+    pub spread: f64,
+}
+
 /// A schedule of rates.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -389,6 +415,7 @@ growing! {
     relgrad_inversion "report.struct_size" size_of::<Self>();
     relgrad_totals "totals.struct_size" size_of::<Self>();
     relgrad_schedule "schedule.struct_size" size_of::<Self>();
+    relgrad_alarm "alarm.struct_size" size_of::<Self>();
     relgrad_batch "batch.struct_size" offset_of!(Self, condition);
     relgrad_batch_f64 "batch.struct_size" offset_of!(Self, condition);
 }
@@ -647,6 +674,28 @@ impl From<Inversion> for relgrad_inversion {
             newton_residual: i.newton_residual,
             residual: i.residual,
         }
+    }
+}
+
+impl From<Alarm> for relgrad_alarm {
+    fn from(a: Alarm) -> Self {
+        let Alarm { rate, memory, rows, raised, threshold, mean, spread } = a;
+        let struct_size = size_of::<Self>() as u32;
+        let reserved = 0;
+        relgrad_alarm { struct_size, reserved, rate, memory, rows, raised, threshold, mean, spread }
+    }
+}
+
+impl relgrad_alarm {
+    /// The checked alarm.
+    pub(super) fn read(&self) -> Result<Alarm> {
+        let relgrad_alarm { rate, memory, rows, raised, threshold, mean, spread, .. } = *self;
+        let started = Alarm::new(rate, memory)?;
+        if threshold.is_nan() || !mean.is_finite() || !spread.is_finite() {
+            let allowed = "must be as relgrad_alarm_start and relgrad_alarm_see left it";
+            return Err(Error::new(Status::State, "alarm", Value::Real(threshold), allowed));
+        }
+        Ok(Alarm { rows, raised, threshold, mean, spread, ..started })
     }
 }
 

@@ -654,6 +654,25 @@ impl<'a, T: Real> Whole<'a, T> {
         Batch { condition, ..batch }
     }
 
+    /// All rows, each with its condition after it.
+    ///
+    /// # Errors
+    /// Conditions that are missing.
+    pub fn joint(self, model: &Model<T>) -> Result<Vec<T>> {
+        let (d, width) = (model.config.dim, model.config.condition_width());
+        let u = self.condition.unwrap_or(&[]);
+        if width > 0 && u.is_empty() {
+            let allowed = "this model needs a condition with each row";
+            return Err(Error::new(Status::Condition, "condition", Value::None, allowed));
+        }
+        let mut joint = Vec::with_capacity(self.rows * (d + width));
+        for row in 0..self.rows {
+            joint.extend_from_slice(&self.x[row * self.ld..][..d]);
+            joint.extend_from_slice(&u[(row * self.condition_ld).min(u.len())..][..width]);
+        }
+        Ok(joint)
+    }
+
     /// At most `most` rows at a time.
     fn batches(self, most: usize) -> impl Iterator<Item = Batch<'a, T>> + use<'a, T> {
         (0..self.rows).step_by(most).map(move |from| {

@@ -249,24 +249,24 @@ pub(crate) fn curve_table<T: Real>(
                         x.max(S::splat(T::from_f64(low))).min(S::splat(T::from_f64(high)))
                     };
                     let put = |row: usize, x: S| x.store(to.add(row * ld + c));
-                    let k = match learned {
-                        Learned::TanhMixture { steps } => steps,
+                    match learned {
                         Learned::Bend => {
                             put(0, math::tanh_exp(get(0, curve_range::THETA)).0);
                             put(1, math::exp(get(1, curve_range::LOG_SHARPNESS).neg()));
-                            return;
                         }
-                    };
-                    put(0, math::exp(get(0, curve_range::LOG_SLOPE)));
-                    for j in 0..k {
-                        let w = math::exp(get(1 + j, curve_range::LOG_WEIGHT));
-                        let a = math::exp(get(1 + k + j, curve_range::LOG_STEEPNESS));
-                        let m = get(1 + 2 * k + j, curve_range::CENTER);
-                        let first = 1 + 4 * j;
-                        put(first, w);
-                        put(first + 1, w.mul(a));
-                        put(first + 2, a);
-                        put(first + 3, m);
+                        Learned::TanhMixture { steps: k } => {
+                            put(0, math::exp(get(0, curve_range::LOG_SLOPE)));
+                            for j in 0..k {
+                                let w = math::exp(get(1 + j, curve_range::LOG_WEIGHT));
+                                let a = math::exp(get(1 + k + j, curve_range::LOG_STEEPNESS));
+                                let m = get(1 + 2 * k + j, curve_range::CENTER);
+                                let first = 1 + 4 * j;
+                                put(first, w);
+                                put(first + 1, w.mul(a));
+                                put(first + 2, a);
+                                put(first + 3, m);
+                            }
+                        }
                     }
                 }
             });

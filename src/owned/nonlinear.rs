@@ -1,0 +1,210 @@
+//! Nonlinear ICA by exact maximum likelihood.
+
+use alloc::vec;
+
+use crate::config::{Activation, Base, Condition, Conditioned, Config, Decay, Optimizer, Schedule};
+use crate::owned::model::{Data, Model};
+use crate::owned::trainer::Trainer;
+use crate::scalar::Scalar;
+use crate::session::Start;
+use crate::status::{Error, Result, Status, Value};
+
+/// Nonlinear ICA of sources whose location and scale differ from class to class, or from segment to
+/// segment of a time series (GFJSH20 eq. 4): the network that unmixes them is found up to order, sign and
+/// scale of each component, if there are enough classes; with one class it is not.
+///
+/// Every unit bends to the side that the data want, from a line on ([`Activation::Bend`]); bends
+/// become sharp over the run. Location and scale of each class are at their maximum after every epoch
+/// ([`Model::fit_classes`]). A run may end at a lesser maximum: of several seeds the most likely model is
+/// the one to take.
+///
+/// ```
+/// use relgrad::NonlinearIca;
+/// // Two sources, each with a scale of its own in each of four segments, mixed by a matrix.
+/// let segment = |i: usize| i / 100;
+/// let noise = |i: usize| ((i as f64 * 0.618).fract() - 0.5, (i as f64 * 0.414).fract() - 0.5);
+/// let x: Vec<f64> = (0..400)
+///     .flat_map(|i| {
+///         let (a, b) = noise(i);
+///         let (a, b) = (a * [1.0, 3.0, 1.0, 3.0][segment(i)], b * [1.0, 1.0, 4.0, 4.0][segment(i)]);
+///         [a + 0.5 * b, b - 0.3 * a]
+///     })
+///     .collect();
+/// let class: Vec<f64> = (0..400).map(|i| segment(i) as f64).collect();
+/// let ica = NonlinearIca { epochs: 20, ..NonlinearIca::new(1) };
+/// let mut model = ica.fit((&x, &class), 2, 4, 1)?;
+/// let components = model.forward(&x)?;
+/// assert_eq!(components.len(), x.len());
+/// # Ok::<(), relgrad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NonlinearIca {
+    /// Layers, one more than the mixing has bends in a row.
+    pub layers: usize,
+    /// Whether the components bend too, for mixings that bend the sources first.
+    pub final_activation: bool,
+    /// Passes over the data.
+    pub epochs: u64,
+    /// Rows of a step.
+    pub batch: usize,
+    /// The rate of the weights' natural steps.
+    pub rate: f64,
+    /// The rate of the bends' Adam steps.
+    pub bend_rate: f64,
+    /// Sharpness c of the bends at the beginning, and from four fifths of the run on.
+    pub sharpness: [f64; 2],
+    /// Damping of natural steps.
+    pub damping: f64,
+}
+
+impl NonlinearIca {
+    /// The defaults for so many layers.
+    pub const fn new(layers: usize) -> Self {
+        NonlinearIca {
+            layers,
+            final_activation: false,
+            epochs: 100,
+            batch: 256,
+            rate: 0.2,
+            bend_rate: 0.02,
+            sharpness: [1.0, 300.0],
+            damping: 0.3,
+        }
+    }
+
+    /// What is trained, for so many features and classes.
+    pub fn config(&self, dim: usize, classes: u32) -> Config {
+        let damping = self.damping;
+        Config {
+            activation: Activation::Bend,
+            final_activation: self.final_activation,
+            base: Base::Normal,
+            condition: Condition::Classes { count: classes },
+            conditioned: Conditioned::Latents,
+            condition_rate: 0.0,
+            curve_rate: if self.rate > 0.0 { self.bend_rate / self.rate } else { 0.0 },
+            optimizer: Optimizer::Natural { decay: 0.99, damping, clip: 1.0, momentum: 0.0 },
+            max_batch: self.batch,
+            ..Config::new(dim, self.layers)
+        }
+    }
+
+    /// One run from the start that `seed` gives: rows of `dim` numbers, each with its class below
+    /// `classes`. The latents of the model are the components, its mean log-likelihood tells how good
+    /// the run was. O(L N D^2) an epoch.
+    ///
+    /// # Errors
+    /// Those of [`Config::check`], [`Model::from_data`] and [`Session::step`](crate::Session::step).
+    pub fn fit<'a, T: Scalar>(
+        &self,
+        data: impl Into<Data<'a, T>>,
+        dim: usize,
+        classes: u32,
+        seed: u64,
+    ) -> Result<Model<T>> {
+        let data = data.into();
+        let model = Model::from_data(self.config(dim, classes), data, Start::Whitened, seed)?;
+        let rows = model.data(data)?;
+        let joint = rows.joint(&model)?;
+        let (rows, row_len) = (rows.rows, dim + 1);
+        let steps = rows.div_ceil(self.batch) as u64;
+        let decay = Decay::Cosine { total: self.epochs * steps };
+        let schedule = Schedule { rate: self.rate, warmup: steps.min(100), decay };
+        let mut trainer = Trainer::new(model, schedule, seed)?;
+        trainer.model.fit_classes(Data::joint(&joint))?;
+        for epoch in 0..self.epochs {
+            for step in 0..steps {
+                let done = (epoch * steps + step) as f64 / (self.epochs * steps) as f64;
+                self.sharpen(&mut trainer.model, (done / 0.8).min(1.0));
+                trainer.step(rows, |_, chosen, batch| {
+                    for (to, row) in batch.chunks_exact_mut(row_len).zip(chosen) {
+                        to.copy_from_slice(&joint[row * row_len..][..row_len]);
+                    }
+                    Ok::<(), Error>(())
+                })?;
+            }
+            trainer.model.fit_classes(Data::joint(&joint))?;
+        }
+        Ok(trainer.model)
+    }
+
+    /// Sets all bends to the sharpness after this share of the way.
+    fn sharpen<T: Scalar>(&self, model: &mut Model<T>, share: f64) {
+        let [first, last] = self.sharpness.map(libm::log);
+        let log_c = T::from_f64(first + (last - first) * share);
+        let layout = model.layout();
+        let (_, params) = model.session();
+        for k in 0..layout.curves() {
+            let curve = layout.curve(k);
+            let half = curve.len() / 2;
+            params[curve][half..].fill(log_c);
+        }
+    }
+}
+
+impl<T: Scalar> Model<T> {
+    /// Puts location and scale of each class where the likelihood of these rows is greatest for the
+    /// network as it is: at mean and standard deviation of the class's latents. O(L N D^2). Classes of
+    /// fewer than two rows, and of latents that do not vary, keep their scales.
+    ///
+    /// # Errors
+    /// A model without classes on which its latents depend, or of another base than the normal; those of
+    /// [`Session::forward`](crate::Session::forward).
+    pub fn fit_classes<'a>(&mut self, data: impl Into<Data<'a, T>>) -> Result<()> {
+        let config = *self.config();
+        let Condition::Classes { count } = config.condition else {
+            return Err(refused("condition", "must be classes"));
+        };
+        if config.base != Base::Normal || !config.conditions_latents() {
+            return Err(refused(
+                "base",
+                "must be normal, its location and scale depending on classes",
+            ));
+        }
+        let (d, count) = (config.dim, count as usize);
+        let data = data.into();
+        let rows = self.data(data)?;
+        let joint = rows.joint(self)?;
+        let z = self.forward(data)?;
+        let classes = joint.iter().skip(d).step_by(d + 1);
+        let (mut number, mut mean) = (vec![0.0; count], vec![0.0; count * d]);
+        let mut square = mean.clone();
+        for (row, (z, class)) in z.chunks_exact(d).zip(classes).enumerate() {
+            let class = check_class(class.to_f64(), count, row)?;
+            number[class] += 1.0;
+            let share = 1.0 / number[class];
+            // Welford's recurrence.
+            for (i, z) in z.iter().enumerate() {
+                let (mean, square) = (&mut mean[class * d + i], &mut square[class * d + i]);
+                let off = z.to_f64() - *mean;
+                *mean += share * off;
+                *square += share * ((1.0 - share) * off * off - *square);
+            }
+        }
+        let layout = self.layout();
+        let (_, params) = self.session();
+        for class in (0..count).filter(|class| number[*class] > 0.0) {
+            for i in 0..d {
+                let at = class * d + i;
+                params[layout.location()][at] = T::from_f64(mean[at]);
+                let log_scale = 0.5 * libm::log(square[at]);
+                if number[class] > 1.0 && log_scale.abs() < 30.0 {
+                    params[layout.log_scale()][at] = T::from_f64(log_scale);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_class(class: f64, count: usize, row: usize) -> Result<usize> {
+    if class >= 0.0 && class < count as f64 && libm::floor(class) == class {
+        return Ok(class as usize);
+    }
+    let allowed = "must be a whole number, 0 to the number of classes less 1";
+    Err(Error::new(Status::Condition, "condition", Value::At(row as u64, class), allowed))
+}
+
+fn refused(argument: &'static str, allowed: &'static str) -> Error {
+    Error::new(Status::Combination, argument, Value::None, allowed)
+}
