@@ -11,8 +11,9 @@ use crate::threads::parallel::Exec;
 pub struct Preimage {
     /// The most iterations that an element took.
     pub iterations: u32,
-    /// The largest `|s(y) - t| / max(|t|, |s(0)|)`; of learned curves
-    /// `|s(y) - t| / (|t| + sum w + s'(y) |y|)`, since they may be steep far from 0.
+    /// The largest `|s(y) - t| / max(|t|, |s(0)|)`; of tanh mixtures
+    /// `|s(y) - t| / (|t| + sum w + s'(y) |y|)`, since they may be steep far from 0; of bends
+    /// `|s(y) - t| / max(|t|, |y|, 1 / c)`.
     pub residual: f64,
 }
 
@@ -94,7 +95,9 @@ impl<T: Real> Newton<'_, T> {
         let y = bend::preimage(alpha, r, t);
         let v = bend::values(alpha, r, y);
         let y = y.sub(v.s.sub(t).div(v.slope));
-        let residual = bend::values(alpha, r, y).s.sub(t).abs().div(t.abs().max(r));
+        // y is what rounding of s is measured by: it may be much larger than t.
+        let size = t.abs().max(y.abs()).max(r);
+        let residual = bend::values(alpha, r, y).s.sub(t).abs().div(size);
         let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));
         self.worst.residual = self.worst.residual.max(worst);
         self.worst.iterations = self.worst.iterations.max(1);

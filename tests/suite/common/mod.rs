@@ -110,7 +110,9 @@ pub fn random_params(config: &Config, random: &mut Lcg) -> Vec<f64> {
         let curve = &mut params[layout.curve(k)];
         curve.iter_mut().for_each(|p| *p *= 0.4);
         // Slopes and weights: of about 1 in all, lest deep networks explode.
-        curve[..(1 + layout.steps()) * d].iter_mut().for_each(|p| *p -= 1.5);
+        if layout.steps() > 0 {
+            curve[..(1 + layout.steps()) * d].iter_mut().for_each(|p| *p -= 1.5);
+        }
     }
     for (i, s) in params[layout.scale()].iter_mut().enumerate() {
         *s = (1.0 + 0.2 * *s) * if i == 1 { -1.0 } else { 1.0 };
