@@ -112,7 +112,7 @@ impl Network {
         let values = |(n, y): (usize, &f64)| {
             let (alpha, r) = self.bend(k, n % self.config.dim);
             let h = y.hypot(r);
-            [y + alpha * (h - r), 1.0 + alpha * y / h, alpha * r * r / h.powi(3)]
+            [y + alpha * y * y / (h + r), 1.0 + alpha * y / h, alpha * r * r / h.powi(3)]
         };
         let all: Vec<_> = y.iter().enumerate().map(values).collect();
         [0, 1, 2].map(|i| all.iter().map(|v| v[i]).collect())
@@ -127,8 +127,9 @@ impl Network {
             let (alpha, r) = self.bend(k, i);
             let h = y.hypot(r);
             let (q, slope) = (y / h, 1.0 + alpha * y / h);
-            gradient[i] += weight * (1.0 - alpha * alpha) * ((h - r) * g + q / slope);
-            let by_log_c = (r - r * r / h) * g + q * (r / h).powi(2) / slope;
+            let rise = y * y / (h + r);
+            gradient[i] += weight * (1.0 - alpha * alpha) * (rise * g + q / slope);
+            let by_log_c = r * rise / h * g + q * (r / h).powi(2) / slope;
             gradient[d + i] += weight * alpha * by_log_c;
         }
         gradient

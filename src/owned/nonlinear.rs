@@ -13,8 +13,8 @@ use crate::status::{Error, Result, Status, Value};
 /// segment of a time series (GFJSH20 eq. 4): the network that unmixes them is found up to order, sign and
 /// scale of each component, if there are enough classes; with one class it is not.
 ///
-/// Every unit bends to the side that the data want, from a line on ([`Activation::Bend`]); bends
-/// become sharp over the run. Location and scale of each class are at their maximum after every epoch
+/// Every unit bends to the side that the data want, from a line on, and as sharply as they want
+/// ([`Activation::Bend`]). Location and scale of each class are at their maximum after every epoch
 /// ([`Model::fit_classes`]). A run may end at a lesser maximum: of several seeds the most likely model is
 /// the one to take.
 ///
@@ -39,7 +39,7 @@ use crate::status::{Error, Result, Status, Value};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NonlinearIca {
-    /// Layers, one more than the mixing has bends in a row.
+    /// Layers. Two more than the mixing has help to find it.
     pub layers: usize,
     /// Whether the components bend too, for mixings that bend the sources first.
     pub final_activation: bool,
@@ -51,8 +51,6 @@ pub struct NonlinearIca {
     pub rate: f64,
     /// The rate of the bends' Adam steps.
     pub bend_rate: f64,
-    /// Sharpness c of the bends at the beginning, and from four fifths of the run on.
-    pub sharpness: [f64; 2],
     /// Damping of natural steps.
     pub damping: f64,
 }
@@ -64,10 +62,9 @@ impl NonlinearIca {
             layers,
             final_activation: false,
             epochs: 100,
-            batch: 256,
-            rate: 0.2,
+            batch: 64,
+            rate: 0.4,
             bend_rate: 0.02,
-            sharpness: [1.0, 300.0],
             damping: 0.3,
         }
     }
@@ -104,41 +101,16 @@ impl NonlinearIca {
     ) -> Result<Model<T>> {
         let data = data.into();
         let model = Model::from_data(self.config(dim, classes), data, Start::Whitened, seed)?;
-        let rows = model.data(data)?;
-        let joint = rows.joint(&model)?;
-        let (rows, row_len) = (rows.rows, dim + 1);
-        let steps = rows.div_ceil(self.batch) as u64;
+        let steps = model.data(data)?.rows.div_ceil(self.batch) as u64;
         let decay = Decay::Cosine { total: self.epochs * steps };
         let schedule = Schedule { rate: self.rate, warmup: steps.min(100), decay };
         let mut trainer = Trainer::new(model, schedule, seed)?;
-        trainer.model.fit_classes(Data::joint(&joint))?;
-        for epoch in 0..self.epochs {
-            for step in 0..steps {
-                let done = (epoch * steps + step) as f64 / (self.epochs * steps) as f64;
-                self.sharpen(&mut trainer.model, (done / 0.8).min(1.0));
-                trainer.step(rows, |_, chosen, batch| {
-                    for (to, row) in batch.chunks_exact_mut(row_len).zip(chosen) {
-                        to.copy_from_slice(&joint[row * row_len..][..row_len]);
-                    }
-                    Ok::<(), Error>(())
-                })?;
-            }
-            trainer.model.fit_classes(Data::joint(&joint))?;
+        trainer.model.fit_classes(data)?;
+        for _ in 0..self.epochs {
+            trainer.epoch(data, |_| true)?;
+            trainer.model.fit_classes(data)?;
         }
         Ok(trainer.model)
-    }
-
-    /// Sets all bends to the sharpness after this share of the way.
-    fn sharpen<T: Scalar>(&self, model: &mut Model<T>, share: f64) {
-        let [first, last] = self.sharpness.map(libm::log);
-        let log_c = T::from_f64(first + (last - first) * share);
-        let layout = model.layout();
-        let (_, params) = model.session();
-        for k in 0..layout.curves() {
-            let curve = layout.curve(k);
-            let half = curve.len() / 2;
-            params[curve][half..].fill(log_c);
-        }
     }
 }
 
