@@ -3,6 +3,8 @@
 pub(crate) mod cholesky;
 pub(crate) mod lu;
 pub(crate) mod orthogonal;
+#[cfg(feature = "alloc")]
+pub(crate) mod symmetric;
 
 #[cfg(test)]
 mod tests;
