@@ -75,11 +75,15 @@ mod density;
 pub mod ffi;
 #[cfg(feature = "files")]
 pub mod hosted;
+#[cfg(feature = "alloc")]
+mod ica;
 mod linalg;
 #[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
 mod memory;
+#[cfg(feature = "alloc")]
+pub mod metrics;
 mod names;
 #[cfg(feature = "alloc")]
 mod owned;
@@ -101,6 +105,8 @@ pub use config::{
     Optimizer, Schedule,
 };
 pub use density::{CustomBase, Preimage};
+#[cfg(feature = "alloc")]
+pub use ica::{Component, Components, Ica, Kind, SourceDensity, Stop};
 pub use memory::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use memory::{Aligned, AlignedBytes};

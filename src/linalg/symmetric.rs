@@ -199,7 +199,7 @@ mod tests {
             let rank_one: Vec<f64> =
                 (0..n * n).map(|i| ((i / n + 1) * (i % n + 1)) as f64).collect();
             check(&rank_one, n);
-            let diagonal = |i: usize| if i % (n + 1) == 0 { (i % 3) as f64 } else { 0.0 };
+            let diagonal = |i: usize| if i.is_multiple_of(n + 1) { (i % 3) as f64 } else { 0.0 };
             check(&(0..n * n).map(diagonal).collect::<Vec<_>>(), n);
             check(&vec![0.0; n * n], n);
             let graded = |i: usize| a[i] * 10f64.powi(-((i / n + i % n) as i32));

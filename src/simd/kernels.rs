@@ -1,6 +1,8 @@
 //! The kernels as functions of the number types: compiled once, here, whatever generic code
 //! outside the crate calls them.
 
+#[cfg(feature = "alloc")]
+use super::layers::log_cosh;
 use super::layers::{elementwise, lane_sums, lanes, mixture, natural, pointwise};
 use super::matmul::{self, nn, nt};
 use super::systems::{eliminate, transpose, triangle};
@@ -19,16 +21,20 @@ use core::ops::Range;
 
 /// The kernels for one number type; see the functions of the same names.
 macro_rules! kernels {
-    ($(fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $path:path;)*) => {
+    ($($(#[$attribute:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $path:path;)*) => {
         #[allow(missing_docs)]
         pub(crate) trait Kernels: Sized {
-            $(fn $name($($arg: $type),*) $(-> $out)?;)*
+            $($(#[$attribute])* fn $name($($arg: $type),*) $(-> $out)?;)*
         }
         impl Kernels for f32 {
-            $(fn $name($($arg: $type),*) $(-> $out)? { $path($($arg),*) })*
+            $($(#[$attribute])* fn $name($($arg: $type),*) $(-> $out)? {
+                $path($($arg),*)
+            })*
         }
         impl Kernels for f64 {
-            $(fn $name($($arg: $type),*) $(-> $out)? { $path($($arg),*) })*
+            $($(#[$attribute])* fn $name($($arg: $type),*) $(-> $out)? {
+                $path($($arg),*)
+            })*
         }
     };
 }
@@ -117,6 +123,14 @@ kernels! {
         log_p: &mut [f64],
         score: bool,
     ) = pointwise::density;
+    #[cfg(feature = "alloc")]
+    fn log_cosh(
+        exec: Exec,
+        rates: &[Self],
+        y: Mat<Self>,
+        out: MatMut<Self>,
+        sums: &mut [[f64; 2]],
+    ) = log_cosh::log_cosh;
     fn lanes_load(
         exec: Exec,
         x: Mat<Self>,

@@ -16,11 +16,11 @@ pub(crate) fn for_parts<T: Send>(
 }
 
 /// As [`for_parts`] for two slices of as many parts: of `n` numbers of `a`, of `m` of `b`.
-pub(crate) fn for_pairs<T: Send>(
+pub(crate) fn for_pairs<T: Send, U: Send>(
     exec: Exec,
     (a, n): (&mut [T], usize),
-    (b, m): (&mut [T], usize),
-    body: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+    (b, m): (&mut [U], usize),
+    body: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
     let (a, b) = (Parts::new(a, n), Parts::new(b, m));
     assert!(a.count() == b.count());

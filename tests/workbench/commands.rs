@@ -24,7 +24,7 @@ fn exit_codes_are_those_that_help_names() {
         assert!(named.iter().all(|n| text.contains(n)), "{text}");
     }
     // Each with all that it must be told, and files that are not there.
-    let complete: [&[&str]; 11] = [
+    let complete: [&[&str]; 12] = [
         &["train", "--data", "no.npy", "--out", "no"],
         &["eval", "--model", "no", "--data", "no.npy"],
         &["encode", "--model", "no", "--data", "no.npy", "--out", "no.npy"],
@@ -35,6 +35,7 @@ fn exit_codes_are_those_that_help_names() {
         &["export", "--model", "no", "--out", "no.h"],
         &["deepen", "--model", "no", "--out", "n"],
         &["toy", "rings", "--out", "no/no.npy"],
+        &["metric", "amari", "no.npy", "no.npy"],
         &["plot", "density", "--model", "no", "--data", "no.npy", "--out", "no.png"],
     ];
     for command in complete {
@@ -53,7 +54,7 @@ fn every_command_speaks_json() {
     let t = Trained::new();
     let (m, data, npy, h) = (t.path("m"), t.path("new.npy"), t.path("o.npy"), t.path("o.h"));
     let (cal, png) = (t.path("cal.npy"), t.path("o.png"));
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 13] = [
         &["train", "--data", &data, "--epochs", "1", "--out", &t.path("n")],
         &["eval", "--model", &m, "--data", &data],
         &["encode", "--model", &m, "--data", &data, "--out", &npy],
@@ -66,6 +67,7 @@ fn every_command_speaks_json() {
         &["toy", "rings", "--out", &npy],
         &["plot", "latents", "--model", &m, "--data", &data, "--out", &png],
         &["bench", "--dim", "4", "--budget", "0.01"],
+        &["ica", &data],
     ];
     for command in commands {
         let object = json(&[command, &["--json"]].concat());

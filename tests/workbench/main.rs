@@ -5,6 +5,7 @@ mod commands;
 mod data;
 mod export;
 mod flags;
+mod ica;
 mod prepare;
 mod reproduce;
 mod resume;

@@ -36,6 +36,11 @@ pub enum Command {
     Sample(Sample),
     /// Flag anomalies: rows below a threshold that keeps a given rate of false alarms.
     Score(Score),
+    /// Find the independent components of a data file.
+    Ica(Box<crate::ica::Analyse>),
+    /// Measure how near found components are to true ones.
+    #[command(subcommand)]
+    Metric(crate::metric::Metric),
     /// Show a model's architecture and how well it is conditioned.
     Inspect(Inspect),
     /// Add a layer to a model, with nearly the same density, to train further from.

@@ -16,7 +16,9 @@ mod eval;
 mod export;
 mod failure;
 mod flags;
+mod ica;
 mod inspect;
+mod metric;
 mod model;
 mod outputs;
 mod plot;
@@ -59,6 +61,8 @@ fn run() -> Result<Outcome, Failure> {
         Command::Decode(args) => convert::decode(&args)?,
         Command::Sample(args) => convert::sample(&args)?,
         Command::Score(args) => score::run(&args)?,
+        Command::Ica(args) => ica::run(&args)?,
+        Command::Metric(metric) => metric::run(&metric)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Deepen(args) => deepen::run(&args)?,
         Command::Export(args) => export::run(&args)?,

@@ -3,6 +3,8 @@
 pub(super) mod elementwise;
 pub(super) mod lane_sums;
 pub(super) mod lanes;
+#[cfg(feature = "alloc")]
+pub(super) mod log_cosh;
 pub(super) mod mixture;
 pub(super) mod natural;
 pub(super) mod pointwise;
