@@ -9,7 +9,7 @@
 //!
 //! | route | for | what it does | cost of a layer |
 //! |---|---|---|---|
-//! | [`Lanes`](Route::Lanes) | relative gradients, D <= 160, B >= 8 up to 16 features, B >= 7 D / 8 above | samples in the vectors' lanes through all layers, then as `Summed` | 3 products of 2 B D^2, one of 2 D^3 |
+//! | [`Lanes`](Route::Lanes) | relative gradients, layers without a condition, D <= 160, B >= 8 up to 16 features, B >= 7 D / 8 above | samples in the vectors' lanes through all layers, then as `Summed` | 3 products of 2 B D^2, one of 2 D^3 |
 //! | [`Summed`](Route::Summed) | relative gradients, B >= 3 D / 4 (natural), 7 D / 8 (SGD), 3 D / 2 (Adam, momentum) | `E = sum w delta c^T` is formed, the step is `(E + I) W` | the same |
 //! | [`Rows`](Route::Rows) | everything else | `p = W^T c`, then a rank-B update | 4 products of 2 B D^2 |
 //!

@@ -9,7 +9,7 @@ use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, check_len};
 
 /// "relgrad" and the version of the format.
-const MAGIC: [u8; 8] = *b"relgrad\x02";
+const MAGIC: [u8; 8] = *b"relgrad\x03";
 /// In the byte order of the state's own numbers.
 const ORDER: u32 = 0x0102_0304;
 /// Name and format; checksum of all that follows; byte order; fingerprint; bits of a number;

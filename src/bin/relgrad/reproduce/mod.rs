@@ -2,6 +2,7 @@
 //! as PNG, and says in one line, computed from those numbers, how it compares with the paper.
 
 mod ascent;
+mod components;
 mod densities;
 mod gradients;
 mod memory;
@@ -78,6 +79,8 @@ pub enum What {
     Fig6,
     /// Test log-likelihoods of benchmark data sets.
     Table1,
+    /// Nonlinear ICA of simulated mixtures with an observed segment.
+    Components,
     /// All of it; table1 if --data is given.
     All,
 }
@@ -108,7 +111,7 @@ pub fn run(args: &Reproduce) -> Result<(), Failure> {
         }
     }
     std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    let steps: [(What, Experiment); 7] = [
+    let steps: [(What, Experiment); 8] = [
         (What::Fig1, ascent::run),
         (What::Fig2, densities::run),
         (What::Fig3, scaling::run),
@@ -116,10 +119,13 @@ pub fn run(args: &Reproduce) -> Result<(), Failure> {
         (What::Fig5, optimizers::sgd),
         (What::Fig6, optimizers::adam),
         (What::Table1, table::run),
+        (What::Components, components::run),
     ];
     for (one, experiment) in steps {
-        let skipped = what == What::All && one == What::Table1 && args.data.is_none();
-        if skipped && !args.json {
+        let without_data = one == What::Table1 && args.data.is_none();
+        // Not of the paper, and an hour long.
+        let skipped = what == What::All && (without_data || one == What::Components);
+        if skipped && without_data && !args.json {
             println!("table1: skipped; needs --data");
         }
         if skipped || (what != one && what != What::All) {
