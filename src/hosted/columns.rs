@@ -31,6 +31,13 @@ pub struct Format {
     pub drop: Vec<String>,
     /// Columns to have beside the features, as text: [`Rows::about`](super::Rows::about) gives them.
     pub keep: Vec<String>,
+    /// Columns of what is observed with each row, which are no features either.
+    pub condition: Vec<String>,
+    /// Those of the model that the data are for: found by name, or by place in a file of as many
+    /// columns. That they are not there is no error here.
+    pub observed: Option<Columns>,
+    /// Take all columns as [`About::condition`], `observed` of them if they are there by name.
+    pub cells: bool,
     /// The features of the model that the data are for. They are found by name if both have
     /// names, in any order and among others; else by place, in a file of as many columns as the
     /// model has features, or of as many as its training data had.
@@ -64,6 +71,10 @@ pub struct About {
     pub columns: Columns,
     /// The columns that [`Format::keep`] asks for.
     pub kept: Vec<Kept>,
+    /// The columns of what is observed with each row.
+    pub condition: Vec<Kept>,
+    /// Which ones these are.
+    pub observed: Option<Columns>,
     /// What a person should know of how the file was read.
     pub notes: Vec<String>,
 }
@@ -141,7 +152,9 @@ pub(super) struct Head<'a> {
 pub(super) struct Picked {
     pub features: Vec<usize>,
     pub keep: Vec<usize>,
+    pub condition: Vec<usize>,
     pub columns: Columns,
+    pub observed: Option<Columns>,
     pub notes: Vec<String>,
 }
 
@@ -154,11 +167,13 @@ impl Head<'_> {
             let allowed = format!("must be {dim}, as the format says");
             return Err(FileError::field(self.path, "features", width.to_string(), allowed));
         }
-        let drop = match format.lenient {
+        let condition = self.find_condition(format)?;
+        let mut drop = match format.lenient {
             true => format.drop.iter().filter_map(|text| self.find(text).ok()).collect(),
             false => self.find_all(&format.drop)?,
         };
         let keep = self.find_all(&format.keep)?;
+        drop.extend(&condition);
         let is_index = |column: usize| self.has_index && column == 0;
         let mut features: Vec<usize> =
             (0..self.width).filter(|&c| !is_index(c) && !drop.contains(&c)).collect();
@@ -180,7 +195,7 @@ impl Head<'_> {
         } else {
             self.note_index(&drop, &mut notes);
         }
-        if features.is_empty() {
+        if features.is_empty() && !format.cells {
             let allowed = "must leave at least one column";
             let found = format!("none of {}", self.width);
             return Err(FileError::field(self.path, "columns", found, allowed));
@@ -202,7 +217,39 @@ impl Head<'_> {
             trained.names.clone().filter(|names| names.len() == features.len())
         });
         let columns = Columns { names, numbers, of: self.width };
-        Ok(Picked { features, keep, columns, notes })
+        let observed = (!condition.is_empty()).then(|| Columns {
+            names: self.distinct_names(&condition),
+            numbers: condition.iter().map(|c| c + 1).collect(),
+            of: self.width,
+        });
+        Ok(Picked { features, keep, condition, columns, observed, notes })
+    }
+
+    /// The names of some columns, if each has one that no other has.
+    fn distinct_names(&self, columns: &[usize]) -> Option<Vec<String>> {
+        let names = columns.iter().map(|&c| Some(self.names?[c].clone()));
+        let names: Vec<String> = names.collect::<Option<_>>()?;
+        let own = self.names?;
+        names.iter().all(|name| !name.is_empty() && find(own, name).is_some()).then_some(names)
+    }
+
+    /// The columns of what is observed with each row.
+    fn find_condition(&self, format: &Format) -> FileResult<Vec<usize>> {
+        if !format.condition.is_empty() {
+            return self.find_all(&format.condition);
+        }
+        if let Some(known) = &format.observed {
+            if let (Some(wanted), Some(own)) = (&known.names, self.names) {
+                let found: Option<Vec<usize>> = wanted.iter().map(|name| find(own, name)).collect();
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            } else if !format.cells && self.width == known.of {
+                return Ok(known.numbers.iter().map(|n| n - 1).collect());
+            }
+        }
+        let all = usize::from(self.has_index)..self.width;
+        Ok(if format.cells { all.collect() } else { Vec::new() })
     }
 
     fn note_index(&self, drop: &[usize], notes: &mut Vec<String>) {
@@ -318,7 +365,7 @@ fn find(names: &[String], name: &str) -> Option<usize> {
 }
 
 /// As many names as a message has room for.
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     const MOST: usize = 12;
     let shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(MOST).filter(|more| *more > 0) {

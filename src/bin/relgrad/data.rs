@@ -57,6 +57,7 @@ impl From<&Format> for relgrad::hosted::Format {
             drop: names(&format.drop),
             keep: names(&format.keep),
             trained: format.trained.clone(),
+            ..Default::default()
         }
     }
 }
