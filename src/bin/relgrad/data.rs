@@ -8,7 +8,7 @@ use relgrad::hosted::{
 };
 
 use crate::failure::Failure;
-use crate::flags::{Format, Names};
+use crate::flags::{Format, Given, Names};
 
 /// The rows of a file, as they are in it; what a person should know of it is said.
 pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Rows<T>>, Failure> {
@@ -56,6 +56,11 @@ impl From<&Format> for relgrad::hosted::Format {
             columns: names(&format.columns),
             drop: names(&format.drop),
             keep: names(&format.keep),
+            condition: match &format.condition {
+                Some(Given::Columns(names)) => names.0.clone(),
+                _ => Vec::new(),
+            },
+            observed: format.observed.clone(),
             trained: format.trained.clone(),
             ..Default::default()
         }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::Picture;
 use super::{Area, COLOURS, FONT, INK, make};
+use crate::conditions::refuse;
 use crate::data::mean_and_error_of;
 use crate::failure::Failure;
 use crate::flags::Pair;
@@ -28,6 +29,7 @@ impl Use for Density<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
+        refuse(&opened, "plot density")?;
         check_plane(file.dim)?;
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, POINTS)?;
         let samples = opened.model.sample(POINTS, self.seed)?;

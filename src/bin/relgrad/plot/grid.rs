@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::args::Picture;
 use super::density::{Frame, check_plane, heat, place, placed, points, scatter, window};
 use super::{Area, make};
+use crate::conditions::refuse;
 use crate::data::mean_and_error_of;
 use crate::failure::Failure;
 use crate::flags::Format;
@@ -52,6 +53,7 @@ impl Use for Read<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
+        refuse(&opened, "plot grid")?;
         check_plane(file.dim)?;
         let data = opened.rows(self.data, self.format, None)?;
         let mean = mean_and_error_of(opened.model.scores_of(&data, &mut |_, _| {})?.scored()).0;

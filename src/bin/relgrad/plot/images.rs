@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args::{Images, Picture};
 use super::make;
+use crate::conditions::refuse;
 use crate::data::raw;
 use crate::failure::Failure;
 use crate::flags::Format;
@@ -27,6 +28,7 @@ impl Use for Grid<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
+        refuse(&opened, "plot images")?;
         let samples = opened.model.sample(self.count()?, self.images.seed)?;
         self.draw(file.dim, &opened.restore(samples).values())
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::Picture;
 use super::{COLOURS, FONT, INK, histogram, make};
+use crate::conditions::refuse;
 use crate::failure::Failure;
 use crate::flags::Pair;
 use crate::model::{Opened, Use};
@@ -30,6 +31,7 @@ impl Use for Latents<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
+        refuse(&opened, "plot latents")?;
         let dim = file.dim;
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, ROWS)?;
         let latents = opened.model.forward(data.values())?;
