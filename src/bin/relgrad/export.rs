@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::flags::Dtype;
 
 /// A trained model as one C header: static arrays and the functions NAME_forward,
-/// NAME_log_likelihood and NAME_inverse on rows of data as they are, preprocessing included.
+/// NAME_log_likelihood and NAME_inverse on rows of data as they are, preprocessing included; of a model
+/// with a condition they take that too.
 /// C99 and C++; needs nothing but `<math.h>`, allocates nothing.
 #[derive(Args)]
 pub struct Export {
