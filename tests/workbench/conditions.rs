@@ -3,7 +3,7 @@
 use relgrad::hosted::{Data, ModelFile, Reading, write_npy};
 use relgrad::{Condition, Conditioned};
 
-use crate::{json, refusal, relgrad, stdout};
+use crate::{json, program, refusal, relgrad, stdout};
 
 struct Set {
     folder: tempfile::TempDir,
@@ -111,6 +111,12 @@ fn classes_have_labels_and_densities_of_their_own() {
         assert_eq!(t.mean(&m, &bare, &["--condition", &kinds]), mean);
     }
     assert_eq!(t.mean(&m, &bare, &["--condition", &data]), mean);
+    // What may be both is neither.
+    std::fs::write(t.path("kind"), "calm\n").unwrap();
+    let args = ["train", "--data", "kinds.csv", "--condition", "kind", "--out", "no"];
+    let both = program().current_dir(&t.folder).args(args).output().unwrap();
+    let both = String::from_utf8(both.stderr).unwrap();
+    assert!(both.contains("--condition kind: a file and a column of kinds.csv; must be"), "{both}");
     let missing = refusal(&["eval", "--model", &m, "--data", &bare]);
     let expected =
         "xy.csv: condition: missing; the model takes 2 classes: calm, wild, kind in training";
@@ -140,13 +146,28 @@ fn classes_have_labels_and_densities_of_their_own() {
     let sample = |model: &str, more: &[&str]| {
         refusal(&[&["sample", "--model", model, "--out", &out][..], more].concat())
     };
-    assert!(sample(&m, &[]).contains("--given: missing; the model's samples depend on 2 classes"));
+    assert!(sample(&m, &[]).contains("--given: missing; what is drawn depends on 2 classes"));
     assert!(sample(&m, &["--given", "new"]).contains("--given new: condition kind, data row 1"));
     assert!(sample(&plain, &["--given", "calm"]).contains("--given calm: no effect"));
     assert!(sample(&m, &["--given", &data, "--rows", "3"]).contains("--rows 3: no effect"));
-    let plot =
-        refusal(&["plot", "density", "--model", &m, "--data", &data, "--out", &t.path("p.png")]);
-    assert!(plot.contains("plot density: the model has a condition (2 classes"), "{plot}");
+
+    let picture = t.path("p.png");
+    let plot = |more: &[&'static str]| {
+        let args = ["--model", &m, "--data", &data, "--out", &picture, "--json"];
+        [&["plot"][..], &more[..1], &args, &more[1..]].concat()
+    };
+    let drawn = json(&plot(&["density", "--given", "calm"]));
+    assert_eq!(drawn["points"], 360, "{drawn}");
+    let mass = drawn["probability_in_window"].as_f64().unwrap();
+    assert!((0.9..1.01).contains(&mass), "{mass}");
+    let missing = refusal(&plot(&["density"]));
+    assert!(missing.contains("--given: missing; what is drawn depends on 2 classes"), "{missing}");
+    json(&plot(&["activations"]));
+    // Latents less what the condition says of them fit their density.
+    let latents = json(&plot(&["latents"]));
+    assert!(latents["latents"][0]["misfit"].as_f64().unwrap() < 0.2, "{latents}");
+    let pair = ["plot", "grid", "--pair", &m, &data, "--out", &picture];
+    assert!(refusal(&pair).contains("plot grid: the model has a condition (2 classes"));
 }
 
 #[test]

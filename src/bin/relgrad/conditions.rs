@@ -17,6 +17,15 @@ pub fn given_cells<T: Real>(
     columns: Option<&Columns>,
 ) -> Result<(PathBuf, Vec<Kept>), Failure> {
     if let Some(file) = given.and_then(Given::file) {
+        let names = rows.about().and_then(|about| about.columns.names.as_deref());
+        if names.unwrap_or_default().iter().any(|name| file.as_os_str() == name.as_str()) {
+            let (file, path) = (file.display(), path.display());
+            return Err(format!(
+                "--condition {file}: a file and a column of {path}; must be ./{file}, or the number \
+                 of the column"
+            )
+            .into());
+        }
         return Ok((file.into(), cells(file, columns, Some(rows.rows()))?));
     }
     let cells = rows.about().map_or(Vec::new(), |about| about.condition.clone());
@@ -68,12 +77,33 @@ pub fn joint<T: Real + 'static>(
     Ok(Box::new(Joint::new(rows, conditions, observed.reading.width())))
 }
 
+/// The condition that samples are given on the command line; `None` for models without any.
+pub fn one_given<T: Real>(
+    observed: Option<&Observed>,
+    given: Option<&str>,
+) -> Result<Option<Vec<T>>, Failure> {
+    match (observed, given) {
+        (None, None) => Ok(None),
+        (None, Some(given)) => {
+            Err(format!("--given {given}: no effect: the model has no condition").into())
+        }
+        (Some(observed), None) => Err(format!(
+            "--given: missing; what is drawn depends on {}: must be one of these",
+            observed.reading.describe()
+        )
+        .into()),
+        (Some(observed), Some(given)) => {
+            Ok(Some(observed.of_text(given).map_err(|e| format!("--given {e}"))?))
+        }
+    }
+}
+
 /// Refuses a model with a condition where `what` is not done for one.
 pub fn refuse<T: Scalar>(opened: &Opened<T>, what: &str) -> Result<(), Failure> {
     match &opened.observed {
         None => Ok(()),
         Some(observed) => Err(format!(
-            "{what}: the model has a condition ({}); only models without one are drawn so",
+            "{what}: the model has a condition ({}), which cannot be given here",
             observed.reading.describe()
         )
         .into()),

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use relgrad::hosted::{Columns, ModelFile, Observed, Preprocess, cells, split_address};
+use relgrad::hosted::{Columns, ModelFile, Preprocess, cells, split_address};
 use relgrad::{Conditioned, Data, Scalar};
 
-use crate::conditions::conditions;
+use crate::conditions::{conditions, one_given};
 use crate::data::all;
 use crate::failure::Failure;
 use crate::flags::On;
@@ -185,17 +185,22 @@ impl model::Use for &Sample {
             return Err("--rows 0: must be at least 1".into());
         }
         check_prepared(self.prepared, &opened)?;
-        let x = match &opened.observed {
-            Some(observed) => {
-                let given = self.conditions(observed)?;
-                opened.model.sample_given(&given, self.seed)?
-            }
-            None => {
-                if let Some(given) = &self.given {
-                    let text = format!("--given {given}: no effect: the model has no condition");
+        let x = match (&self.given, &opened.observed) {
+            (Some(file), Some(observed)) if split_address(Path::new(file)).0.is_file() => {
+                if let Some(rows) = self.rows {
+                    let text = format!(
+                        "--rows {rows}: no effect: there is a sample for each row of {file}"
+                    );
                     return Err(text.into());
                 }
-                opened.model.sample(self.rows.unwrap_or(ROWS), self.seed)?
+                let path = Path::new(file);
+                let cells = cells(path, observed.columns.as_ref(), None)?;
+                let given = observed.reading.conditions(path, &cells)?;
+                opened.model.sample_given(&given, self.seed)?
+            }
+            (given, observed) => {
+                let given = one_given(observed.as_ref(), given.as_deref())?;
+                opened.draw(self.rows.unwrap_or(ROWS), given.as_deref(), self.seed)?
             }
         };
         let rows = x.len() / file.dim;
@@ -208,28 +213,3 @@ impl model::Use for &Sample {
 
 /// Samples, unless something else says how many.
 const ROWS: usize = 100;
-
-impl Sample {
-    /// A condition for each sample.
-    fn conditions<T: Scalar>(&self, observed: &Observed) -> Result<Vec<T>, Failure> {
-        let Some(text) = &self.given else {
-            return Err(format!(
-                "--given: missing; the model's samples depend on {}: must be values, or a file with \
-                 a row for each sample",
-                observed.reading.describe()
-            )
-            .into());
-        };
-        let path = Path::new(text);
-        if !split_address(path).0.is_file() {
-            let one: Vec<T> = observed.of_text(text).map_err(|e| format!("--given {e}"))?;
-            return Ok(one.repeat(self.rows.unwrap_or(ROWS)));
-        }
-        if let Some(rows) = self.rows {
-            let text =
-                format!("--rows {rows}: no effect: there is a sample for each row of {text}");
-            return Err(text.into());
-        }
-        Ok(observed.reading.conditions(path, &cells(path, observed.columns.as_ref(), None)?)?)
-    }
-}

@@ -87,6 +87,14 @@ impl<T: Scalar + 'static> Opened<T> {
         Ok(Opened { model, preprocess, columns, origin, observed })
     }
 
+    /// Samples, all given the same condition if the model has one.
+    pub fn draw(&mut self, rows: usize, given: Option<&[T]>, seed: u64) -> Result<Vec<T>, Failure> {
+        Ok(match given {
+            Some(given) => self.model.sample_given(&given.repeat(rows), seed)?,
+            None => self.model.sample(rows, seed)?,
+        })
+    }
+
     /// Names of the features.
     pub fn names(&self) -> Option<&[String]> {
         self.columns.names.as_deref()
