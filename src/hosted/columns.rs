@@ -454,6 +454,41 @@ mod tests {
     }
 
     #[test]
+    fn conditions_are_no_features() {
+        let of = |condition: &[&str]| Format { condition: texts(condition), ..Format::default() };
+        let found = |names: &[&str], width, format: &Format| {
+            let picked = pick(names, width, format).unwrap();
+            (picked.features, picked.condition, picked.observed)
+        };
+        let abc = ["a", "b", "c"];
+        let observed = columns(&["b", "a"], &[2, 1], 3);
+        let (features, condition, known) = found(&abc, 3, &of(&["b", "1"]));
+        assert_eq!((features, condition), (vec![2], vec![1, 0]));
+        assert_eq!(known.as_ref(), Some(&observed));
+        assert!(pick(&abc, 3, &of(&["d"])).err().unwrap().contains("column: d; must be one of"));
+        assert!(pick(&abc, 3, &of(&["1", "2", "3"])).err().unwrap().contains("none of 3"));
+        // Those of a model: by name, by place, or not there.
+        let like = Format {
+            observed: Some(observed),
+            trained: Some(columns(&["c"], &[3], 3)),
+            ..Format::default()
+        };
+        let found = |names, width| {
+            let (features, condition, _) = found(names, width, &like);
+            (features, condition)
+        };
+        assert_eq!(found(&["a", "x", "c", "b"], 4), (vec![2], vec![3, 0]));
+        assert_eq!(found(&[], 3), (vec![2], vec![1, 0]));
+        assert_eq!(found(&["c", "a"], 2), (vec![0], vec![]));
+        // A file of conditions: these by name, or all but row numbers.
+        let cells = Format { cells: true, trained: None, ..like };
+        let condition = |names: &[&str], width| pick(names, width, &cells).unwrap().condition;
+        assert_eq!(condition(&["a", "x", "c", "b"], 4), [3, 0]);
+        assert_eq!(condition(&["", "b"], 2), [1]);
+        assert_eq!(condition(&[], 3), [0, 1, 2]);
+    }
+
+    #[test]
     fn metadata_come_back() {
         for columns in [columns(&["a", "\"b\", \n"], &[3, 1], 3), columns(&[], &[2], 3)] {
             let text = columns.to_metadata().unwrap();
