@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use relgrad::hosted::{ModelFile, Precision};
+use relgrad::{Condition, Conditioned};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -49,7 +50,13 @@ pub fn run(args: &Export) -> Result<(), Failure> {
             "layers": file.layers});
         println!("{object}");
     } else {
-        println!("{name}_forward, {name}_log_likelihood, {name}_inverse in {}", args.out.display());
+        let latents = match file.config().condition {
+            Condition::None => "",
+            _ if file.conditioned == Conditioned::Layers => "",
+            _ => &format!(", {name}_latents"),
+        };
+        let out = args.out.display();
+        println!("{name}_forward, {name}_log_likelihood, {name}_inverse{latents} in {out}");
     }
     Ok(())
 }
