@@ -33,6 +33,8 @@ pub struct Format {
     pub keep: Vec<String>,
     /// Columns of what is observed with each row, which are no features either.
     pub condition: Vec<String>,
+    /// The name of a file of conditions, which is an error if it is that of a column too.
+    pub condition_file: Option<String>,
     /// Those of the model that the data are for: found by name, or by place in a file of as many
     /// columns. That they are not there is no error here.
     pub observed: Option<Columns>,
@@ -235,6 +237,14 @@ impl Head<'_> {
 
     /// The columns of what is observed with each row.
     fn find_condition(&self, format: &Format) -> FileResult<Vec<usize>> {
+        if let Some(file) = format.condition_file.as_ref()
+            && self.names.is_some_and(|names| names.contains(file))
+        {
+            let allowed = format!(
+                "a file and a column have this name; must be ./{file}, or the number of the column"
+            );
+            return Err(FileError::field(self.path, "condition", file, allowed));
+        }
         if !format.condition.is_empty() {
             return self.find_all(&format.condition);
         }
@@ -465,6 +475,9 @@ mod tests {
         let (features, condition, known) = found(&abc, 3, &of(&["b", "1"]));
         assert_eq!((features, condition), (vec![2], vec![1, 0]));
         assert_eq!(known.as_ref(), Some(&observed));
+        let file = Format { condition_file: Some("b".to_owned()), ..Format::default() };
+        let both = pick(&abc, 3, &file).err().unwrap();
+        assert!(both.starts_with("x: condition: b; a file and a column have this name;"), "{both}");
         assert!(pick(&abc, 3, &of(&["d"])).err().unwrap().contains("column: d; must be one of"));
         assert!(pick(&abc, 3, &of(&["1", "2", "3"])).err().unwrap().contains("none of 3"));
         // Those of a model: by name, by place, or not there.

@@ -116,7 +116,12 @@ fn classes_have_labels_and_densities_of_their_own() {
     let args = ["train", "--data", "kinds.csv", "--condition", "kind", "--out", "no"];
     let both = program().current_dir(&t.folder).args(args).output().unwrap();
     let both = String::from_utf8(both.stderr).unwrap();
-    assert!(both.contains("--condition kind: a file and a column of kinds.csv; must be"), "{both}");
+    assert!(
+        both.contains(
+            "kinds.csv: condition: kind; a file and a column have this name; must be ./kind"
+        ),
+        "{both}"
+    );
     let missing = refusal(&["eval", "--model", &m, "--data", &bare]);
     let expected =
         "xy.csv: condition: missing; the model takes 2 classes: calm, wild, kind in training";

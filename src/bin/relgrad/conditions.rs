@@ -17,15 +17,6 @@ pub fn given_cells<T: Real>(
     columns: Option<&Columns>,
 ) -> Result<(PathBuf, Vec<Kept>), Failure> {
     if let Some(file) = given.and_then(Given::file) {
-        let names = rows.about().and_then(|about| about.columns.names.as_deref());
-        if names.unwrap_or_default().iter().any(|name| file.as_os_str() == name.as_str()) {
-            let (file, path) = (file.display(), path.display());
-            return Err(format!(
-                "--condition {file}: a file and a column of {path}; must be ./{file}, or the number \
-                 of the column"
-            )
-            .into());
-        }
         return Ok((file.into(), cells(file, columns, Some(rows.rows()))?));
     }
     let cells = rows.about().map_or(Vec::new(), |about| about.condition.clone());

@@ -60,6 +60,10 @@ impl From<&Format> for relgrad::hosted::Format {
                 Some(Given::Columns(names)) => names.0.clone(),
                 _ => Vec::new(),
             },
+            condition_file: match &format.condition {
+                Some(Given::File(path)) => path.to_str().map(str::to_owned),
+                _ => None,
+            },
             observed: format.observed.clone(),
             trained: format.trained.clone(),
             ..Default::default()
