@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::config::{Activation, Base, Bias};
+use crate::config::{Activation, Base, Bias, Condition, Conditioned};
 use crate::status::{Error, Status, Value};
 
 /// Base densities that have a name; [`Base::Custom`] has none.
@@ -16,6 +16,13 @@ pub(crate) const BIASES: [(&str, Bias); 4] = [
     ("affine", Bias::Affine),
     ("projected", Bias::Projected),
     ("none", Bias::None),
+];
+
+/// What depends on a condition.
+pub(crate) const CONDITIONED: [(&str, Conditioned); 3] = [
+    ("latents", Conditioned::Latents),
+    ("layers", Conditioned::Layers),
+    ("both", Conditioned::Both),
 ];
 
 fn unknown(argument: &'static str, allowed: &'static str) -> Error {
@@ -92,6 +99,49 @@ impl FromStr for Bias {
     }
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::None => f.write_str("none"),
+            Condition::Numbers { width } => write!(f, "numbers:{width}"),
+            Condition::Classes { count } => write!(f, "classes:{count}"),
+        }
+    }
+}
+
+impl FromStr for Condition {
+    type Err = Error;
+
+    /// `none`, `numbers:width` or `classes:count`; ranges are checked elsewhere.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let fail = || unknown("condition", "must be none, numbers:width or classes:count");
+        match text.split_once(':') {
+            None if text == "none" => Ok(Condition::None),
+            Some(("numbers", n)) => {
+                Ok(Condition::Numbers { width: n.parse().map_err(|_| fail())? })
+            }
+            Some(("classes", n)) => {
+                Ok(Condition::Classes { count: n.parse().map_err(|_| fail())? })
+            }
+            _ => Err(fail()),
+        }
+    }
+}
+
+impl fmt::Display for Conditioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(CONDITIONED.iter().find(|(_, v)| v == self).map_or("", |(name, _)| *name))
+    }
+}
+
+impl FromStr for Conditioned {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let allowed = "must be latents, layers or both";
+        find(&CONDITIONED, text).ok_or_else(|| unknown("conditioned", allowed))
+    }
+}
+
 #[cfg(all(test, feature = "alloc"))]
 mod tests {
     use super::*;
@@ -114,6 +164,12 @@ mod tests {
         for (name, bias) in BIASES {
             assert_eq!((name.parse(), bias.to_string().as_str()), (Ok(bias), name));
         }
+        for text in ["none", "numbers:3", "classes:4"] {
+            assert_eq!(text.parse::<Condition>().unwrap().to_string(), text);
+        }
+        for (name, value) in CONDITIONED {
+            assert_eq!((name.parse(), value.to_string().as_str()), (Ok(value), name));
+        }
     }
 
     #[test]
@@ -122,6 +178,10 @@ mod tests {
             let error = text.parse::<Activation>().unwrap_err();
             assert_eq!((error.status, error.argument), (Status::Enumeration, "activation"));
         }
+        for text in ["", "numbers", "numbers:-1", "classes:x", "none:1"] {
+            assert_eq!(text.parse::<Condition>().unwrap_err().argument, "condition");
+        }
+        assert!("all".parse::<Conditioned>().is_err());
         assert!("custom".parse::<Base>().is_err() && "both".parse::<Bias>().is_err());
     }
 }

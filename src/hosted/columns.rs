@@ -31,6 +31,15 @@ pub struct Format {
     pub drop: Vec<String>,
     /// Columns to have beside the features, as text: [`Rows::about`](super::Rows::about) gives them.
     pub keep: Vec<String>,
+    /// Columns of what is observed with each row, which are no features either.
+    pub condition: Vec<String>,
+    /// The name of a file of conditions, which is an error if it is that of a column too.
+    pub condition_file: Option<String>,
+    /// Those of the model that the data are for: found by name, or by place in a file of as many
+    /// columns. That they are not there is no error here.
+    pub observed: Option<Columns>,
+    /// Take all columns as [`About::condition`], `observed` of them if they are there by name.
+    pub cells: bool,
     /// The features of the model that the data are for. They are found by name if both have
     /// names, in any order and among others; else by place, in a file of as many columns as the
     /// model has features, or of as many as its training data had.
@@ -64,6 +73,10 @@ pub struct About {
     pub columns: Columns,
     /// The columns that [`Format::keep`] asks for.
     pub kept: Vec<Kept>,
+    /// The columns of what is observed with each row.
+    pub condition: Vec<Kept>,
+    /// Which ones these are.
+    pub observed: Option<Columns>,
     /// What a person should know of how the file was read.
     pub notes: Vec<String>,
 }
@@ -141,7 +154,9 @@ pub(super) struct Head<'a> {
 pub(super) struct Picked {
     pub features: Vec<usize>,
     pub keep: Vec<usize>,
+    pub condition: Vec<usize>,
     pub columns: Columns,
+    pub observed: Option<Columns>,
     pub notes: Vec<String>,
 }
 
@@ -154,11 +169,13 @@ impl Head<'_> {
             let allowed = format!("must be {dim}, as the format says");
             return Err(FileError::field(self.path, "features", width.to_string(), allowed));
         }
-        let drop = match format.lenient {
+        let condition = self.find_condition(format)?;
+        let mut drop = match format.lenient {
             true => format.drop.iter().filter_map(|text| self.find(text).ok()).collect(),
             false => self.find_all(&format.drop)?,
         };
         let keep = self.find_all(&format.keep)?;
+        drop.extend(&condition);
         let is_index = |column: usize| self.has_index && column == 0;
         let mut features: Vec<usize> =
             (0..self.width).filter(|&c| !is_index(c) && !drop.contains(&c)).collect();
@@ -180,7 +197,7 @@ impl Head<'_> {
         } else {
             self.note_index(&drop, &mut notes);
         }
-        if features.is_empty() {
+        if features.is_empty() && !format.cells {
             let allowed = "must leave at least one column";
             let found = format!("none of {}", self.width);
             return Err(FileError::field(self.path, "columns", found, allowed));
@@ -202,7 +219,47 @@ impl Head<'_> {
             trained.names.clone().filter(|names| names.len() == features.len())
         });
         let columns = Columns { names, numbers, of: self.width };
-        Ok(Picked { features, keep, columns, notes })
+        let observed = (!condition.is_empty()).then(|| Columns {
+            names: self.distinct_names(&condition),
+            numbers: condition.iter().map(|c| c + 1).collect(),
+            of: self.width,
+        });
+        Ok(Picked { features, keep, condition, columns, observed, notes })
+    }
+
+    /// The names of some columns, if each has one that no other has.
+    fn distinct_names(&self, columns: &[usize]) -> Option<Vec<String>> {
+        let names = columns.iter().map(|&c| Some(self.names?[c].clone()));
+        let names: Vec<String> = names.collect::<Option<_>>()?;
+        let own = self.names?;
+        names.iter().all(|name| !name.is_empty() && find(own, name).is_some()).then_some(names)
+    }
+
+    /// The columns of what is observed with each row.
+    fn find_condition(&self, format: &Format) -> FileResult<Vec<usize>> {
+        if let Some(file) = format.condition_file.as_ref()
+            && self.names.is_some_and(|names| names.contains(file))
+        {
+            let allowed = format!(
+                "a file and a column have this name; must be ./{file}, or the number of the column"
+            );
+            return Err(FileError::field(self.path, "condition", file, allowed));
+        }
+        if !format.condition.is_empty() {
+            return self.find_all(&format.condition);
+        }
+        if let Some(known) = &format.observed {
+            if let (Some(wanted), Some(own)) = (&known.names, self.names) {
+                let found: Option<Vec<usize>> = wanted.iter().map(|name| find(own, name)).collect();
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            } else if !format.cells && self.width == known.of {
+                return Ok(known.numbers.iter().map(|n| n - 1).collect());
+            }
+        }
+        let all = usize::from(self.has_index)..self.width;
+        Ok(if format.cells { all.collect() } else { Vec::new() })
     }
 
     fn note_index(&self, drop: &[usize], notes: &mut Vec<String>) {
@@ -318,7 +375,7 @@ fn find(names: &[String], name: &str) -> Option<usize> {
 }
 
 /// As many names as a message has room for.
-fn some_of(names: &[String]) -> String {
+pub(super) fn some_of(names: &[String]) -> String {
     const MOST: usize = 12;
     let shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(MOST).filter(|more| *more > 0) {
@@ -404,6 +461,44 @@ mod tests {
         assert_eq!(features(&["p", "q"], 2, &renamed).unwrap(), (vec![1, 0], 0));
         let by_place = trained(columns(&[], &[1, 3], 3));
         assert_eq!(features(&["u", "v", "w"], 3, &by_place).unwrap(), (vec![0, 2], 0));
+    }
+
+    #[test]
+    fn conditions_are_no_features() {
+        let of = |condition: &[&str]| Format { condition: texts(condition), ..Format::default() };
+        let found = |names: &[&str], width, format: &Format| {
+            let picked = pick(names, width, format).unwrap();
+            (picked.features, picked.condition, picked.observed)
+        };
+        let abc = ["a", "b", "c"];
+        let observed = columns(&["b", "a"], &[2, 1], 3);
+        let (features, condition, known) = found(&abc, 3, &of(&["b", "1"]));
+        assert_eq!((features, condition), (vec![2], vec![1, 0]));
+        assert_eq!(known.as_ref(), Some(&observed));
+        let file = Format { condition_file: Some("b".to_owned()), ..Format::default() };
+        let both = pick(&abc, 3, &file).err().unwrap();
+        assert!(both.starts_with("x: condition: b; a file and a column have this name;"), "{both}");
+        assert!(pick(&abc, 3, &of(&["d"])).err().unwrap().contains("column: d; must be one of"));
+        assert!(pick(&abc, 3, &of(&["1", "2", "3"])).err().unwrap().contains("none of 3"));
+        // Those of a model: by name, by place, or not there.
+        let like = Format {
+            observed: Some(observed),
+            trained: Some(columns(&["c"], &[3], 3)),
+            ..Format::default()
+        };
+        let found = |names, width| {
+            let (features, condition, _) = found(names, width, &like);
+            (features, condition)
+        };
+        assert_eq!(found(&["a", "x", "c", "b"], 4), (vec![2], vec![3, 0]));
+        assert_eq!(found(&[], 3), (vec![2], vec![1, 0]));
+        assert_eq!(found(&["c", "a"], 2), (vec![0], vec![]));
+        // A file of conditions: these by name, or all but row numbers.
+        let cells = Format { cells: true, trained: None, ..like };
+        let condition = |names: &[&str], width| pick(names, width, &cells).unwrap().condition;
+        assert_eq!(condition(&["a", "x", "c", "b"], 4), [3, 0]);
+        assert_eq!(condition(&["", "b"], 2), [1]);
+        assert_eq!(condition(&[], 3), [0, 1, 2]);
     }
 
     #[test]

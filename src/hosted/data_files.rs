@@ -11,7 +11,7 @@ use std::vec::Vec;
 
 use super::arrays::choose;
 use super::binary_files::{FileRows, HEAD, Table};
-use super::columns::{About, Format, Head, Kept, Picked};
+use super::columns::{About, Columns, Format, Head, Kept, Picked};
 use super::data::Data;
 use super::error::{FileError, FileResult};
 use super::foreign::refuse_foreign;
@@ -67,6 +67,36 @@ impl<T: Real + 'static> Data<T> {
             Loaded::File(rows) => all_of(&*rows),
         }
     }
+}
+
+/// The columns of a file as text, one cell for each of `rows` rows: all of them, or those that
+/// `observed` names, if the file has these. A first row that is a header by its content is none where
+/// it is the one that is missing.
+///
+/// # Errors
+/// Those of [`open`], but that cells need be no numbers in text; another number of rows.
+pub fn cells(
+    path: impl AsRef<Path>,
+    observed: Option<&Columns>,
+    rows: Option<usize>,
+) -> FileResult<Vec<Kept>> {
+    let format = Format { cells: true, observed: observed.cloned(), ..Format::default() };
+    let (path, format) = &address(path.as_ref(), &format);
+    let read = |header| {
+        let format = Format { header, lenient: true, ..format.clone() };
+        Ok::<_, FileError>(load::<f64>(path, &format)?.1.condition)
+    };
+    let found = |cells: &[Kept]| cells.first().map_or(0, |column| column.cells.len());
+    let all = read(None)?;
+    let Some(rows) = rows.filter(|rows| *rows != found(&all)) else { return Ok(all) };
+    if found(&all) + 1 == rows
+        && let Ok(with_first) = read(Some(false))
+        && found(&with_first) == rows
+    {
+        return Ok(with_first);
+    }
+    let allowed = format!("must be {rows}, one for each row of the data");
+    Err(FileError::field(path, "rows", format!("{}", found(&all)), allowed))
 }
 
 /// Rows, and what their file says of them.
@@ -176,9 +206,8 @@ fn hdf5_rows<T: Real + 'static>(
     refuse_header(path, format)?;
     let rows = HdfRows::open(path, bytes, format)?;
     let picked = pick(path, rows.width(), format)?;
-    let kept = kept(&picked, |columns| all_of(&rows.clone().choose(columns)))?;
-    let rows = rows.choose(picked.features.clone());
-    let about = About { columns: picked.columns, kept, notes: picked.notes };
+    let about = picked.about(|columns| all_of(&rows.clone().choose(columns)))?;
+    let rows = rows.choose(picked.features);
     let loaded = match is_large && rows.has_rows() {
         true => Loaded::File(Box::new(rows)),
         false => Loaded::Memory(all_of(&rows)?),
@@ -315,30 +344,43 @@ fn whole<T: Real>(
 ) -> FileResult<(Data<T>, About)> {
     table.check_length(path, bytes.len() as u64)?;
     let picked = pick(path, table.width(), format)?;
-    let kept = kept(&picked, |columns| table.clone().choose(columns).read(path, bytes))?;
+    let about = picked.about(|columns| table.clone().choose(columns).read(path, bytes))?;
     let data = table.choose(picked.features).read(path, bytes)?;
-    Ok((data, About { columns: picked.columns, kept, notes: picked.notes }))
+    Ok((data, about))
 }
 
 /// The columns of a table without names.
 fn pick(path: &Path, width: usize, format: &Format) -> FileResult<Picked> {
-    Head { path, names: None, width, has_index: false }.pick(format)
+    let mut picked = Head { path, names: None, width, has_index: false }.pick(format)?;
+    // Arrays have no rows without columns.
+    if picked.features.is_empty() {
+        picked.features = picked.condition.clone();
+    }
+    Ok(picked)
 }
 
-/// The columns that are kept beside the features, read by `read`.
-fn kept(
-    picked: &Picked,
-    read: impl FnOnce(Vec<usize>) -> FileResult<Data<f64>>,
-) -> FileResult<Vec<Kept>> {
-    if picked.keep.is_empty() {
-        return Ok(Vec::new());
+impl Picked {
+    /// What there is to say of a table without names, whose columns `read` reads.
+    fn about(&self, read: impl Fn(Vec<usize>) -> FileResult<Data<f64>>) -> FileResult<About> {
+        let as_text = |columns: &[usize]| {
+            if columns.is_empty() {
+                return Ok(Vec::new());
+            }
+            let data = read(columns.to_vec())?;
+            let column = |(i, column): (usize, &usize)| Kept {
+                name: format!("column {}", column + 1),
+                cells: (0..data.rows()).map(|row| format!("{}", data.row(row)[i])).collect(),
+            };
+            Ok::<_, FileError>(columns.iter().enumerate().map(column).collect())
+        };
+        Ok(About {
+            columns: self.columns.clone(),
+            kept: as_text(&self.keep)?,
+            condition: as_text(&self.condition)?,
+            observed: self.observed.clone(),
+            notes: self.notes.clone(),
+        })
     }
-    let data = read(picked.keep.clone())?;
-    let column = |(i, column): (usize, &usize)| Kept {
-        name: format!("column {}", column + 1),
-        cells: (0..data.rows()).map(|row| format!("{}", data.row(row)[i])).collect(),
-    };
-    Ok(picked.keep.iter().enumerate().map(column).collect())
 }
 
 /// Arrays have names in archives and HDF5 only.
@@ -410,9 +452,8 @@ fn stream<T: Real + 'static>(
         let file = File::open(path).map_err(io)?;
         Ok::<_, FileError>(FileRows::new(&place, file, table.clone().choose(columns), start))
     };
-    let kept = kept(&picked, |columns| all_of(&rows(columns)?))?;
+    let about = picked.about(|columns| all_of(&rows(columns)?))?;
     let rows = rows(picked.features)?;
-    let about = About { columns: picked.columns, kept, notes: picked.notes };
     Ok(Some((Loaded::File(Box::new(rows)), about)))
 }
 

@@ -100,7 +100,7 @@ impl ModelFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Config, Model};
+    use crate::{Activation, Condition, Config, Model};
     use std::string::String;
 
     fn trained_like(
@@ -145,6 +145,23 @@ mod tests {
             let bends = activation != Activation::Identity;
             assert_eq!(moved(1.0) > 1e-3, bends, "{activation:?}: {}", moved(1.0));
         }
+    }
+
+    #[test]
+    fn a_condition_moves_the_deeper_model_as_it_did() {
+        let x: Vec<f64> = (0..60).map(|i| f64::from(i * 37 % 61) / 20.0 - 1.5).collect();
+        let class: Vec<f64> = (0..20).map(|i| f64::from(i % 2)).collect();
+        let config = Config { condition: Condition::Classes { count: 2 }, ..Config::new(3, 2) };
+        let start = Model::<f64>::new(config, 1).unwrap();
+        let params: Vec<f64> =
+            start.params().iter().enumerate().map(|(i, p)| p + 0.02 * (i % 5) as f64).collect();
+        let mut model = Model::from_params(config, params).unwrap();
+        let deeper = ModelFile::of(&model).deepen(1e-4).unwrap();
+        let Parameters::F64(params) = &deeper.parameters else { unreachable!() };
+        let mut deeper = Model::from_params(deeper.config(), params.clone()).unwrap();
+        let before = model.log_likelihood((&x, &class)).unwrap();
+        let after = deeper.log_likelihood((&x, &class)).unwrap();
+        assert!(before.iter().zip(after).all(|(b, a)| (a - b).abs() < 1e-2));
     }
 
     #[test]

@@ -105,19 +105,28 @@ impl<T, R: Rows<T>> Rows<T> for Part<R> {
     }
 }
 
-/// Up to so many rows of another data set, evenly spread, without a copy of them.
-pub(super) struct Spread<'r, T> {
-    whole: &'r dyn Rows<T>,
+/// Rows of another data set, without a copy of them.
+#[derive(Debug)]
+pub struct Chosen<R> {
+    whole: R,
     rows: Vec<usize>,
 }
 
-impl<'r, T> Spread<'r, T> {
-    pub fn new(whole: &'r dyn Rows<T>, limit: usize) -> Self {
-        Spread { whole, rows: spread(whole.rows(), limit) }
+impl<R> Chosen<R> {
+    /// These rows of `whole`, which must have them, in this order.
+    pub fn new(whole: R, rows: Vec<usize>) -> Self {
+        Chosen { whole, rows }
     }
 }
 
-impl<T> Rows<T> for Spread<'_, T> {
+impl<'r, T> Chosen<&'r dyn Rows<T>> {
+    /// Up to so many rows, evenly spread.
+    pub(super) fn spread(whole: &'r dyn Rows<T>, limit: usize) -> Self {
+        Chosen::new(whole, spread(whole.rows(), limit))
+    }
+}
+
+impl<T, R: Rows<T>> Rows<T> for Chosen<R> {
     fn dim(&self) -> usize {
         self.whole.dim()
     }
@@ -129,6 +138,10 @@ impl<T> Rows<T> for Spread<'_, T> {
     fn fetch(&self, pass: u64, rows: &[usize], out: &mut [T]) -> FileResult<()> {
         let rows: Vec<usize> = rows.iter().map(|row| self.rows[*row]).collect();
         self.whole.fetch(pass, &rows, out)
+    }
+
+    fn about(&self) -> Option<&About> {
+        self.whole.about()
     }
 }
 
@@ -220,7 +233,7 @@ mod tests {
         assert_eq!(seen, &data.values()[6..16]);
         assert_eq!(in_memory(&part, 100).unwrap().values(), seen);
         assert_eq!(in_memory(&part, 2).unwrap().values(), [6.0, 7.0, 10.0, 11.0]);
-        let spread = Spread::new(&part, 2);
+        let spread = Chosen::spread(&part, 2);
         assert_eq!(in_memory(&spread, 9).unwrap(), in_memory(&part, 2).unwrap());
     }
 

@@ -9,7 +9,8 @@ use std::vec::Vec;
 use super::columns::Columns;
 use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
-use super::model_format::ORIGIN;
+use super::model_format::{ORIGIN, STANDARD};
+use super::observed::{Observed, Reading};
 use super::origin::Origin;
 use super::preprocess::Preprocess;
 use crate::{Config, Model, Scalar};
@@ -47,6 +48,9 @@ impl ModelFile {
             final_activation: c.final_activation,
             base: c.base,
             bias: c.bias,
+            condition: c.condition,
+            conditioned: c.conditioned,
+            observed: None,
             input_transform: c.input_transform,
             origin: None,
             parameters: Parameters::of(model.params()),
@@ -58,6 +62,18 @@ impl ModelFile {
     /// Says in the file what is taken off data, in f64, before the model sees them.
     pub fn with_origin(self, origin: Option<Origin>) -> Self {
         ModelFile { origin, ..self }
+    }
+
+    /// Says in the file where conditions come from.
+    pub fn with_observed(self, observed: Option<Observed>) -> Self {
+        ModelFile { observed, ..self }
+    }
+
+    /// Where conditions come from; if the file does not say, they are numbers as they are, or
+    /// classes by number from 0. `None` for a model without a condition.
+    pub fn observed(&self) -> Option<Observed> {
+        let plain = || Some(Observed { columns: None, reading: Reading::plain(self.condition)? });
+        self.observed.clone().or_else(plain)
     }
 
     /// Says in the file how data are prepared for the model.
@@ -107,6 +123,8 @@ impl ModelFile {
             final_activation: self.final_activation,
             base: self.base,
             bias: self.bias,
+            condition: self.condition,
+            conditioned: self.conditioned,
             input_transform: self.input_transform,
             ..Config::new(self.dim, self.layers)
         }
@@ -126,13 +144,18 @@ impl<T: Scalar> Model<T> {
     ///
     /// # Errors
     /// Those of [`ModelFile::read`] and [`Session::refresh`](crate::Session::refresh); a file
-    /// with an [`Origin`], which a `Model` alone would not take off its data.
+    /// with an [`Origin`], which a `Model` alone would not take off its data, or with conditions
+    /// that are standardised.
     pub fn load(path: impl AsRef<Path>) -> FileResult<Self> {
         let path = path.as_ref();
         let file = ModelFile::read(path)?;
         if file.origin.is_some() {
             let allowed = "a Model has none: read a ModelFile, and centre data by its origin";
             return Err(FileError::field(path, ORIGIN, "present", allowed));
+        }
+        if let Some(Observed { reading: Reading::Numbers { .. }, .. }) = &file.observed {
+            let allowed = "a Model has none: read a ModelFile, and conditions by its Reading";
+            return Err(FileError::field(path, STANDARD[0], "present", allowed));
         }
         Ok(Model::from_params(file.config(), file.parameters.to_vec())?)
     }

@@ -106,8 +106,10 @@ pub(super) fn read_text<T: Real>(
     let picked = head.pick(format)?;
     notes.extend(picked.notes);
 
-    let kept = |&c: &usize| Kept { name: head.name(c), cells: Vec::new() };
-    let mut kept: Vec<Kept> = picked.keep.iter().map(kept).collect();
+    let empty = |&c: &usize| Kept { name: head.name(c), cells: Vec::new() };
+    let as_text = [&picked.keep[..], &picked.condition].concat();
+    let mut kept: Vec<Kept> = as_text.iter().map(empty).collect();
+    let mut rows = 0;
     let mut reading = Reading {
         path,
         head: &head,
@@ -117,7 +119,8 @@ pub(super) fn read_text<T: Real>(
         values: Vec::new(),
     };
     let mut take = |record: &StringRecord, line: &dyn Fn(&StringRecord) -> u64| {
-        for (kept, &column) in kept.iter_mut().zip(&picked.keep) {
+        rows += 1;
+        for (kept, &column) in kept.iter_mut().zip(&as_text) {
             kept.cells.push(record.get(column).unwrap_or_default().to_owned());
         }
         reading.row(record, line)
@@ -129,11 +132,13 @@ pub(super) fn read_text<T: Real>(
     while records.next(&mut record)? {
         take(&record, &|record| records.line(record))?;
     }
-    if reading.values.is_empty() {
+    if rows == 0 {
         return Err(nothing(path));
     }
     let data = Data { dim: picked.features.len(), values: reading.values };
-    Ok((data, About { columns: picked.columns, kept, notes }))
+    let condition = kept.split_off(picked.keep.len());
+    let (columns, observed) = (picked.columns, picked.observed);
+    Ok((data, About { columns, kept, condition, observed, notes }))
 }
 
 fn nothing(path: &Path) -> FileError {

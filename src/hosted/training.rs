@@ -12,7 +12,7 @@ use self::average::Average;
 use super::checkpoint::{self, Checkpoint};
 use super::error::{FileError, FileResult};
 use super::kept::Kept;
-use super::rows::{Rows, Spread};
+use super::rows::{Chosen, Rows};
 use super::tensors::{Tensor, dtype};
 use crate::status::{Error, Status, Value};
 use crate::{Model, Position, Report, Scalar, Trainer};
@@ -297,7 +297,7 @@ impl<T: Scalar> Training<T> {
         // The guard looks at training data, the same at each epoch's end: what steps saw on the
         // way there says little of where they led, and validation likelihoods also fall where
         // nothing diverges but a model fits its data too well.
-        let probe = Spread::new(data, PROBE);
+        let probe = Chosen::spread(data, PROBE);
         loop {
             if let Some(end) = self.end() {
                 return Ok(end);

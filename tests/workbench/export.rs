@@ -293,6 +293,9 @@ fn numbers_survive_the_way_through_text() {
         final_activation: false,
         base: "normal".parse().unwrap(),
         bias: "separate".parse().unwrap(),
+        condition: relgrad::Condition::None,
+        conditioned: relgrad::Conditioned::Both,
+        observed: None,
         input_transform: false,
         origin: None,
         parameters: Parameters::F32(numbers.clone()),
@@ -361,4 +364,79 @@ fn exports_are_refused_with_the_reason() {
     let text = refused(&out, &["--dtype", "f32"]);
     assert!(text.contains("weight 0: inf; must be finite"), "{text}");
     assert!(!Path::new(&out).exists());
+}
+
+/// Functions take the condition where they depend on it: classes by number, numbers in their units.
+#[test]
+fn headers_take_conditions() {
+    for (of, u, conditioned) in [
+        ("classes", "(size_t)in[2]", "both"),
+        ("classes", "(size_t)in[2]", "latents"),
+        ("numbers", "in + 2", "both"),
+        ("numbers", "in + 2", "layers"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();
+        let row = |i: usize| {
+            let [x, y] = [0.618, 0.414].map(|s| (i as f64 * s).fract() - 0.5);
+            let u = (i % 3) as f64;
+            [x * (1.0 + u), y + x * x + u, u]
+        };
+        write_npy(path("d.npy"), 3, &(0..300).flat_map(row).collect::<Vec<f64>>()).unwrap();
+        let (model, data) = (path("m"), path("d.npy"));
+        let train = ["train", "--data", &data, "--out", &model, "--epochs", "5", "--dtype", "f64"];
+        let classes: &[&str] = if of == "classes" { &["--classes"] } else { &[] };
+        let given = ["--condition", "3", "--conditioned", conditioned];
+        stdout(&relgrad(&[&train[..], &given, classes].concat()));
+        stdout(&relgrad(&["export", "--model", &model, "--out", &path("model.h"), "--name", "m"]));
+        let scores = path("s.npy");
+        stdout(&relgrad(&["eval", "--model", &model, "--data", &data, "--scores", &scores]));
+
+        let (layers, latents) = (conditioned != "latents", conditioned != "layers");
+        let given = if layers { format!(", {u}") } else { String::new() };
+        let location = if latents { format!("m_latents(draws, {u}, z);") } else { String::new() };
+        let program = format!(
+            r#"
+            #include "model.h"
+            #include <stdio.h>
+            int main(void)
+            {{
+                static double in[3], x[2], z[2];
+                static const double draws[2] = {{0, 0}};
+                (void)draws;
+                while (fread(in, sizeof in, 1, stdin) == 1) {{
+                    m_forward(in{given}, z);
+                    m_inverse(z{given}, x);
+                    printf("%.17g %.17g %.17g ", m_log_likelihood(in, {u}), x[0], x[1]);
+                    z[0] = z[1] = 0;
+                    {location}
+                    printf("%.17g %.17g\n", z[0], z[1]);
+                }}
+                return 0;
+            }}
+"#
+        );
+        let program = compile(folder.path(), &program);
+        let rows = Data::<f64>::read(&data).unwrap();
+        let bytes: Vec<u8> = rows.values().iter().flat_map(|v| v.to_ne_bytes()).collect();
+        std::fs::write(path("in"), bytes).unwrap();
+        let output =
+            Command::new(program).stdin(std::fs::File::open(path("in")).unwrap()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let scores = Data::<f64>::read(&scores).unwrap();
+        let file = ModelFile::read(&model).unwrap();
+        let params: Vec<f64> = file.parameters.to_vec();
+        let location = relgrad::Layout::new(&file.config()).location();
+        assert_eq!(text.lines().count(), 300);
+        for (i, line) in text.lines().enumerate() {
+            let got: Vec<f64> = line.split(' ').map(|v| v.parse().unwrap()).collect();
+            let (row, case) = (row(i), format!("{of} {conditioned}, row {i}: {line}"));
+            assert!((got[0] - scores.values()[i]).abs() < 1e-9, "{case}");
+            assert!((got[1] - row[0]).abs() + (got[2] - row[1]).abs() < 1e-9, "{case}");
+            if of == "classes" {
+                let want = &params[location.clone()][2 * (i % 3)..][..2];
+                assert!((got[3] - want[0]).abs() + (got[4] - want[1]).abs() < 1e-12, "{case}");
+            }
+        }
+    }
 }

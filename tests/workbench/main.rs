@@ -2,6 +2,7 @@
 
 mod bench;
 mod commands;
+mod conditions;
 mod data;
 mod export;
 mod flags;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use relgrad::Scalar;
-use relgrad::hosted::{Columns, ModelFile, Preprocess};
+use relgrad::hosted::{Columns, ModelFile, Preprocess, cells, split_address};
+use relgrad::{Conditioned, Data, Scalar};
 
+use crate::conditions::{conditions, one_given};
 use crate::data::all;
 use crate::failure::Failure;
 use crate::flags::On;
@@ -30,9 +31,13 @@ pub struct Sample {
     /// The model's file.
     #[arg(long)]
     pub model: PathBuf,
-    /// How many samples.
-    #[arg(long, default_value_t = 100)]
-    pub rows: usize,
+    /// How many samples [default: 100, or one for each row of a file that is --given].
+    #[arg(long)]
+    pub rows: Option<usize>,
+    /// What the samples are given, for a model with a condition: numbers as in 0.5,1.2, or a label;
+    /// or a file, for a sample for each of its rows.
+    #[arg(long, value_name = "VALUES|FILE", allow_hyphen_values = true)]
+    pub given: Option<String>,
     /// Seed.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -134,16 +139,32 @@ impl model::Use for Conversion<'_> {
         let rows = if self.decode {
             // Columns of latents are not those of data.
             let columns = Columns { names: latents.clone(), ..Columns::all(file.dim) };
-            all(&opened.plain_rows(path, format, &columns)?)?
+            opened.plain_features(path, format, &columns)?
         } else if args.prepared {
-            all(&opened.plain_rows(path, format, &opened.columns)?)?
+            opened.plain_features(path, format, &opened.columns)?
         } else {
-            all(&opened.rows(path, format, on.seed)?)?
+            opened.features(path, format, on.seed)?
+        };
+        // The latents' own density has no part in this.
+        let with_condition = file.conditioned != Conditioned::Latents;
+        let condition = match &opened.observed {
+            Some(observed) if with_condition => {
+                conditions(&rows, observed, path, format.condition.as_ref())?
+            }
+            _ if format.condition.is_some() => {
+                return Err("--condition: no effect: the network does not depend on one".into());
+            }
+            _ => Vec::new(),
+        };
+        let rows = all(&rows)?;
+        let data = match condition.is_empty() {
+            true => Data::from(rows.values()),
+            false => Data::from((rows.values(), &condition)),
         };
         let converted = match self.decode {
-            false => Restored::Own(opened.model.forward(rows.values())?),
+            false => Restored::Own(opened.model.forward(data)?),
             true => {
-                let (x, _) = opened.model.inverse(rows.values())?;
+                let (x, _) = opened.model.inverse(data)?;
                 if args.prepared { Restored::Own(x) } else { opened.restore(x) }
             }
         };
@@ -160,14 +181,35 @@ impl model::Use for &Sample {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        if self.rows == 0 {
+        if self.rows == Some(0) {
             return Err("--rows 0: must be at least 1".into());
         }
         check_prepared(self.prepared, &opened)?;
-        let x = opened.model.sample(self.rows, self.seed)?;
+        let x = match (&self.given, &opened.observed) {
+            (Some(file), Some(observed)) if split_address(Path::new(file)).0.is_file() => {
+                if let Some(rows) = self.rows {
+                    let text = format!(
+                        "--rows {rows}: no effect: there is a sample for each row of {file}"
+                    );
+                    return Err(text.into());
+                }
+                let path = Path::new(file);
+                let cells = cells(path, observed.columns.as_ref(), None)?;
+                let given = observed.reading.conditions(path, &cells)?;
+                opened.model.sample_given(&given, self.seed)?
+            }
+            (given, observed) => {
+                let given = one_given(observed.as_ref(), given.as_deref())?;
+                opened.draw(self.rows.unwrap_or(ROWS), given.as_deref(), self.seed)?
+            }
+        };
+        let rows = x.len() / file.dim;
         let x = if self.prepared { Restored::Own(x) } else { opened.restore(x) };
         x.write(&self.out, file.dim, opened.names())?;
-        done(self.json, self.rows, file.dim, &self.out);
+        done(self.json, rows, file.dim, &self.out);
         Ok(())
     }
 }
+
+/// Samples, unless something else says how many.
+const ROWS: usize = 100;

@@ -8,7 +8,7 @@ use relgrad::hosted::{
 };
 
 use crate::failure::Failure;
-use crate::flags::{Format, Names};
+use crate::flags::{Format, Given, Names};
 
 /// The rows of a file, as they are in it; what a person should know of it is said.
 pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Rows<T>>, Failure> {
@@ -56,7 +56,17 @@ impl From<&Format> for relgrad::hosted::Format {
             columns: names(&format.columns),
             drop: names(&format.drop),
             keep: names(&format.keep),
+            condition: match &format.condition {
+                Some(Given::Columns(names)) => names.0.clone(),
+                _ => Vec::new(),
+            },
+            condition_file: match &format.condition {
+                Some(Given::File(path)) => path.to_str().map(str::to_owned),
+                _ => None,
+            },
+            observed: format.observed.clone(),
             trained: format.trained.clone(),
+            ..Default::default()
         }
     }
 }

@@ -44,10 +44,10 @@ impl model::Use for &Eval {
         let preprocess = opened.preprocess;
         let format = on.pair.format.keeping(self.keep.as_ref());
         let data = opened.rows(&on.pair.data, &format, on.seed)?;
-        let mut slope = 0.0;
+        let (mut slope, row) = (0.0, data.dim());
         let scores = opened.model.scores_of(&data, &mut |x, log_p| {
-            let rows = x.chunks_exact(file.dim).zip(log_p).filter(|(_, log_p)| log_p.is_finite());
-            slope += rows.map(|(x, _)| preprocess.log_slope(x)).sum::<f64>();
+            let rows = x.chunks_exact(row).zip(log_p).filter(|(_, log_p)| log_p.is_finite());
+            slope += rows.map(|(x, _)| preprocess.log_slope(&x[..file.dim])).sum::<f64>();
         })?;
         let (log_p, unscored) = (&scores.log_p, &scores.unscored);
         let scored = log_p.len() - unscored.len();

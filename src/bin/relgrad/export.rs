@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use relgrad::hosted::{ModelFile, Precision};
+use relgrad::{Condition, Conditioned};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::flags::Dtype;
 
 /// A trained model as one C header: static arrays and the functions NAME_forward,
-/// NAME_log_likelihood and NAME_inverse on rows of data as they are, preprocessing included.
+/// NAME_log_likelihood and NAME_inverse on rows of data as they are, preprocessing included; of a model
+/// with a condition they take that too.
 /// C99 and C++; needs nothing but `<math.h>`, allocates nothing.
 #[derive(Args)]
 pub struct Export {
@@ -48,7 +50,13 @@ pub fn run(args: &Export) -> Result<(), Failure> {
             "layers": file.layers});
         println!("{object}");
     } else {
-        println!("{name}_forward, {name}_log_likelihood, {name}_inverse in {}", args.out.display());
+        let latents = match file.config().condition {
+            Condition::None => "",
+            _ if file.conditioned == Conditioned::Layers => "",
+            _ => &format!(", {name}_latents"),
+        };
+        let out = args.out.display();
+        println!("{name}_forward, {name}_log_likelihood, {name}_inverse{latents} in {out}");
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Flags that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use relgrad::Gradient;
-use relgrad::hosted::{About, Columns, parse_names};
+use relgrad::hosted::{About, Columns, Observed, parse_names, split_address};
 
 /// What a data file does not say itself.
 #[derive(Args, Clone)]
@@ -35,6 +35,14 @@ pub struct Format {
     /// The columns to leave out: names, or numbers from 1.
     #[arg(long, value_name = "NAMES")]
     pub drop: Option<Names>,
+    /// What is observed with each row: columns of the data (names, or numbers from 1), which are no
+    /// features then, or a file with as many rows. A model finds the columns that it was trained
+    /// with.
+    #[arg(long, value_name = "COLUMNS|FILE")]
+    pub condition: Option<Given>,
+    /// The columns of the condition of the model that the data are for.
+    #[arg(skip)]
+    pub observed: Option<Columns>,
     /// The columns to keep beside the features.
     #[arg(skip)]
     pub keep: Option<Names>,
@@ -57,21 +65,57 @@ impl FromStr for Names {
     }
 }
 
+/// Where conditions are given: a path that leads to a file is one.
+#[derive(Clone)]
+pub enum Given {
+    Columns(Names),
+    File(PathBuf),
+}
+
+impl FromStr for Given {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match split_address(Path::new(text)).0.is_file() {
+            true => Ok(Given::File(text.into())),
+            false => text.parse().map(Given::Columns),
+        }
+    }
+}
+
+impl Given {
+    /// The file that conditions are in.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Given::File(path) => Some(path),
+            Given::Columns(_) => None,
+        }
+    }
+}
+
 impl Format {
     /// For another file of the same columns: flags that are about one file count where they can.
     pub fn of_another(&self) -> Self {
-        Format { lenient: true, keep: None, ..self.clone() }
+        let condition = self.condition.clone().filter(|given| given.file().is_none());
+        Format { lenient: true, keep: None, condition, ..self.clone() }
     }
 
-    /// For data of a model that takes these columns.
-    pub fn of_model(&self, columns: &Columns) -> Self {
-        Format { trained: Some(columns.clone()), ..self.clone() }
+    /// For data of a model that takes these columns, and conditions from those.
+    pub fn of_model(&self, columns: &Columns, observed: Option<&Observed>) -> Self {
+        let observed = observed.and_then(|o| o.columns.clone());
+        Format { trained: Some(columns.clone()), observed, ..self.clone() }
     }
 
-    /// For data to hold against those that `about` is of.
-    pub fn held_out(&self, about: Option<&About>) -> Self {
+    /// For data to hold against those that `about` is of, whose conditions come from `observed`.
+    pub fn held_out(&self, about: Option<&About>, observed: Option<&Observed>) -> Self {
         let trained = about.map(|about| about.columns.clone());
-        Format { columns: None, trained, ..self.of_another() }
+        let observed = observed.and_then(|o| o.columns.clone());
+        Format { columns: None, condition: None, trained, observed, ..self.of_another() }
+    }
+
+    /// With conditions in a file of their own, if it is there.
+    pub fn given_in(&self, file: Option<&Path>) -> Self {
+        let condition = file.map(|path| Given::File(path.into())).or(self.condition.clone());
+        Format { condition, ..self.clone() }
     }
 
     /// With columns to keep, for a command that writes them to `out`.
@@ -89,6 +133,7 @@ impl Format {
             ("no-header", self.no_header),
             ("columns", self.columns.is_some()),
             ("drop", self.drop.is_some()),
+            ("condition", self.condition.is_some()),
         ];
         match flags.into_iter().find(|f| f.1) {
             Some((flag, _)) => Err(format!("--{flag}: no effect without --data").into()),

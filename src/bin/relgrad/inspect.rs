@@ -1,7 +1,7 @@
 //! `relgrad inspect`.
 
-use relgrad::hosted::{ModelFile, Rows, in_memory};
-use relgrad::{Activation, Config, Model, Optimizer, Scalar};
+use relgrad::hosted::{ModelFile, Observed, Rows, in_memory};
+use relgrad::{Activation, Conditioned, Config, Data, Model, Optimizer, Scalar};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -45,7 +45,19 @@ pub fn bending<T: Scalar>(
     if !any || config.activation == Activation::Identity {
         return Ok(None);
     }
-    Ok(Some(model.bending_share(in_memory(data, ROWS)?.values())?))
+    Ok(Some(model.bending_share(Data::joint(in_memory(data, ROWS)?.values()))?))
+}
+
+/// What a model is conditioned on, and what depends on it.
+pub fn describe(observed: &Observed, conditioned: Conditioned) -> String {
+    let names = observed.names();
+    let of = if names.is_empty() { names } else { format!(" ({names})") };
+    let on = match conditioned {
+        Conditioned::Latents => "location and scale of the latents",
+        Conditioned::Layers => "biases of the layers",
+        Conditioned::Both => "location and scale of the latents, biases of the layers",
+    };
+    format!("{}{of}; on it depend: {on}", observed.reading.describe())
 }
 
 /// How far the model is from a maximum on some data.
@@ -86,6 +98,11 @@ impl model::Use for &Inspect {
                 "dim": c.dim, "layers": layers, "activation": c.activation.to_string(),
                 "final_activation": c.final_activation, "base": c.base.to_string(),
                 "bias": c.bias.to_string(), "input_transform": c.input_transform,
+                "condition": opened.observed.as_ref().map(|o| json!({
+                    "kind": c.condition.to_string(), "conditioned": c.conditioned.to_string(),
+                    "observed": o.reading.describe(),
+                    "columns": o.columns.as_ref().map(|c| json!({"names": c.names, "numbers": c.numbers})),
+                })),
                 "columns": opened.names(), "preprocess": opened.preprocess.to_string(),
                 "precision": T::BITS, "input_log_det": input,
                 "origin": opened.origin.as_ref().map(|o| o.offsets()),
@@ -102,6 +119,9 @@ impl model::Use for &Inspect {
         let last = if c.final_activation { ", after the last layer too" } else { "" };
         println!("activation     {}{last}", c.activation);
         println!("base, biases   {}, {}", c.base, c.bias);
+        if let Some(observed) = &opened.observed {
+            println!("condition      {}", describe(observed, c.conditioned));
+        }
         println!("preprocessing  {}", opened.preprocess);
         if let Some(origin) = &opened.origin {
             let moved = origin.offsets().iter().filter(|v| **v != 0.0).count();
@@ -142,7 +162,7 @@ fn optimality<T: Scalar>(model: &Model<T>, data: &dyn Rows<T>) -> Result<Optimal
     looking.set_parallel(model.parallel());
     looking.set_params(model.params())?;
     // A step of rate 0 only looks.
-    let report = looking.step(data.values(), 0.0)?;
+    let report = looking.step(Data::joint(data.values()), 0.0)?;
     Ok(Optimality {
         rows: data.rows(),
         relative_gradient: report.relative_gradient_norm.unwrap_or(f64::NAN),

@@ -9,6 +9,7 @@ macro_rules! println {
 
 mod bench;
 mod cli;
+mod conditions;
 mod convert;
 mod data;
 mod deepen;

@@ -4,9 +4,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use relgrad::hosted::{Columns, ModelFile, Origin, Parameters, Prepared, Preprocess, Rows};
+use relgrad::hosted::{
+    Columns, ModelFile, Observed, Origin, Parameters, Prepared, Preprocess, Rows,
+};
 use relgrad::{Model, Pool, Scalar};
 
+use crate::conditions::joint;
 use crate::data::{check_stream, prepared};
 use crate::failure::Failure;
 use crate::flags::Format;
@@ -19,14 +22,27 @@ pub struct Opened<T> {
     /// The columns of a table that are its features.
     pub columns: Columns,
     pub origin: Option<Origin>,
+    /// Where conditions come from; `None` without any.
+    pub observed: Option<Observed>,
 }
 
 /// Rows of a call of the kernels that only evaluate.
 pub const BATCH: usize = 256;
 
 impl<T: Scalar + 'static> Opened<T> {
-    /// The rows of a file as the model sees them.
+    /// The rows of a file as the model sees them, with their conditions if it has one.
     pub fn rows(
+        &self,
+        path: &Path,
+        format: &Format,
+        seed: Option<u64>,
+    ) -> Result<Box<dyn Rows<T>>, Failure> {
+        let rows = self.features(path, format, seed)?;
+        joint(rows, self.observed.as_ref(), path, format.condition.as_ref())
+    }
+
+    /// The same without conditions.
+    pub fn features(
         &self,
         path: &Path,
         format: &Format,
@@ -35,22 +51,31 @@ impl<T: Scalar + 'static> Opened<T> {
         if let Some(seed) = seed.filter(|_| !dequantises(&self.preprocess)) {
             return Err(format!("--seed {seed}: no effect: no data are dequantised here").into());
         }
-        check_stream(path, format)?;
-        let (seed, features) = (seed.unwrap_or(1), (self.model.config().dim, "the model"));
         let preparation = (self.origin.as_ref(), self.preprocess);
-        prepared(path, &format.of_model(&self.columns), preparation, seed, features)
+        self.prepared(path, format, &self.columns, preparation, seed.unwrap_or(1))
     }
 
-    /// The rows of a file as they are: latents, or data prepared elsewhere.
-    pub fn plain_rows(
+    /// The rows of a file as they are: latents, or data prepared elsewhere; without conditions.
+    pub fn plain_features(
         &self,
         path: &Path,
         format: &Format,
         columns: &Columns,
     ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
+        self.prepared(path, format, columns, (None, Preprocess::None), 0)
+    }
+
+    fn prepared(
+        &self,
+        path: &Path,
+        format: &Format,
+        columns: &Columns,
+        preparation: (Option<&Origin>, Preprocess),
+        seed: u64,
+    ) -> Result<Prepared<Box<dyn Rows<T>>>, Failure> {
         check_stream(path, format)?;
-        let features = (self.model.config().dim, "the model");
-        prepared(path, &format.of_model(columns), (None, Preprocess::None), 0, features)
+        let format = format.of_model(columns, self.observed.as_ref());
+        prepared(path, &format, preparation, seed, (self.model.config().dim, "the model"))
     }
 
     pub fn of(file: &ModelFile) -> Result<Self, Failure> {
@@ -58,7 +83,16 @@ impl<T: Scalar + 'static> Opened<T> {
         let mut model = Model::blank(config)?.with_parallel(threads(None)?);
         model.set_params(&file.parameters.to_vec())?;
         let (columns, origin) = (file.columns()?, file.origin.clone());
-        Ok(Opened { model, preprocess: file.preprocess()?, columns, origin })
+        let (preprocess, observed) = (file.preprocess()?, file.observed());
+        Ok(Opened { model, preprocess, columns, origin, observed })
+    }
+
+    /// Samples, all given the same condition if the model has one.
+    pub fn draw(&mut self, rows: usize, given: Option<&[T]>, seed: u64) -> Result<Vec<T>, Failure> {
+        Ok(match given {
+            Some(given) => self.model.sample_given(&given.repeat(rows), seed)?,
+            None => self.model.sample(rows, seed)?,
+        })
     }
 
     /// Names of the features.

@@ -20,6 +20,10 @@ pub struct Score {
     /// Ordinary data that training has not seen, which set the threshold.
     #[arg(long)]
     pub calibrate: PathBuf,
+    /// What is observed with each of them, in a file with as many rows; needed if that of --data is
+    /// in a file of its own.
+    #[arg(long, value_name = "FILE")]
+    pub calibrate_condition: Option<PathBuf>,
     /// Share of ordinary rows that may be taken for anomalies.
     #[arg(long, default_value_t = 0.01, allow_negative_numbers = true)]
     pub false_alarm: f64,
@@ -57,7 +61,8 @@ impl model::Use for &Score {
             Ok::<_, Failure>((scores, kept))
         };
         let format = &on.pair.format;
-        let (ordinary, _) = scores(&self.calibrate, &format.of_another())?;
+        let another = format.of_another().given_in(self.calibrate_condition.as_deref());
+        let (ordinary, _) = scores(&self.calibrate, &another)?;
         let threshold = Threshold::calibrate(ordinary.log_p, self.false_alarm)?;
         let (found, kept) = scores(&on.pair.data, &format.keeping(self.keep.as_ref()))?;
         let (log_p, unscored) = (&found.log_p, &found.unscored);

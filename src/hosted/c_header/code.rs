@@ -25,8 +25,9 @@ impl Code<'_> {
             self.restore(),
             self.activation(),
             LINEAR.to_string(),
+            self.condition(),
             self.pass(),
-            FORWARD.to_string(),
+            self.forward(),
             self.log_likelihood(),
             self.inverse(),
         ];
@@ -72,6 +73,13 @@ impl Code<'_> {
         };
         let transform = if file.input_transform { ", then shift and scale" } else { "" };
         let origin = if file.origin.is_some() { "less an origin, " } else { "" };
+        let [of_layers, _] = self.of_layers();
+        let [of_density, _] = self.of_likelihood();
+        let condition = self.about_condition(real);
+        let (density, held) = match file.config().conditions_latents() {
+            true => ("the density that u gives them", 4),
+            false => ("the base density", 2),
+        };
         let (data, same) = match self.data() == real {
             true => (real, "; both may be the same array"),
             false => ("double", ", as doubles: the origin is taken off before they are rounded"),
@@ -83,14 +91,14 @@ impl Code<'_> {
              \x20* base density   {base}\n\
              \x20* preprocessing  {origin}{preprocess}{transform}\n\
              \x20* numbers        {real}\n *\n\
-             \x20*   double NAME_log_likelihood(const {data} *x)\n\
+             \x20*   double NAME_log_likelihood(const {data} *x{of_density})\n\
              \x20*       {own}, in nats\n\
-             \x20*   void NAME_forward(const {data} *x, {real} *z)\n\
-             \x20*       the latents of x, independent under the base density\n\
-             \x20*   void NAME_inverse(const {real} *z, {data} *x)\n\
-             \x20*       x from its latents; from draws of the base density, samples\n *\n\
+             \x20*   void NAME_forward(const {data} *x{of_layers}, {real} *z)\n\
+             \x20*       the latents of x, independent under {density}\n\
+             \x20*   void NAME_inverse(const {real} *z{of_layers}, {data} *x)\n\
+             \x20*       x from its latents; from draws of {density}, samples{condition}\n *\n\
              \x20* x and z are {d} numbers each, x in the data's own units{same}.{middle}\n\
-             \x20* For C99 and C++. Nothing is allocated; the stack holds 2 rows at most. Data that\n\
+             \x20* For C99 and C++. Nothing is allocated; the stack holds {held} rows at most. Data that\n\
              \x20* preprocessing does not take, and numbers that overflow, end in results that are\n\
              \x20* not finite.\n */",
             activation = file.activation,
@@ -219,15 +227,24 @@ impl Code<'_> {
             ),
             false => String::new(),
         };
+        let ([parameter, _], add) = (self.of_layers(), self.add("1"));
         format!(
             "\n/* The latents of x; returns the sum of log s'. */\n\
-             static inline double NAME_pass(const NAME_data *x, NAME_real *z)\n{{\n\
+             static inline double NAME_pass(const NAME_data *x{parameter}, NAME_real *z)\n{{\n\
              \x20   NAME_real y[NAME_DIM];\n    double log_slopes = 0;\n    NAME_prepare(x, z);\n\
              \x20   for (size_t k = 0; k < NAME_LAYERS; k++) {{\n\
-             \x20       NAME_linear(NAME_weight[k], z, y);\n\
+             \x20       NAME_linear(NAME_weight[k], z, y);\n{add}\
              \x20       for (size_t i = 0; i < NAME_DIM; i++) {{\n\
              \x20           z[i] = y[i]{bias};\n{activation}        }}\n    }}\n\
              \x20   return log_slopes;\n}}\n"
+        )
+    }
+
+    fn forward(&self) -> String {
+        let [parameter, u] = self.of_layers();
+        format!(
+            "\nstatic inline void NAME_forward(const NAME_data *x{parameter}, NAME_real *z)\n{{\n\
+             \x20   (void)NAME_pass(x{u}, z);\n}}\n"
         )
     }
 
@@ -240,10 +257,11 @@ impl Code<'_> {
             Base::Logistic => "-z - 2 * log1p(exp(-z))",
             Base::Custom => "",
         };
+        let ([parameter, standardize], [_, u]) = (self.of_likelihood(), self.of_layers());
         format!(
-            "\nstatic inline double NAME_log_likelihood(const NAME_data *x)\n{{\n\
+            "\nstatic inline double NAME_log_likelihood(const NAME_data *x{parameter})\n{{\n\
              \x20   NAME_real latents[NAME_DIM];\n\
-             \x20   double log_p = NAME_LOG_DET + NAME_pass(x, latents);\n\
+             \x20   double log_p = NAME_LOG_DET + NAME_pass(x{u}, latents);\n{standardize}\
              \x20   for (size_t i = 0; i < NAME_DIM; i++) {{\n\
              \x20       const double z = fabs((double)latents[i]);\n\
              \x20       log_p += {log_density};\n    }}\n    return log_p;\n}}\n"
@@ -259,13 +277,14 @@ impl Code<'_> {
             false => String::new(),
         };
         let bias = if self.file.bias == Bias::None { "" } else { " - NAME_bias[k][i]" };
+        let ([parameter, _], add) = (self.of_layers(), self.add("-1"));
         format!(
-            "\nstatic inline void NAME_inverse(const NAME_real *z, NAME_data *x)\n{{\n\
+            "\nstatic inline void NAME_inverse(const NAME_real *z{parameter}, NAME_data *x)\n{{\n\
              \x20   NAME_real y[NAME_DIM], w[NAME_DIM];\n\
              \x20   for (size_t i = 0; i < NAME_DIM; i++) w[i] = z[i];\n\
              \x20   for (size_t k = NAME_LAYERS; k-- > 0;) {{\n\
              \x20       for (size_t i = 0; i < NAME_DIM; i++) {{\n\
-             \x20           NAME_real v = w[i];\n{activation}            y[i] = v{bias};\n        }}\n\
+             \x20           NAME_real v = w[i];\n{activation}            y[i] = v{bias};\n        }}\n{add}\
              \x20       NAME_linear(NAME_inverse_weight[k], y, w);\n    }}\n\
              \x20   NAME_restore(w, x);\n}}\n"
         )
@@ -391,12 +410,5 @@ static inline void NAME_linear(const NAME_real *w, const NAME_real *x, NAME_real
         const NAME_real v = x[j];
         for (size_t i = 0; i < NAME_DIM; i++) y[i] += w[j * NAME_DIM + i] * v;
     }
-}
-";
-
-const FORWARD: &str = "
-static inline void NAME_forward(const NAME_data *x, NAME_real *z)
-{
-    (void)NAME_pass(x, z);
 }
 ";

@@ -1,6 +1,7 @@
 //! Models as C: one header that needs nothing but `<math.h>`.
 
 mod code;
+mod condition;
 
 use std::format;
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::vec::Vec;
 use self::code::Code;
 use super::error::{FileError, FileResult};
 use super::model_file::{ModelFile, Parameters};
+use super::observed::Reading;
 use super::replace_file::replace_file;
 use crate::linalg::lu;
 use crate::simd::Level;
@@ -71,7 +73,8 @@ impl ModelFile {
     /// The model as a header for C99 and C++: static arrays of its parameters and the functions
     /// `name_forward`, `name_log_likelihood` and `name_inverse` on rows of data as they are, the
     /// model's origin and preprocessing included: with an origin, data are doubles, in `float`
-    /// models too. The inverses of the weights are computed here, in f64, and
+    /// models too. With a condition, they take it where they depend on it, and `name_latents` gives
+    /// draws of the base density the latents' location and scale. The inverses of the weights are computed here, in f64, and
     /// stored beside the weights: O(L D^3) now, and O(L D^2) a row for whoever calls them.
     ///
     /// # Errors
@@ -136,6 +139,17 @@ impl ModelFile {
             let curves = (0..layout.curves()).map(|k| by_units(&params[layout.curve(k)], d));
             tables.add("curve", &curves.collect::<Vec<_>>())?;
         }
+        let of_latents = [("location", layout.location()), ("log_scale", layout.log_scale())];
+        for (name, range) in of_latents.into_iter().filter(|(_, range)| !range.is_empty()) {
+            tables.add(name, &[params[range].to_vec()])?;
+        }
+        if self.config().conditions_layers() {
+            let added = (0..self.layers).map(|k| params[layout.condition(k)].to_vec());
+            tables.add("condition", &added.collect::<Vec<_>>())?;
+        }
+        if let Some(Reading::Numbers { shift, scale }) = self.observed().map(|o| o.reading) {
+            tables.add_doubles("standard", &[shift, scale])?;
+        }
         if self.input_transform {
             let scale = &params[layout.scale()];
             if scale.contains(&0.0) {
@@ -146,9 +160,7 @@ impl ModelFile {
             tables.add("transform", &[params[layout.shift()].to_vec(), scale.to_vec()])?;
         }
         if let Some(origin) = &self.origin {
-            let mut doubles = Tables { precision: Precision::F64, ..Tables::default() };
-            doubles.add("origin", &[origin.offsets().to_vec()])?;
-            tables.text += &doubles.text.replace("NAME_real", "double");
+            tables.add_doubles("origin", &[origin.offsets().to_vec()])?;
         }
         Ok(tables)
     }
@@ -187,6 +199,14 @@ struct Tables {
 impl Tables {
     /// Lines are at most so long.
     const WIDTH: usize = 96;
+
+    /// An array of doubles, whatever the precision.
+    fn add_doubles(&mut self, name: &str, rows: &[Vec<f64>]) -> FileResult<()> {
+        let mut doubles = Tables { precision: Precision::F64, ..Tables::default() };
+        doubles.add(name, rows)?;
+        self.text += &doubles.text.replace("NAME_real", "double");
+        Ok(())
+    }
 
     /// An array of rows of numbers.
     fn add(&mut self, name: &str, rows: &[Vec<f64>]) -> FileResult<()> {

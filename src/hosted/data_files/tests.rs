@@ -386,3 +386,44 @@ mod hdf5 {
         }
     }
 }
+
+#[test]
+fn cells_are_read_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let cells = |name: &str, bytes: &[u8], rows| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        cells(&path, None, rows).map(|columns| {
+            let cells = columns.into_iter().map(|column| column.cells);
+            cells.collect::<Vec<_>>()
+        })
+    };
+    let found = |name, bytes: &[u8], rows| cells(name, bytes, rows).unwrap();
+    let words = b"calm\nwild\n\"a, b\"\n";
+    assert_eq!(found("k.csv", words, Some(2)), [["wild", "a, b"]]);
+    // The first row is no header if it is missing otherwise.
+    assert_eq!(found("k.csv", words, Some(3)), [["calm", "wild", "a, b"]]);
+    let other = cells("k.csv", words, Some(4)).unwrap_err().to_string();
+    assert!(other.ends_with("k.csv: rows: 2; must be 4, one for each row of the data"), "{other}");
+    let array = npy(
+        &header("<f8", "False", "(2, 2)"),
+        &[0.5f64, 1.0, -2.0, 3.0].map(f64::to_le_bytes).concat(),
+    );
+    assert_eq!(found("u.npy", &array, Some(2)), [["0.5", "-2"], ["1", "3"]]);
+}
+
+#[test]
+fn what_is_observed_comes_beside_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    write_npy(&path, 3, &[1.0, 10.0, 0.5, 2.0, 20.0, 1.5]).unwrap();
+    for stream in [false, true] {
+        let condition = vec!["2".to_owned()];
+        let rows = open::<f64>(&path, &Format { condition, stream, ..Format::default() }).unwrap();
+        assert_eq!(all_of(&*rows).unwrap(), data(2, &[1.0, 0.5, 2.0, 1.5]));
+        let about = rows.about().unwrap();
+        let observed = Kept { name: "column 2".to_owned(), cells: vec!["10".into(), "20".into()] };
+        assert_eq!(about.condition, [observed]);
+        assert_eq!(about.observed.as_ref().unwrap().numbers, [2]);
+    }
+}

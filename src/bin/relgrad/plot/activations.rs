@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use plotters::prelude::*;
-use relgrad::hosted::{ModelFile, in_memory};
-use relgrad::{Activation, Model, Scalar};
+use relgrad::hosted::{Features, ModelFile, in_memory};
+use relgrad::{Activation, Conditioned, Data, Model, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
@@ -69,7 +69,8 @@ impl Use for Activations<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, ROWS)?;
+        let rows = opened.rows(&self.on.data, &self.on.format, None)?;
+        let data = in_memory(&rows, ROWS)?;
         let activated = file.layers - usize::from(!file.final_activation);
         if file.activation == Activation::Identity || activated == 0 {
             return Err("the model has no curves".into());
@@ -77,17 +78,23 @@ impl Use for Activations<'_> {
         if let Some(layer) = self.layer.filter(|layer| !(1..=activated).contains(layer)) {
             return Err(format!("--layer {layer}: must be 1 to {activated}").into());
         }
-        let bends = opened.model.bends(data.values())?.into_iter().enumerate();
+        let bends = opened.model.bends(Data::joint(data.values()))?.into_iter().enumerate();
         let mut units: Vec<Unit> = bends
             .map(|(at, bend)| Unit { layer: at / file.dim + 1, unit: at % file.dim + 1, bend })
             .filter(|unit| self.layer.is_none_or(|layer| unit.layer == layer))
             .collect();
         units.sort_by(|a, b| b.bend.total_cmp(&a.bend));
         units.truncate(PANELS);
+        // The first layers have no condition where the latents alone do.
+        let of_all = match file.conditioned {
+            Conditioned::Latents => in_memory(&Features::new(&rows, file.dim), ROWS)?,
+            _ => data,
+        };
         let mut of_layers = BTreeMap::new();
         for unit in &units {
             if let Entry::Vacant(free) = of_layers.entry(unit.layer) {
-                free.insert(opened.model.first_layers(unit.layer)?.forward(data.values())?);
+                let mut first = opened.model.first_layers(unit.layer)?;
+                free.insert(first.forward(Data::joint(of_all.values()))?);
             }
         }
         let across = (1..=3).find(|n| n * n >= units.len()).unwrap_or(3);
@@ -103,7 +110,7 @@ impl Use for Activations<'_> {
                 .iter()
                 .map(|u| json!({"layer": u.layer, "unit": u.unit, "bend": u.bend}))
                 .collect();
-            Ok(json!({"rows": data.rows(), "units": shown}))
+            Ok(json!({"rows": rows.rows().min(ROWS), "units": shown}))
         })
     }
 }

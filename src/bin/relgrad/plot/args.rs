@@ -23,6 +23,10 @@ pub enum Plot {
         /// Seed of the samples.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// What density and samples are given, for a model with a condition: numbers as in 0.5,1.2,
+        /// or a label, whose rows alone are drawn then.
+        #[arg(long, value_name = "VALUES", allow_hyphen_values = true)]
+        given: Option<String>,
         #[command(flatten)]
         picture: Picture,
     },
@@ -95,4 +99,7 @@ pub struct Images {
     /// Seed of the samples.
     #[arg(long, default_value_t = 1, conflicts_with = "data")]
     pub seed: u64,
+    /// What samples are given, for a model with a condition: numbers as in 0.5,1.2, or a label.
+    #[arg(long, value_name = "VALUES", allow_hyphen_values = true, conflicts_with = "data")]
+    pub given: Option<String>,
 }

@@ -1,12 +1,13 @@
 //! Two features: data, density and samples side by side (GFJSH20 figure 2).
 
 use plotters::prelude::*;
-use relgrad::hosted::{ModelFile, in_memory};
-use relgrad::{Model, Scalar};
+use relgrad::hosted::{Data, Features, ModelFile, in_memory};
+use relgrad::{Condition, Model, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
 use super::{Area, COLOURS, FONT, INK, make};
+use crate::conditions::one_given;
 use crate::data::mean_and_error_of;
 use crate::failure::Failure;
 use crate::flags::Pair;
@@ -15,6 +16,7 @@ use crate::model::{Opened, Use};
 pub struct Density<'a> {
     pub on: &'a Pair,
     pub seed: u64,
+    pub given: Option<&'a str>,
     pub picture: &'a Picture,
 }
 
@@ -29,21 +31,34 @@ impl Use for Density<'_> {
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
         check_plane(file.dim)?;
+        let given = one_given(opened.observed.as_ref(), self.given)?;
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, POINTS)?;
-        let samples = opened.model.sample(POINTS, self.seed)?;
+        let data = match (&given, file.condition) {
+            (Some(class), Condition::Classes { .. }) => rows_of(&data, class)?,
+            _ => data,
+        };
+        let samples = opened.draw(POINTS, given.as_deref(), self.seed)?;
         let mean = mean_and_error_of(opened.model.scores_of(&data, &mut |_, _| {})?.scored()).0;
-        let [points, samples] = [data.values(), &samples[..]].map(points);
+        let points = in_memory(&Features::new(&data, file.dim), POINTS)?;
+        let [points, samples] = [points.values(), &samples[..]].map(points_of);
         let (window, origin) = (window(&points), place(&opened));
         make(self.picture, (3 * PANEL, PANEL), |area| {
             let panels = area.split_evenly((1, 3));
             let frame = |title| Frame { title, ticks: true, window, origin };
             scatter(&panels[0], &frame("data"), &points)?;
-            let mass = heat(&panels[1], &frame("density"), &mut opened.model)?;
+            let mass = heat(&panels[1], &frame("density"), &mut opened.model, given.as_deref())?;
             scatter(&panels[2], &frame("samples"), &samples)?;
             Ok(json!({"points": points.len(), "window": placed(window, origin),
             "probability_in_window": mass, "mean_log_likelihood": mean}))
         })
     }
+}
+
+/// The rows whose condition is this class.
+fn rows_of<T: Scalar>(data: &Data<T>, class: &[T]) -> Result<Data<T>, Failure> {
+    let rows = data.values().chunks_exact(data.dim());
+    let values = rows.filter(|row| row.ends_with(class)).flatten().copied().collect();
+    Data::new(data.dim(), values).map_err(|_| "--given: no row of the data is of this class".into())
 }
 
 /// Densities are drawn over two features.
@@ -57,7 +72,7 @@ pub fn check_plane(dim: usize) -> Result<(), Failure> {
 /// The least and the greatest value of each feature.
 pub type Window = [(f64, f64); 2];
 
-pub fn points<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
+pub fn points_of<T: Scalar>(values: &[T]) -> Vec<(f64, f64)> {
     values.chunks_exact(2).map(|p| (p[0].to_f64(), p[1].to_f64())).collect()
 }
 
@@ -133,7 +148,12 @@ pub fn scatter(area: &Area, frame: &Frame, points: &[(f64, f64)]) -> Result<(), 
 
 /// The density at each pixel, from white at 0 to the darkest at the panel's maximum; the
 /// probability of the panel.
-pub fn heat<T: Scalar>(area: &Area, frame: &Frame, model: &mut Model<T>) -> Result<f64, Failure> {
+pub fn heat<T: Scalar>(
+    area: &Area,
+    frame: &Frame,
+    model: &mut Model<T>,
+    given: Option<&[T]>,
+) -> Result<f64, Failure> {
     let chart = panel(area, frame)?;
     let plane = chart.plotting_area();
     let (columns, rows) = plane.get_pixel_range();
@@ -149,7 +169,10 @@ pub fn heat<T: Scalar>(area: &Area, frame: &Frame, model: &mut Model<T>) -> Resu
             grid.push(T::from_f64(y.1 - v * (y.1 - y.0)));
         }
     }
-    let log_p = model.log_likelihood(&grid)?;
+    let log_p = match given {
+        None => model.log_likelihood(&grid)?,
+        Some(given) => model.log_likelihood((&grid, &given.repeat(grid.len() / 2)))?,
+    };
     // A few pixels on a ridge must not make everything else pale.
     let mut sorted = log_p.clone();
     sorted.sort_by(f64::total_cmp);

@@ -7,8 +7,9 @@ use relgrad::hosted::{ModelFile, in_memory};
 use serde_json::{Value, json};
 
 use super::args::Picture;
-use super::density::{Frame, check_plane, heat, place, placed, points, scatter, window};
+use super::density::{Frame, check_plane, heat, place, placed, points_of, scatter, window};
 use super::{Area, make};
+use crate::conditions::refuse;
 use crate::data::mean_and_error_of;
 use crate::failure::Failure;
 use crate::flags::Format;
@@ -52,16 +53,17 @@ impl Use for Read<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
+        refuse(&opened, "plot grid")?;
         check_plane(file.dim)?;
         let data = opened.rows(self.data, self.format, None)?;
         let mean = mean_and_error_of(opened.model.scores_of(&data, &mut |_, _| {})?.scored()).0;
         let origin = place(&opened);
-        let points = points(in_memory(&data, POINTS)?.values());
+        let points = points_of(in_memory(&data, POINTS)?.values());
         let name = self.data.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         self.columns.push(Box::new(move |[above, below]| {
             let frame = |title| Frame { title, ticks: false, window: window(&points), origin };
             scatter(above, &frame(&name), &points)?;
-            let mass = heat(below, &frame(""), &mut opened.model)?;
+            let mass = heat(below, &frame(""), &mut opened.model, None)?;
             Ok(json!({"name": name, "mean_log_likelihood": mean, "window": placed(window(&points), origin),
                 "probability_in_window": mass}))
         }));

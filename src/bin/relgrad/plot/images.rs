@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args::{Images, Picture};
 use super::make;
+use crate::conditions::one_given;
 use crate::data::raw;
 use crate::failure::Failure;
 use crate::flags::Format;
@@ -27,7 +28,8 @@ impl Use for Grid<'_> {
         file: ModelFile,
         mut opened: Opened<T>,
     ) -> Result<(), Failure> {
-        let samples = opened.model.sample(self.count()?, self.images.seed)?;
+        let given = one_given(opened.observed.as_ref(), self.images.given.as_deref())?;
+        let samples = opened.draw(self.count()?, given.as_deref(), self.images.seed)?;
         self.draw(file.dim, &opened.restore(samples).values())
     }
 }

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 use relgrad::hosted::{ModelFile, in_memory};
-use relgrad::{Base, Scalar};
+use relgrad::{Base, Condition, Conditioned, Data, Model, Scalar};
 use serde_json::json;
 
 use super::args::Picture;
@@ -24,6 +24,22 @@ const BINS: usize = 60;
 /// Latents beyond this count in the outermost bins.
 const REACH: f64 = 4.5;
 
+/// Latents as the base density has them: less the location and by the scale that `u` gives them.
+fn standardize<T: Scalar>(model: &Model<T>, z: &mut [T], u: &[T]) {
+    let (layout, params, dim) = (model.layout(), model.params(), z.len());
+    let [location, log_scale] = [layout.location(), layout.log_scale()].map(|r| &params[r]);
+    let terms: Vec<(usize, f64)> = match model.config().condition {
+        Condition::Classes { .. } => vec![(u[0].to_f64() as usize, 1.0)],
+        _ => u.iter().map(|u| u.to_f64()).enumerate().collect(),
+    };
+    for (i, z) in z.iter_mut().enumerate() {
+        let sum = |table: &[T]| -> f64 {
+            terms.iter().map(|(j, u)| table[j * dim + i].to_f64() * u).sum()
+        };
+        *z = T::from_f64((z.to_f64() - sum(location)) * (-sum(log_scale)).exp());
+    }
+}
+
 impl Use for Latents<'_> {
     fn with<T: Scalar + 'static>(
         self,
@@ -32,7 +48,13 @@ impl Use for Latents<'_> {
     ) -> Result<(), Failure> {
         let dim = file.dim;
         let data = in_memory(&opened.rows(&self.on.data, &self.on.format, None)?, ROWS)?;
-        let latents = opened.model.forward(data.values())?;
+        let mut latents = opened.model.forward(Data::joint(data.values()))?;
+        if file.condition != Condition::None && file.conditioned != Conditioned::Layers {
+            let conditions = data.values().chunks_exact(data.dim()).map(|row| &row[dim..]);
+            for (z, u) in latents.chunks_exact_mut(dim).zip(conditions) {
+                standardize(&opened.model, z, u);
+            }
+        }
         let mut heights: Vec<(usize, Vec<f64>)> = (0..dim)
             .map(|i| {
                 let column: Vec<f64> =

@@ -23,8 +23,9 @@ use crate::model;
 pub fn run(args: &Plot) -> Result<(), Failure> {
     match args {
         Plot::Loss { logs, picture } => loss::draw(logs, picture),
-        Plot::Density { on, seed, picture } => {
-            model::open(&on.model, density::Density { on, seed: *seed, picture })
+        Plot::Density { on, seed, given, picture } => {
+            let given = given.as_deref();
+            model::open(&on.model, density::Density { on, seed: *seed, given, picture })
         }
         Plot::Grid { pair, format, picture } => grid::draw(pair, format, picture),
         Plot::Images { model, data, format, images, picture } => {

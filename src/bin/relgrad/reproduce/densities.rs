@@ -12,7 +12,7 @@ use super::{Finding, Reproduce, file, say, the_papers, threads, write_csv};
 use crate::data::mean_and_error;
 use crate::failure::Failure;
 use crate::flags::name_of;
-use crate::plot::density::{Frame, heat, points, scatter, window};
+use crate::plot::density::{Frame, heat, points_of, scatter, window};
 use crate::plot::{picture, text};
 
 /// A way to train these densities; both have the same network and the same batches.
@@ -174,12 +174,12 @@ fn draw(args: &Reproduce, names: &[Toy], trained: &mut [(Row, Model<f32>)]) -> R
             let (width, _) = area.estimate_text_size(&title, &style)?;
             let x = SIDE + i as u32 * PANEL + PANEL.saturating_sub(width) / 2;
             head.draw_text(&title, &style, (x as i32, 6))?;
-            let samples = points(name.sample::<f32>(POINTS, args.seed)?.values());
+            let samples = points_of(name.sample::<f32>(POINTS, args.seed)?.values());
             let frame =
                 Frame { title: "", ticks: false, window: window(&samples), origin: [0.0; 2] };
             scatter(&panels[i], &frame, &samples)?;
             for (row, (_, model)) in trained[2 * i..2 * i + 2].iter_mut().enumerate() {
-                heat(&panels[(row + 1) * names.len() + i], &frame, model)?;
+                heat(&panels[(row + 1) * names.len() + i], &frame, model, None)?;
             }
         }
         for (row, name) in ["data", "paper's recipe", "exact biases"].into_iter().enumerate() {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use relgrad::hosted::Preprocess;
-use relgrad::{Activation, Base, Bias, Config, Start};
+use relgrad::{Activation, Base, Bias, Conditioned, Config, Start};
 
 use crate::failure::EXIT_CODES;
 use crate::flags::{Dtype, Format, GradientName};
@@ -32,6 +32,28 @@ pub struct Train {
     /// Data to report on at the end; never trained on, never used to select.
     #[arg(long)]
     pub test: Option<PathBuf>,
+    /// What is observed with the rows of --val FILE, if it is in no columns of that file.
+    #[arg(long, value_name = "FILE")]
+    pub val_condition: Option<PathBuf>,
+    /// The same for --test.
+    #[arg(long, value_name = "FILE")]
+    pub test_condition: Option<PathBuf>,
+    /// The condition is one column of whole numbers or words: classes. Labels are kept in the
+    /// model's file.
+    #[arg(long)]
+    pub classes: bool,
+    /// Cut the rows, which are in the order of time, into N equal parts: the part is the class of a
+    /// row. A fraction for validation is then the last part of each.
+    #[arg(long, value_name = "N", conflicts_with = "condition")]
+    pub segments: Option<u32>,
+    /// What depends on the condition: latents (location and scale of each: identifies components),
+    /// layers (their biases: densities given a condition) or both [default: both; latents for
+    /// --segments; that of --init].
+    #[arg(long)]
+    pub conditioned: Option<Conditioned>,
+    /// How fast that moves: by Adam, at the learning rate times this.
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub condition_rate: f64,
     /// none, dequantize:LEVELS, logit:LAMBDA or logit:LAMBDA,LEVELS (MNIST: logit:1e-6,256);
     /// kept in the model's file and undone on samples.
     #[arg(long, default_value_t = Preprocess::None)]
@@ -158,6 +180,12 @@ impl Train {
     /// Whether the last layer is to have it too.
     pub fn final_activation(&self) -> bool {
         self.final_activation.unwrap_or(learns(self.activation()))
+    }
+
+    /// What is to depend on a condition.
+    pub fn conditioned(&self) -> Conditioned {
+        let usual = if self.segments.is_some() { Conditioned::Latents } else { Conditioned::Both };
+        self.conditioned.unwrap_or(usual)
     }
 
     /// The optimizer that is asked for, or the default.

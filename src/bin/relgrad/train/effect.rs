@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 use relgrad::{Activation, Bias};
 
-use super::args::{Init, OptimizerName, Train, learns};
+use super::args::{Init, OptimizerName, Train, Validation, learns};
 use crate::data::can_stream;
 use crate::failure::Failure;
 use crate::flags::GradientName;
@@ -22,7 +22,7 @@ struct Rule {
     holds: fn(&Train) -> bool,
 }
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 18] = [
     Rule {
         flag: "momentum",
         by: "optimizer",
@@ -80,7 +80,31 @@ const RULES: [Rule; 11] = [
             t.gradient == GradientName::Relative || !is_rule
         },
     },
+    Rule {
+        flag: "classes",
+        by: "condition",
+        allowed: "COLUMN or --condition FILE",
+        holds: |t| t.format.condition.is_some(),
+    },
+    Rule { flag: "conditioned", by: "condition", allowed: CONDITION, holds: has_condition },
+    Rule { flag: "condition-rate", by: "condition", allowed: CONDITION, holds: has_condition },
+    Rule { flag: "val-condition", by: "condition", allowed: CONDITION, holds: has_condition },
+    Rule { flag: "test-condition", by: "condition", allowed: CONDITION, holds: has_condition },
+    Rule {
+        flag: "val-condition",
+        by: "val",
+        allowed: "FILE",
+        holds: |t| matches!(t.val, Some(Validation::File(_))),
+    },
+    Rule { flag: "test-condition", by: "test", allowed: "FILE", holds: |t| t.test.is_some() },
 ];
+
+/// What a condition can be given by.
+const CONDITION: &str = "COLUMNS, --condition FILE or --segments N";
+
+fn has_condition(train: &Train) -> bool {
+    train.format.condition.is_some() || train.segments.is_some() || has_model(train)
+}
 
 /// Whether the architecture is that of a model to start from.
 fn has_model(train: &Train) -> bool {

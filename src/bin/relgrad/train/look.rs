@@ -1,10 +1,11 @@
 //! A look at the data before training: what is named, and what is refused.
 
 use relgrad::Scalar;
-use relgrad::hosted::{About, Column, Columns, FileResult, Rows, Survey, for_each_chunk};
+use relgrad::hosted::{About, Column, Columns, Features, FileResult, Rows, Survey, for_each_chunk};
 
+use super::LOOK;
 use super::args::{Train, Validation};
-use super::{LOOK, Sets};
+use super::sets::Sets;
 use crate::data::{NAMED, column_of, own_value, shown};
 use crate::failure::Failure;
 
@@ -64,7 +65,7 @@ pub fn remarks<T: Scalar>(
     if !far.is_empty() {
         let named = list(names, &far, |c| {
             let (row, v) = survey.columns[c].farthest;
-            let (row, v) = (row_of(row, rows, dim), shown(value(c, v)));
+            let (row, v) = (row_of(sets, row, dim), shown(value(c, v)));
             format!("{v} in row {row}, {:.0e} spreads from the median", survey.columns[c].reach())
         });
         remarks.push(format!(
@@ -78,11 +79,9 @@ pub fn remarks<T: Scalar>(
         _ => args.data.display(),
     };
     if let Some(val) = sets.val.take() {
-        let beyond = beyond(&*val, survey)?;
-        // Rows of the file, of which a share is the last part.
-        let before = if matches!(args.val, Some(Validation::Fraction(_))) { rows } else { 0 };
+        let beyond = beyond(&Features::new(&*val, dim), survey)?;
         let named: Vec<String> =
-            beyond.iter().take(NAMED).map(|b| (before + b.0).to_string()).collect();
+            beyond.iter().take(NAMED).map(|b| (sets.split.val(b.0 - 1) + 1).to_string()).collect();
         if beyond.len() == val.rows() {
             return Err(format!("{path}: no row is anywhere near the training data").into());
         }
@@ -111,7 +110,7 @@ fn refuse_lost<T: Scalar>(args: &Train, sets: &Sets<T>, survey: &Survey) -> Resu
     let Some(c) = survey.columns.iter().position(is_lost) else { return Ok(()) };
     let column = &survey.columns[c];
     let (row, value) = column.farthest;
-    let row = row_of(row, sets.data.rows(), survey.columns.len());
+    let row = row_of(sets, row, survey.columns.len());
     let own = |v| own_value(sets.origin.as_ref(), c, v);
     Err(format!(
         "{}: row {row}, {}: {} is {:.1e} times the column's spread ({:.3e}) from its median \
@@ -146,9 +145,10 @@ fn are(count: usize, what: &str) -> String {
 }
 
 /// The row of the data, from 1, that a row of the look is.
-fn row_of(row: usize, rows: usize, dim: usize) -> usize {
+fn row_of<T: Scalar>(sets: &Sets<T>, row: usize, dim: usize) -> usize {
+    let rows = sets.data.rows();
     let taken = rows.min((LOOK / dim).max(1));
-    (row as u128 * rows as u128 / taken as u128) as usize + 1
+    sets.split.train((row as u128 * rows as u128 / taken as u128) as usize) + 1
 }
 
 /// Rows (from 1) beyond everything, with the column and the value that show it.

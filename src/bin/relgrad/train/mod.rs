@@ -5,6 +5,8 @@ mod effect;
 mod folder;
 mod look;
 mod progress;
+mod results;
+mod sets;
 pub mod settings;
 mod signals;
 mod sources;
@@ -14,27 +16,27 @@ pub use args::Train;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use relgrad::hosted::{
-    Centring, Columns, Data, End, Event, GaussianBaseline, ModelFile, Noisy, Origin, Part, Plan,
-    Prepared, Preprocess, Rows, Survey, Training, Unscored, in_memory,
+    Data, End, Event, ModelFile, Noisy, Plan, Rows, Survey, Training, in_memory,
 };
 use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
 use serde_json::json;
 
 use self::args::{Init, OptimizerName, ScheduleName, Validation};
 use self::folder::Folder;
-use self::look::{Without, remarks};
+use self::look::remarks;
 use self::progress::Progress;
+use self::results::Results;
+use self::sets::Sets;
 use self::settings::quoted;
 use self::signals::Signals;
 use self::verdict::Verdict;
-use crate::data::{centred, check_dim, mean_and_error_of, prepared, warn_of_unscored};
+use crate::data::check_dim;
 use crate::failure::{Failure, Outcome};
-use crate::flags::Dtype;
+use crate::flags::{Dtype, Given};
 use crate::outputs;
 
 pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
@@ -45,88 +47,8 @@ pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failur
     }
 }
 
-/// Added to every variance, relative to it, so that features which depend on each other do no
-/// harm.
-const RIDGE: f64 = 1e-6;
 /// Numbers of the training data that a start and the Gaussian look at: 2 GiB of f32.
 const LOOK: usize = 1 << 29;
-
-/// The data of a run.
-struct Sets<T> {
-    data: Box<dyn Rows<T>>,
-    val: Option<Box<dyn Rows<T>>>,
-    test: Option<Box<dyn Rows<T>>>,
-    /// The columns of the training data that are features.
-    columns: Option<Columns>,
-    /// What is taken off them in f64.
-    origin: Option<Origin>,
-}
-
-/// Seeds of noise for data that are not trained on.
-const HELD_OUT: [u64; 2] = [1, 2];
-
-impl<T: Scalar> Sets<T> {
-    fn open(args: &Train) -> Result<Self, Failure> {
-        args.preprocess.check()?;
-        let prepare = |rows, redraw| {
-            Box::new(Prepared::new(rows, args.preprocess, args.seed, redraw)) as Box<dyn Rows<T>>
-        };
-        let of_model = match args.init() {
-            Init::File(path) => Some(ModelFile::read(&path)?),
-            _ => None,
-        };
-        let (format, centring) = match &of_model {
-            Some(file) => {
-                let format = args.format.of_model(&file.columns()?);
-                (format, Centring::At(file.origin.as_ref()))
-            }
-            // What is prepared is near 0, or refused.
-            None if args.preprocess != Preprocess::None => {
-                (args.format.clone(), Centring::At(None))
-            }
-            None => (args.format.clone(), Centring::Found),
-        };
-        let (file, origin) = centred::<T>(&args.data, &format, centring)?;
-        let file: Rc<dyn Rows<T>> = file.into();
-        let (dim, format) = (file.dim(), args.format.held_out(file.about()));
-        let columns = file.about().map(|about| about.columns.clone());
-        let held_out = |path: &Path, seed: u64| {
-            let features = (dim, "the training data");
-            let preparation = (origin.as_ref(), args.preprocess);
-            let seed = args.seed ^ (seed << 32);
-            let set = prepared::<T>(path, &format, preparation, seed, features)?;
-            Ok::<_, Failure>(Box::new(set) as Box<dyn Rows<T>>)
-        };
-        let (data, val) = match &args.val {
-            None => (prepare(file, args.redraw), None),
-            Some(Validation::File(path)) => {
-                (prepare(file, args.redraw), Some(held_out(path, HELD_OUT[0])?))
-            }
-            Some(Validation::Fraction(share)) => {
-                let rows = file.rows();
-                let last = (rows as f64 * share).round() as usize;
-                // NaN too.
-                if !(*share > 0.0 && *share < 1.0) || last == 0 || last == rows {
-                    let data = args.data.display();
-                    return Err(format!(
-                        "--val {share}: must be in (0, 1) and leave rows of the {rows} of {data} \
-                         on both sides"
-                    )
-                    .into());
-                }
-                // Prepared as a whole: a row's noise is the same wherever the cut is.
-                let boxed = |first, rows, redraw| {
-                    let set = Prepared::new(file.clone(), args.preprocess, args.seed, redraw);
-                    Box::new(Part::new(set, first, rows)) as Box<dyn Rows<T>>
-                };
-                let first = rows - last;
-                (boxed(0, first, args.redraw), Some(boxed(first, last, false)))
-            }
-        };
-        let test = args.test.as_deref().map(|path| held_out(path, HELD_OUT[1])).transpose()?;
-        Ok(Sets { data, val, test, columns, origin })
-    }
-}
 
 fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome, Failure> {
     let mut folder = Folder::open(args)?;
@@ -149,9 +71,9 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let schedule = Schedule { rate: rate(args), warmup: args.warmup(per_epoch), decay };
     if !matches!(args.init(), Init::File(_)) {
         // Refused before all data are looked at.
-        training_config(args, rows, architecture(args, sets.data.dim())).check()?;
+        training_config(args, rows, architecture(args, &sets)).check()?;
     }
-    let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
+    let look = in_memory(&sets.features(&*sets.data), LOOK / sets.dim)?;
     let survey = Survey::of(&look);
     let remarks = remarks(args, &mut sets, &survey)?;
     if !resumes {
@@ -236,12 +158,13 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let mut model = training.into_best()?;
     let file = ModelFile::of(&model).with_preprocess(args.preprocess);
     let file = file.with_columns(sets.columns.as_ref()).with_origin(sets.origin.clone());
+    let file = file.with_observed(sets.observed.clone());
     file.write(&args.out)?;
     // A copy of the parameters: the Gaussian's matrix comes next.
     drop(file);
     folder.finish();
     let results = Results::of(&mut model, args, &sets, best, took)?;
-    let verdict = Verdict::of(&results, &survey);
+    let verdict = Verdict::of(&results, &survey, sets.observed.is_some());
     let mut json = results.json(args, end);
     json["verdict"] = verdict.json();
     json["warnings"] = remarks.into();
@@ -309,6 +232,9 @@ fn check_outputs(args: &Train) -> Result<(), Failure> {
         inputs.push(path);
     }
     inputs.extend(args.test.as_deref());
+    inputs.extend(args.format.condition.as_ref().and_then(Given::file));
+    inputs.extend(args.val_condition.as_deref());
+    inputs.extend(args.test_condition.as_deref());
     inputs.extend(args.config.as_deref());
     outputs::check("--out", &args.out, &inputs)?;
     inputs.push(&args.out);
@@ -341,13 +267,16 @@ fn training_config(args: &Train, rows: usize, architecture: Config) -> Config {
         gradient: args.gradient.into(),
         optimizer,
         curve_rate: args.curve_rate,
+        condition_rate: args.condition_rate,
         ..architecture
     }
 }
 
-fn architecture(args: &Train, dim: usize) -> Config {
-    let usual = Config::new(dim, args.layers.unwrap_or(2));
+fn architecture<T>(args: &Train, sets: &Sets<T>) -> Config {
+    let usual = Config::new(sets.dim, args.layers.unwrap_or(2));
     Config {
+        condition: sets.observed.as_ref().map_or(usual.condition, |o| o.reading.condition()),
+        conditioned: args.conditioned(),
         activation: args.activation(),
         final_activation: args.final_activation(),
         base: args.base.unwrap_or(usual.base),
@@ -372,6 +301,8 @@ fn architecture_of(args: &Train, path: &Path, file: &ModelFile) -> Result<Config
     agree("base", args.base.map(|v| v.to_string()), config.base.to_string())?;
     let last = args.final_activation.map(|on| on.to_string());
     agree("final-activation", last, config.final_activation.to_string())?;
+    let conditioned = args.conditioned.map(|v| v.to_string());
+    agree("conditioned", conditioned, config.conditioned.to_string())?;
     let bias = args.bias.unwrap_or(config.bias);
     if (bias == Bias::None) != (config.bias == Bias::None) {
         agree("bias", Some(bias.to_string()), config.bias.to_string())?;
@@ -386,9 +317,8 @@ fn start<T: Scalar>(
     look: &Data<T>,
     team: Arc<Pool>,
 ) -> Result<Model<T>, Failure> {
-    let dim = sets.data.dim();
     let rows = sets.data.rows();
-    let config = training_config(args, rows, architecture(args, dim));
+    let config = training_config(args, rows, architecture(args, sets));
     let blank = |config| Ok::<_, Failure>(Model::blank(config)?.with_parallel(team));
     let mut model;
     match args.init() {
@@ -402,7 +332,7 @@ fn start<T: Scalar>(
         }
         Init::File(path) => {
             let file = ModelFile::read(&path)?;
-            check_dim(file.dim, dim, &args.data, "the model")?;
+            check_dim(file.dim, sets.dim, &args.data, "the model")?;
             let config = architecture_of(args, &path, &file)?;
             model = blank(training_config(args, rows, config))?;
             model.set_params(&file.parameters.to_vec())?;
@@ -415,8 +345,8 @@ fn start<T: Scalar>(
 fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
     let config = match args.init() {
         Init::File(path) => architecture_of(args, &path, &ModelFile::read(&path)?)?,
-        Init::Data(_) => Config { input_transform: true, ..architecture(args, sets.data.dim()) },
-        Init::Orthogonal => architecture(args, sets.data.dim()),
+        Init::Data(_) => Config { input_transform: true, ..architecture(args, sets) },
+        Init::Orthogonal => architecture(args, sets),
     };
     Ok(Model::blank(training_config(args, sets.data.rows(), config))?)
 }
@@ -426,7 +356,10 @@ fn describe<T>(args: &Train, config: &Config, sets: &Sets<T>, params: usize) {
         set.as_ref().map_or(String::new(), |s| format!(", {} for {name}", s.rows()))
     };
     let (val, test) = (rows("validation", &sets.val), rows("test", &sets.test));
-    println!("data    {} rows of {} features{val}{test}", sets.data.rows(), sets.data.dim());
+    println!("data    {} rows of {} features{val}{test}", sets.data.rows(), sets.dim);
+    if let Some(observed) = &sets.observed {
+        println!("given   {}", crate::inspect::describe(observed, config.conditioned));
+    }
     println!(
         "model   {} layers, {}, {} base, bias {}, {params} parameters",
         config.layers, config.activation, config.base, config.bias,
@@ -434,134 +367,4 @@ fn describe<T>(args: &Train, config: &Config, sets: &Sets<T>, params: usize) {
     let average = args.average(params).map_or(String::new(), |share| format!(", average {share}"));
     let (epochs, batch, rate) = (args.epochs, config.max_batch, rate(args));
     println!("run     {epochs} epochs, batches of {batch}, rate {rate}{average}");
-}
-
-/// Mean log-likelihoods of one density on the sets of a run, in nats.
-struct Likelihoods {
-    train: f64,
-    val: Option<f64>,
-    test: Option<(f64, f64)>,
-}
-
-struct Results {
-    model: Likelihoods,
-    /// The full-covariance Gaussian of the training data; `None` if they have none.
-    gaussian: Option<Likelihoods>,
-    best: Option<(u64, f64)>,
-    /// The share of units that bend; `None` if none can.
-    bending: Option<f64>,
-    /// Rows without a score, of each set.
-    unscored: [usize; 3],
-    took: Duration,
-}
-
-impl Results {
-    fn of<T: Scalar>(
-        model: &mut Model<T>,
-        args: &Train,
-        sets: &Sets<T>,
-        best: Option<(u64, f64)>,
-        took: Duration,
-    ) -> Result<Self, Failure> {
-        // Larger batches only evaluate faster. Their memory goes before the Gaussian's matrix comes.
-        let rows = model.config().max_batch;
-        model.set_max_batch(rows.max(crate::model::BATCH))?;
-        let mut evaluate = |set: &dyn Rows<T>| -> Result<_, Failure> {
-            let scores = model.scores_of(set, &mut |_, _| {})?;
-            Ok((mean_and_error_of(scores.scored()), scores.unscored))
-        };
-        let (train, far) = evaluate(&*sets.data)?;
-        let val = sets.val.as_deref().map(&mut evaluate).transpose()?;
-        let test = sets.test.as_deref().map(&mut evaluate).transpose()?;
-        let far =
-            [Some(far), val.as_ref().map(|v| v.1.clone()), test.as_ref().map(|t| t.1.clone())]
-                .map(Option::unwrap_or_default);
-        let val_path = match &args.val {
-            Some(Validation::File(path)) => path,
-            _ => &args.data,
-        };
-        let paths = [&args.data, val_path, args.test.as_ref().unwrap_or(&args.data)];
-        for (path, far) in paths.into_iter().zip(&far) {
-            warn_of_unscored(path, sets.origin.as_ref(), sets.columns.as_ref(), far);
-        }
-        model.set_max_batch(rows)?;
-        let look = in_memory(&*sets.data, LOOK / sets.data.dim())?;
-        let gaussian = GaussianBaseline::fit(&look, RIDGE).ok();
-        let gaussian = gaussian.map(|g| gaussian_on(&g, sets, &far)).transpose()?;
-        let bending = crate::inspect::bending(model, &look)?;
-        let (train, val, test) = (train.0, val.map(|v| v.0.0), test.map(|t| t.0));
-        let (model, unscored) = (Likelihoods { train, val, test }, far.map(|far| far.len()));
-        Ok(Results { model, gaussian, best, bending, unscored, took })
-    }
-
-    fn json(&self, args: &Train, end: End) -> serde_json::Value {
-        let of = |l: &Likelihoods| {
-            json!({"train": l.train, "validation": l.val, "test": l.test.map(|t| t.0),
-                "test_standard_error": l.test.map(|t| t.1)})
-        };
-        json!({
-            "event": "end",
-            "reason": if end == End::OutOfPatience { "out of patience" } else { "finished" },
-            "model": args.out,
-            "log_likelihood": of(&self.model),
-            "gaussian": self.gaussian.as_ref().map(of),
-            "best_epoch": self.best.map(|b| b.0),
-            "bending_share": self.bending,
-            "unscored": {"train": self.unscored[0], "validation": self.unscored[1],
-                "test": self.unscored[2]},
-            "seconds": self.took.as_secs_f64(),
-        })
-    }
-
-    fn print(&self, end: End, out: &Path, verdict: &Verdict) {
-        if end == End::OutOfPatience {
-            println!("no better validation likelihood: stopped");
-        }
-        let val = |l: &Likelihoods| l.val.map_or(String::new(), |v| format!("{v:.4}"));
-        let width = if self.model.val.is_some() { 14 } else { 0 };
-        let head = if width > 0 { "validation" } else { "" };
-        println!(
-            "\nmean log-likelihood (nats)  {:>12}{head:>width$}  {:>20}",
-            "train",
-            if self.model.test.is_some() { "test" } else { "" }
-        );
-        let test = self.model.test.map_or(String::new(), |(m, e)| format!("  {m:>11.4} +- {e:.4}"));
-        println!(
-            "relgrad                     {:>12.4}{:>width$}{test}",
-            self.model.train,
-            val(&self.model)
-        );
-        if let Some(g) = &self.gaussian {
-            let test = g.test.map_or(String::new(), |t| format!("  {:>11.4}", t.0));
-            println!("full-covariance Gaussian    {:>12.4}{:>width$}{test}", g.train, val(g));
-        }
-        println!("\n{verdict}");
-        if let Some(share) = self.bending {
-            let share = 100.0 * share;
-            println!("{share:.1} % of the units bend on these data; 0 % would be a linear model");
-        }
-        if let Some((epoch, _)) = self.best {
-            println!("the best model on validation is that of epoch {epoch}");
-        }
-        println!("trained in {:.2} s\nsaved {}", self.took.as_secs_f64(), out.display());
-    }
-}
-
-/// The Gaussian on as much of each set as fits into memory, without the rows that the model
-/// cannot score.
-fn gaussian_on<T: Scalar>(
-    gaussian: &GaussianBaseline,
-    sets: &Sets<T>,
-    far: &[Vec<Unscored>; 3],
-) -> Result<Likelihoods, Failure> {
-    let mean = |set: &dyn Rows<T>, far: &[Unscored]| -> Result<f64, Failure> {
-        let left_out: Vec<usize> = far.iter().map(|u| u.row).collect();
-        let data: Data<T> = in_memory(&Without::new(set, &left_out), LOOK / set.dim())?;
-        Ok(gaussian.mean_log_likelihood(&data))
-    };
-    Ok(Likelihoods {
-        train: mean(&*sets.data, &far[0])?,
-        val: sets.val.as_deref().map(|v| mean(v, &far[1])).transpose()?,
-        test: sets.test.as_deref().map(|t| mean(t, &far[2])).transpose()?.map(|t| (t, 0.0)),
-    })
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::args::{Init, Train, Validation};
+use crate::flags::Given;
 
 /// Bytes of a file up to which all of it is looked at; of longer ones, so many pieces.
 const WHOLE: u64 = 1 << 30;
@@ -18,6 +19,12 @@ pub fn of(args: &Train) -> Vec<(&'static str, PathBuf)> {
         sources.push(("val", path.clone()));
     }
     sources.extend(args.test.clone().map(|path| ("test", path)));
+    let conditions = [
+        ("condition", args.format.condition.as_ref().and_then(Given::file)),
+        ("val_condition", args.val_condition.as_deref()),
+        ("test_condition", args.test_condition.as_deref()),
+    ];
+    sources.extend(conditions.into_iter().filter_map(|(flag, path)| Some((flag, path?.into()))));
     if let Init::File(path) = args.init() {
         sources.push(("init", path));
     }

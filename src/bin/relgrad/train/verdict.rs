@@ -5,7 +5,7 @@ use std::fmt;
 use relgrad::hosted::Survey;
 use serde_json::{Value, json};
 
-use super::Results;
+use super::results::Results;
 
 /// A model against the Gaussian, on data that it has not seen where there are some.
 pub struct Verdict {
@@ -15,6 +15,8 @@ pub struct Verdict {
     above: Option<f64>,
     /// Whether that is so on the training data too.
     above_on_train: bool,
+    /// Whether the model knows what the Gaussian does not.
+    has_condition: bool,
     /// Why numbers may be beyond belief.
     doubts: Vec<String>,
 }
@@ -23,7 +25,7 @@ pub struct Verdict {
 const LEVEL: f64 = 0.01;
 
 impl Verdict {
-    pub fn of(results: &Results, survey: &Survey) -> Self {
+    pub fn of(results: &Results, survey: &Survey, has_condition: bool) -> Self {
         let (model, gaussian) = (&results.model, results.gaussian.as_ref());
         let tests = [model.test, gaussian.and_then(|g| g.test)].map(|t| t.map(|t| t.0));
         let vals = [model.val, gaussian.and_then(|g| g.val)];
@@ -46,6 +48,7 @@ impl Verdict {
             set,
             above: above(values),
             above_on_train: above(trains).is_some_and(|v| v > LEVEL),
+            has_condition,
             doubts,
         }
     }
@@ -67,7 +70,10 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let set = self.set;
+        let set = match self.has_condition {
+            true => &format!("{}, whose condition the Gaussian does not know", self.set),
+            false => self.set,
+        };
         match self.above {
             None => write!(f, "no Gaussian to compare with: the data have no finite covariance")?,
             Some(v) if v > LEVEL => write!(f, "{v:.4} nats above the Gaussian on {set}")?,
