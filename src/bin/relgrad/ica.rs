@@ -74,6 +74,9 @@ pub fn run(args: &Analyse) -> Result<(), Failure> {
     if args.format.stream {
         return Err("--stream: no effect: all rows are needed at once".into());
     }
+    if args.format.condition.is_some() {
+        return Err("--condition: no effect on linear ICA: leave its columns out by --drop".into());
+    }
     check_stream(&args.data, &args.format)?;
     let rows = data::raw::<f64>(&args.data, &args.format)?;
     let columns = rows.about().map(|about: &About| about.columns.clone());

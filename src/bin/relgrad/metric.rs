@@ -47,6 +47,8 @@ fn read(path: &Path) -> Result<Data<f64>, Failure> {
         no_header: false,
         columns: None,
         drop: None,
+        condition: None,
+        observed: None,
         keep: None,
         trained: None,
         lenient: false,
