@@ -182,6 +182,11 @@
 #define RELGRAD_ERR_SAMPLE_WEIGHT -32
 
 /**
+ * A condition is missing, out of range, or given to a model without one.
+ */
+#define RELGRAD_ERR_CONDITION -33
+
+/**
  * A matrix is singular.
  */
 #define RELGRAD_ERR_SINGULAR -40
@@ -252,6 +257,11 @@
 #define RELGRAD_ACTIVATION_TANH_MIXTURE 3
 
 /**
+ * s_i(y) = y + tanh(theta_i) (sqrt(y^2 + 1 / c_i^2) - 1 / c_i), a bend of each unit's own, learned.
+ */
+#define RELGRAD_ACTIVATION_BEND 4
+
+/**
  * Standard normal latents.
  */
 #define RELGRAD_BASE_NORMAL 0
@@ -270,6 +280,36 @@
  * The density that each batch brings as a function.
  */
 #define RELGRAD_BASE_CUSTOM 3
+
+/**
+ * Nothing is observed with a sample.
+ */
+#define RELGRAD_CONDITION_NONE 0
+
+/**
+ * condition_len numbers.
+ */
+#define RELGRAD_CONDITION_NUMBERS 1
+
+/**
+ * One of condition_len classes, or segments of a time series.
+ */
+#define RELGRAD_CONDITION_CLASSES 2
+
+/**
+ * Location and scale of each latent depend on u: z' = (z - M u) exp(-S u) has the base density.
+ */
+#define RELGRAD_CONDITIONED_LATENTS 0
+
+/**
+ * The bias of each layer depends on u: y = W z + b + V u.
+ */
+#define RELGRAD_CONDITIONED_LAYERS 1
+
+/**
+ * Both.
+ */
+#define RELGRAD_CONDITIONED_BOTH 2
 
 /**
  * No biases.
@@ -460,6 +500,16 @@
 #define RELGRAD_NAMES_DECAY 9
 
 /**
+ * RELGRAD_CONDITION_...
+ */
+#define RELGRAD_NAMES_CONDITION 10
+
+/**
+ * RELGRAD_CONDITIONED_...
+ */
+#define RELGRAD_NAMES_CONDITIONED 11
+
+/**
  * A model in float; lives at the start of its workspace.
  */
 typedef struct relgrad_context relgrad_context;
@@ -587,6 +637,29 @@ typedef struct {
    * weights do, at the rate of the step times this.
    */
   double curve_rate;
+  /**
+   * RELGRAD_CONDITION_...: the kind of u, which is observed with each sample. The model is then
+   * p(x | u).
+   */
+  uint32_t condition;
+  /**
+   * How many numbers u has, 1 to 65536, or how many classes there are, 1 to 1048576. Not read
+   * without a condition.
+   */
+  uint32_t condition_len;
+  /**
+   * RELGRAD_CONDITIONED_...: which parts of the model depend on u.
+   */
+  uint32_t conditioned;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * How fast these parts move, in [0, 1000]; 0 keeps them. They follow Adam, as curves do, at the
+   * rate of the step times this.
+   */
+  double condition_rate;
 } relgrad_config;
 
 /**
@@ -599,7 +672,7 @@ typedef struct {
    */
   uint32_t struct_size;
   /**
-   * Steps K of each learned curve; 0 for fixed ones.
+   * Steps K of each tanh mixture; 0 for other activations.
    */
   uint32_t steps;
   /**
@@ -634,6 +707,27 @@ typedef struct {
    * dim numbers, which the data are then multiplied by.
    */
   size_t scale;
+  /**
+   * M, a row of dim numbers for each number of u, or for each class: latents have the location
+   * M u.
+   */
+  size_t location;
+  /**
+   * S, laid out as M: latents have the scale exp(S u).
+   */
+  size_t log_scale;
+  /**
+   * V of this layer, laid out as M: V u is added to its bias.
+   */
+  size_t condition;
+  /**
+   * dim numbers, theta of each unit's bend.
+   */
+  size_t theta;
+  /**
+   * dim numbers, ln c of each unit's bend.
+   */
+  size_t log_sharpness;
 } relgrad_offsets;
 
 /**
@@ -671,6 +765,50 @@ typedef struct {
 } relgrad_schedule;
 
 /**
+ * A threshold on the log-likelihoods of a stream: a promised share of the rows falls below it, also
+ * after process and model have changed. Fill it with relgrad_alarm_start. It holds no pointers: copies
+ * of it, in files too, go on alike.
+ */
+typedef struct {
+  /**
+   * sizeof(relgrad_alarm).
+   */
+  uint32_t struct_size;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * The promised share of false alarms, in [1e-9, 0.5].
+   */
+  double rate;
+  /**
+   * Within about so many rows the threshold catches up with a change; at least 1 / rate.
+   */
+  double memory;
+  /**
+   * Rows seen.
+   */
+  uint64_t rows;
+  /**
+   * Alarms raised.
+   */
+  uint64_t raised;
+  /**
+   * The log-likelihood below which the next row raises an alarm.
+   */
+  double threshold;
+  /**
+   * The running mean of the log-likelihoods.
+   */
+  double mean;
+  /**
+   * The running mean of their distance from it.
+   */
+  double spread;
+} relgrad_alarm;
+
+/**
  * What the caller must provide. Lengths count numbers, bytes count bytes.
  */
 typedef struct {
@@ -685,7 +823,9 @@ typedef struct {
   /**
    * Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
    * shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
-   * are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center.
+   * are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center; of
+   * bends 2 rows, theta and log_sharpness. With a condition, location, log_scale and each layer's
+   * condition come before shift. relgrad_param_offsets says where each begins.
    */
   size_t params_len;
   /**
@@ -776,6 +916,16 @@ typedef struct {
    * for rows.
    */
   size_t whole;
+  /**
+   * What was observed with each sample: config.condition_len numbers, or one number, its class,
+   * counted from 0. NULL for models without a condition; forward and sum_log_slopes need it only
+   * where layers depend on it.
+   */
+  const float *condition;
+  /**
+   * Numbers from one sample's condition to the next, at least as many as it has; 0 for as many.
+   */
+  size_t condition_ld;
 } relgrad_batch;
 
 /**
@@ -965,6 +1115,16 @@ typedef struct {
    * for rows.
    */
   size_t whole;
+  /**
+   * What was observed with each sample: config.condition_len numbers, or one number, its class,
+   * counted from 0. NULL for models without a condition; forward and sum_log_slopes need it only
+   * where layers depend on it.
+   */
+  const double *condition;
+  /**
+   * Numbers from one sample's condition to the next, at least as many as it has; 0 for as many.
+   */
+  size_t condition_ld;
 } relgrad_batch_f64;
 
 #ifdef __cplusplus
@@ -1010,7 +1170,8 @@ int32_t relgrad_config_default(relgrad_config *config,
 RELGRAD_API int32_t relgrad_config_check(const relgrad_config *config, char *text, size_t len);
 
 /**
- * Where the parameters of layer `layer` (from 0) lie, and the input's shift and scale.
+ * Where the parameters of layer `layer` (from 0) lie, and those that belong to no layer: what the
+ * latents take of a condition, the input's shift and scale.
  */
 RELGRAD_API
 int32_t relgrad_param_offsets(const relgrad_config *config,
@@ -1030,6 +1191,27 @@ RELGRAD_API
 int32_t relgrad_schedule_rate(const relgrad_schedule *schedule,
                               uint64_t step,
                               double *rate);
+
+/**
+ * Fills `alarm`, whose struct_size is set: `rate` is the promised share of false alarms, in
+ * [1e-9, 0.5]. The threshold catches up with a change within about `memory` rows, at least 1 / rate;
+ * 20 / rate is a good choice. While log-likelihoods keep falling, up to twice the share raises an
+ * alarm; while they keep rising, less. The first 1 / rate rows raise none.
+ */
+RELGRAD_API
+int32_t relgrad_alarm_start(relgrad_alarm *alarm,
+                            double rate,
+                            double memory);
+
+/**
+ * Takes a row's log-likelihood into account: `raised` becomes 1 if the row is an anomaly, else 0. Score
+ * a row, call this, then learn from the row. A row that could not be scored counts as -INFINITY.
+ * RELGRAD_ERR_STATE for an alarm that was damaged.
+ */
+RELGRAD_API
+int32_t relgrad_alarm_see(relgrad_alarm *alarm,
+                          double log_p,
+                          int32_t *raised);
 
 /**
  * s(y), s'(y) and s''(y) of RELGRAD_ACTIVATION_... `activation` with parameters a and b, of a
@@ -1353,8 +1535,8 @@ int32_t relgrad_apply(relgrad_context *context,
 
 /**
  * Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L, then the
- * derivatives by the outputs of the layers with learned curves) and adds to `totals`. Relative
- * gradients only.
+ * derivatives by the outputs of the layers with learned curves, then its condition and what the
+ * latents' dependence on it needs) and adds to `totals`. Relative gradients only.
  */
 RELGRAD_API
 int32_t relgrad_factors(relgrad_context *context,
@@ -1476,6 +1658,44 @@ int32_t relgrad_sample(relgrad_context *context,
                        float *x,
                        size_t x_len,
                        relgrad_inversion *report);
+
+/**
+ * relgrad_inverse for models whose layers depend on a condition. `given` has the condition of each
+ * row of latents, one after the other, as batch.condition.
+ */
+RELGRAD_API
+int32_t relgrad_inverse_given(relgrad_context *context,
+                              const float *params,
+                              size_t params_len,
+                              const void *factorization,
+                              size_t factorization_bytes,
+                              const float *z,
+                              size_t z_len,
+                              size_t rows,
+                              const float *given,
+                              size_t given_len,
+                              float *x,
+                              size_t x_len,
+                              relgrad_inversion *report);
+
+/**
+ * relgrad_sample for models with a condition: row i of `x` is a sample of p(x | given i). `given`
+ * has `rows` conditions, one after the other, as batch.condition.
+ */
+RELGRAD_API
+int32_t relgrad_sample_given(relgrad_context *context,
+                             const float *params,
+                             size_t params_len,
+                             const void *factorization,
+                             size_t factorization_bytes,
+                             uint64_t seed,
+                             uint64_t first_row,
+                             size_t rows,
+                             const float *given,
+                             size_t given_len,
+                             float *x,
+                             size_t x_len,
+                             relgrad_inversion *report);
 
 /**
  * As relgrad_query_sizes, in double.
@@ -1780,6 +2000,44 @@ int32_t relgrad_sample_f64(relgrad_context_f64 *context,
                            double *x,
                            size_t x_len,
                            relgrad_inversion *report);
+
+/**
+ * relgrad_inverse_f64 for models whose layers depend on a condition. `given` has the condition of each
+ * row of latents, one after the other, as batch.condition.
+ */
+RELGRAD_API
+int32_t relgrad_inverse_given_f64(relgrad_context_f64 *context,
+                                  const double *params,
+                                  size_t params_len,
+                                  const void *factorization,
+                                  size_t factorization_bytes,
+                                  const double *z,
+                                  size_t z_len,
+                                  size_t rows,
+                                  const double *given,
+                                  size_t given_len,
+                                  double *x,
+                                  size_t x_len,
+                                  relgrad_inversion *report);
+
+/**
+ * relgrad_sample_f64 for models with a condition: row i of `x` is a sample of p(x | given i). `given`
+ * has `rows` conditions, one after the other, as batch.condition.
+ */
+RELGRAD_API
+int32_t relgrad_sample_given_f64(relgrad_context_f64 *context,
+                                 const double *params,
+                                 size_t params_len,
+                                 const void *factorization,
+                                 size_t factorization_bytes,
+                                 uint64_t seed,
+                                 uint64_t first_row,
+                                 size_t rows,
+                                 const double *given,
+                                 size_t given_len,
+                                 double *x,
+                                 size_t x_len,
+                                 relgrad_inversion *report);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -176,6 +176,7 @@ struct c_api;
         RELGRAD_F(sample, S) RELGRAD_F(blob_bytes, S) RELGRAD_F(save, S) RELGRAD_F(load, S)    \
         RELGRAD_F(input_gradient, S) RELGRAD_F(reset_optimizer, S) RELGRAD_F(config_of, S)     \
         RELGRAD_F(evaluator_bytes, S) RELGRAD_F(evaluator, S) RELGRAD_F(set_pool, S)           \
+        RELGRAD_F(inverse_given, S) RELGRAD_F(sample_given, S)                                 \
     };
 RELGRAD_C_API(float, )
 RELGRAD_C_API(double, _f64)
@@ -199,6 +200,13 @@ struct config : relgrad_config {
     }
     std::string complaint() const { return relgrad::complaint(*this); }
 };
+
+/* How many numbers each sample's condition has. */
+inline std::size_t condition_width(const relgrad_config &c) noexcept {
+    return c.condition == RELGRAD_CONDITION_NONE      ? 0
+           : c.condition == RELGRAD_CONDITION_CLASSES ? 1
+                                                      : c.condition_len;
+}
 
 template <class T>
 std::int32_t query_sizes(const relgrad_config &c, relgrad_sizes &sizes) noexcept {
@@ -405,6 +413,27 @@ given<blob_info, Errors> read_blob_info(view<const unsigned char> blob) {
     return Errors::template give<blob_info>(status, [] { return complaint(); }, {}, std::move(out));
 }
 
+/* relgrad_alarm: anomalies of a stream. Score a row, see its log-likelihood, then learn from it. */
+struct alarm : relgrad_alarm {
+    /* `rate_` is the promised share of false alarms; 20 / rate_ rows of memory are a good choice. */
+    template <class Errors = default_errors>
+    static given<alarm, Errors> make(double rate_, double memory_) {
+        alarm out;
+        const auto status = relgrad_alarm_start(&out, rate_, memory_);
+        return Errors::template give<alarm>(status, [] { return complaint(); }, {}, std::move(out));
+    }
+    /* Whether a row with this log-likelihood is an anomaly. */
+    template <class Errors = default_errors>
+    given<bool, Errors> see(double log_p) {
+        std::int32_t raised_ = 0;
+        const auto status = relgrad_alarm_see(this, log_p, &raised_);
+        return Errors::template give<bool>(status, [] { return complaint(); }, {}, raised_ != 0);
+    }
+
+private:
+    alarm() noexcept : relgrad_alarm(sized<relgrad_alarm>()) {}
+};
+
 /* Threads of the library's own, for any number of sessions, all of which they must outlive. */
 template <class Errors = default_errors>
 class pool {
@@ -447,6 +476,19 @@ public:
     }
     template <class C, class = if_temporary<C>>
     batch &weights(C &&) = delete;
+    /* What was observed with each row: config.condition_len numbers, or its class, counted from 0. */
+    batch &condition(view<const T> u) noexcept {
+        condition_ = u;
+        conditioned_ = true;
+        return *this;
+    }
+    template <class C, class = if_temporary<C>>
+    batch &condition(C &&) = delete;
+    /* Numbers from one row's condition to the next. */
+    batch &condition_leading_dimension(std::size_t ld) noexcept {
+        raw_.condition_ld = ld;
+        return *this;
+    }
     /* For RELGRAD_BASE_CUSTOM: base(sample, z, log_density, score) on views of dim numbers. What
      * it throws ends the call, which then has changed nothing, and is thrown by it; with codes it
      * is RELGRAD_ERR_CALLBACK. */
@@ -472,23 +514,31 @@ public:
 
     std::size_t rows() const noexcept { return raw_.rows; }
 
-    /* As C wants it, for `dim` features and a density behind `base`, which must outlive `out`;
-     * RELGRAD_ERR_LENGTH if the views are too short. */
-    std::int32_t read(std::size_t dim, typename c_api<T>::batch &out,
+    /* As C wants it, for a model with this configuration and a density behind `base`, which must
+     * outlive `out`; RELGRAD_ERR_LENGTH if the views are too short. */
+    std::int32_t read(const relgrad_config &c, typename c_api<T>::batch &out,
                       callback &base) const noexcept {
         base.function = base_;
         out = raw_;
         out.user = &base;
         out.x = x_.data();
         out.weights = weighted_ ? weights_.data() : nullptr;
-        const std::size_t rows = raw_.rows, ld = raw_.ld == 0 ? dim : raw_.ld;
-        const bool fits = rows == 0 || (x_.size() >= dim && (x_.size() - dim) / ld + 1 >= rows);
-        return fits && (!weighted_ || weights_.size() >= rows) ? RELGRAD_OK : RELGRAD_ERR_LENGTH;
+        out.condition = conditioned_ ? condition_.data() : nullptr;
+        const bool fits = holds(x_, c.dim, raw_.ld) && (!weighted_ || holds(weights_, 1, 1))
+                          && (!conditioned_ || holds(condition_, condition_width(c), raw_.condition_ld));
+        return fits ? RELGRAD_OK : RELGRAD_ERR_LENGTH;
     }
 
 private:
-    view<const T> x_, weights_;
-    bool weighted_ = false;
+    /* Whether all rows of `width` numbers, `ld` apart, are in `v`. */
+    bool holds(view<const T> v, std::size_t width, std::size_t ld) const noexcept {
+        ld = std::max(ld == 0 ? width : ld, std::size_t(1));
+        return raw_.rows == 0
+               || (v.size() >= width && (v.size() - width) / ld + 1 >= raw_.rows);
+    }
+
+    view<const T> x_, weights_, condition_;
+    bool weighted_ = false, conditioned_ = false;
     void *base_ = nullptr;
     typename c_api<T>::batch raw_ = sized<typename c_api<T>::batch>();
 };
@@ -681,26 +731,35 @@ public:
                                             factorization.size(), z.data(), z.size(), rows,
                                             x.data(), x.size());
     }
+    /* With the condition of each row of latents, for models whose layers depend on it. */
+    result<relgrad_inversion> inverse_given(view<const unsigned char> factorization,
+                                            view<const T> z, view<const T> conditions, view<T> x) {
+        const std::size_t rows = z.size() / std::max(dim(), std::size_t(1));
+        return on_params<relgrad_inversion>(api::inverse_given, factorization.data(),
+                                            factorization.size(), z.data(), z.size(), rows,
+                                            conditions.data(), conditions.size(), x.data(),
+                                            x.size());
+    }
     /* As many samples as fit into x, from number `first_row` on of those that belong to `seed`. */
     result<relgrad_inversion> sample(view<const unsigned char> factorization, std::uint64_t seed,
                                      view<T> x, std::uint64_t first_row = 0) {
-        return call<relgrad_inversion>([&](auto *worst) {
-            const std::size_t rows = x.size() / dim(), most = it_.config.max_batch;
-            std::int32_t status = RELGRAD_OK;
-            std::size_t done = 0;
-            do {
-                const std::size_t part = std::min(rows - done, most);
-                auto report = sized<relgrad_inversion>();
-                status = api::sample(it_.context, it_.params.data(), it_.params.size(),
+        return draw(x, [&](std::size_t done, std::size_t rows, relgrad_inversion *report) {
+            return api::sample(it_.context, it_.params.data(), it_.params.size(),
+                               factorization.data(), factorization.size(), seed, first_row + done,
+                               rows, x.data() + done * dim(), rows * dim(), report);
+        });
+    }
+    /* A sample for each condition. */
+    result<relgrad_inversion> sample_given(view<const unsigned char> factorization,
+                                           std::uint64_t seed, view<const T> conditions, view<T> x,
+                                           std::uint64_t first_row = 0) {
+        return draw(x, [&](std::size_t done, std::size_t rows, relgrad_inversion *report) {
+            const auto from = std::min(done * condition_width(it_.config), conditions.size());
+            return api::sample_given(it_.context, it_.params.data(), it_.params.size(),
                                      factorization.data(), factorization.size(), seed,
-                                     first_row + done, part, x.data() + done * dim(),
-                                     part * dim(), &report);
-                worst->iterations = std::max(worst->iterations, report.iterations);
-                worst->newton_residual = std::max(worst->newton_residual, report.newton_residual);
-                worst->residual = std::max(worst->residual, report.residual);
-                done += part;
-            } while (status == RELGRAD_OK && done < rows);
-            return status;
+                                     first_row + done, rows, conditions.data() + from,
+                                     conditions.size() - from, x.data() + done * dim(),
+                                     rows * dim(), report);
         });
     }
 
@@ -792,13 +851,32 @@ private:
         callback base;
         const auto go = [&](auto *...out) {
             typename api::batch x;
-            const auto status = data.read(dim(), x, base);
+            const auto status = data.read(it_.config, x, base);
             return status != RELGRAD_OK
-                       ? refuse("data or weights are too short for the rows")
+                       ? refuse("data, weights or conditions are too short for the rows")
                        : f(it_.context, it_.params.data(), it_.params.size(), &x, arguments...,
                            out...);
         };
         return call<R>(go, &base);
+    }
+    /* Fills x with samples, at most max_batch at a time. */
+    template <class Draw>
+    result<relgrad_inversion> draw(view<T> x, Draw &&some) {
+        return call<relgrad_inversion>([&](auto *worst) {
+            const std::size_t rows = x.size() / dim(), most = it_.config.max_batch;
+            std::int32_t status = RELGRAD_OK;
+            std::size_t done = 0;
+            do {
+                const std::size_t part = std::min(rows - done, most);
+                auto report = sized<relgrad_inversion>();
+                status = some(done, part, &report);
+                worst->iterations = std::max(worst->iterations, report.iterations);
+                worst->newton_residual = std::max(worst->newton_residual, report.newton_residual);
+                worst->residual = std::max(worst->residual, report.residual);
+                done += part;
+            } while (status == RELGRAD_OK && done < rows);
+            return status;
+        });
     }
     std::int32_t refuse(const char *why, std::int32_t status = RELGRAD_ERR_LENGTH) const noexcept {
         complaint_ = why;
@@ -910,12 +988,19 @@ public:
     }
     result<relgrad_refresh_report> refresh() { return base::refresh(scratch_); }
     result<void> factorize() { return base::factorize(factorization_); }
-    /* Call factorize after parameters have changed and before these two. */
+    /* Call factorize after parameters have changed and before these. */
     result<relgrad_inversion> inverse(view<const T> z, view<T> x) {
         return base::inverse(factorization_, z, x);
     }
     result<relgrad_inversion> sample(std::uint64_t seed, view<T> x, std::uint64_t first_row = 0) {
         return base::sample(factorization_, seed, x, first_row);
+    }
+    result<relgrad_inversion> inverse_given(view<const T> z, view<const T> conditions, view<T> x) {
+        return base::inverse_given(factorization_, z, conditions, x);
+    }
+    result<relgrad_inversion> sample_given(std::uint64_t seed, view<const T> conditions, view<T> x,
+                                           std::uint64_t first_row = 0) {
+        return base::sample_given(factorization_, seed, conditions, x, first_row);
     }
     /* The optimizer state, to be kept with the parameters. */
     bytes state() const noexcept { return state_; }

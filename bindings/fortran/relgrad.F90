@@ -2,6 +2,7 @@
 !
 ! A batch is x(dim, rows), one column a sample: the same bytes that C calls row-major, so nothing
 ! is copied. A layer's weight read as a Fortran matrix is W transposed: w(input, output).
+! Conditions are condition(condition_len, rows); classes, counted from 0, condition(1, rows).
 ! Every call takes an optional stat, one of RELGRAD_OK or RELGRAD_ERR_...; without it an error
 ! stops the program with the text that says what is wrong and what is allowed.
 
@@ -16,7 +17,14 @@ module relgrad_types
 
   enum, bind(c)
     enumerator :: RELGRAD_ACTIVATION_SMOOTH_LEAKY_RELU, RELGRAD_ACTIVATION_LEAKY_TANH, &
-                  RELGRAD_ACTIVATION_IDENTITY, RELGRAD_ACTIVATION_TANH_MIXTURE
+                  RELGRAD_ACTIVATION_IDENTITY, RELGRAD_ACTIVATION_TANH_MIXTURE, &
+                  RELGRAD_ACTIVATION_BEND
+  end enum
+  enum, bind(c)
+    enumerator :: RELGRAD_CONDITION_NONE, RELGRAD_CONDITION_NUMBERS, RELGRAD_CONDITION_CLASSES
+  end enum
+  enum, bind(c)
+    enumerator :: RELGRAD_CONDITIONED_LATENTS, RELGRAD_CONDITIONED_LAYERS, RELGRAD_CONDITIONED_BOTH
   end enum
   enum, bind(c)
     enumerator :: RELGRAD_BASE_NORMAL, RELGRAD_BASE_SECH, RELGRAD_BASE_LOGISTIC
@@ -45,6 +53,8 @@ module relgrad_types
     real(c_double) :: activation_a = 0, activation_b = 0, momentum = 0, beta1 = 0, beta2 = 0
     real(c_double) :: epsilon = 0, decay = 0, damping = 0, clip = 0
     real(c_double) :: curve_rate = 0
+    integer(c_int32_t) :: condition = 0, condition_len = 0, conditioned = 0, reserved = 0
+    real(c_double) :: condition_rate = 0
   end type
 
   type, bind(c) :: relgrad_sizes
@@ -62,6 +72,8 @@ module relgrad_types
     type(c_funptr) :: base = c_null_funptr
     type(c_ptr) :: user = c_null_ptr
     integer(c_size_t) :: whole = 0
+    type(c_ptr) :: condition = c_null_ptr
+    integer(c_size_t) :: condition_ld = 0
   end type
 
   type, bind(c) :: relgrad_report
@@ -70,6 +82,14 @@ module relgrad_types
     integer(c_int64_t) :: log_det_age = 0
     real(c_double) :: relative_gradient_norm = 0, mean_delta_norm = 0, trust_scale = 0
     real(c_double) :: curve_gradient_norm = 0
+  end type
+
+  ! A threshold on the log-likelihoods of a stream; see relgrad_alarm_start.
+  type, bind(c) :: relgrad_alarm
+    integer(c_int32_t) :: struct_size = 0, reserved = 0
+    real(c_double) :: rate = 0, memory = 0
+    integer(c_int64_t) :: rows = 0, raised = 0
+    real(c_double) :: threshold = 0, mean = 0, spread = 0
   end type
 
   ! Calls run(task, i), a relgrad_task, once for each i from 0 to count - 1, on any threads, and
@@ -102,6 +122,19 @@ module relgrad_types
       integer(c_size_t), value :: len
       integer(c_int32_t) :: status
     end function
+    function c_alarm_start(alarm, rate, memory) bind(c, name='relgrad_alarm_start') result(status)
+      import :: relgrad_alarm, c_int32_t, c_double
+      type(relgrad_alarm), intent(inout) :: alarm
+      real(c_double), value :: rate, memory
+      integer(c_int32_t) :: status
+    end function
+    function c_alarm_see(alarm, log_p, raised) bind(c, name='relgrad_alarm_see') result(status)
+      import :: relgrad_alarm, c_int32_t, c_double
+      type(relgrad_alarm), intent(inout) :: alarm
+      real(c_double), value :: log_p
+      integer(c_int32_t), intent(inout) :: raised
+      integer(c_int32_t) :: status
+    end function
     function relgrad_abi_check(version) bind(c) result(status)
       import :: c_int32_t
       integer(c_int32_t), value :: version
@@ -109,7 +142,7 @@ module relgrad_types
     end function
   end interface
 
-  private :: c_config_default
+  private :: c_config_default, c_alarm_start, c_alarm_see
 
 contains
 
@@ -120,6 +153,41 @@ contains
     integer(c_int32_t) :: status
     config%struct_size = int(c_sizeof(config), c_int32_t)
     status = c_config_default(config, dim, layers)
+  end function
+
+  ! A promised share `rate` of the rows of a stream falls below the alarm's threshold, which catches up
+  ! with a change within about `memory` rows; 20 / rate is a good choice.
+  function relgrad_alarm_start(alarm, rate, memory) result(status)
+    type(relgrad_alarm), intent(inout) :: alarm
+    real(c_double), intent(in) :: rate, memory
+    integer(c_int32_t) :: status
+    alarm%struct_size = int(c_sizeof(alarm), c_int32_t)
+    status = c_alarm_start(alarm, rate, memory)
+  end function
+
+  ! Takes a row's log-likelihood into account: whether the row is an anomaly.
+  function relgrad_alarm_see(alarm, log_p, raised) result(status)
+    type(relgrad_alarm), intent(inout) :: alarm
+    real(c_double), intent(in) :: log_p
+    logical, intent(inout) :: raised
+    integer(c_int32_t) :: status, word
+    word = 0
+    status = c_alarm_see(alarm, log_p, word)
+    if (status == RELGRAD_OK) raised = word == 1
+  end function
+
+  ! How many numbers each row's condition has.
+  pure function relgrad_condition_width(config) result(width)
+    type(relgrad_config), intent(in) :: config
+    integer :: width
+    select case (config%condition)
+    case (RELGRAD_CONDITION_NONE)
+      width = 0
+    case (RELGRAD_CONDITION_CLASSES)
+      width = 1
+    case default
+      width = config%condition_len
+    end select
   end function
 
   ! What C wrote, up to its NUL.

@@ -1,7 +1,7 @@
 /* Data-parallel training with MPI. Every rank holds the whole model and takes its share of each
  * batch; all ranks make the same step, so the models stay equal without being sent.
  *
- *   mpirun -np N train dense|factors STEPS CHECKPOINT [RANK STEP]
+ *   mpirun -np N train dense|factors|given STEPS CHECKPOINT [RANK STEP]
  *
  * dense: Adam. Each rank accumulates its rows' gradient, MPI adds them up, relgrad_apply steps.
  * The batch's gradient up to the order of summation; D x D numbers a layer travel.
@@ -9,6 +9,8 @@
  * factors: natural. Each rank finds the factors of its rows' gradients, MPI gathers them in the
  * order of ranks, relgrad_apply_factors steps: the bits of one process with the whole batch, for
  * any number of ranks, at 2 B x D numbers a layer.
+ *
+ * given: factors of a density given one of CLASSES classes, which travel with the factors.
  *
  * Rank 0 writes a checkpoint every 50 steps beside the old one and renames it, so that there is
  * always a whole one; if CHECKPOINT is there, the run goes on from it. RANK ends itself at STEP,
@@ -23,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DIM = 16, LAYERS = 3, BATCH = 32, EVERY = 50 };
+enum { DIM = 16, LAYERS = 3, BATCH = 32, EVERY = 50, CLASSES = 3 };
 
 static int rank, ranks;
 static relgrad_context *model;
@@ -50,8 +52,20 @@ static void *memory(size_t bytes) {
     return p;
 }
 
-/* Row `row` of batch `step`; the same whichever rank asks. Sources of sums, mixed. */
-static void sample(uint64_t step, int row, float *x) {
+/* The model; `given` the class of a sample, or not. */
+static void configure(relgrad_config *config, uint32_t optimizer, int given) {
+    config->struct_size = sizeof *config;
+    ok(relgrad_config_default(config, DIM, LAYERS));
+    config->optimizer = optimizer;
+    config->max_batch = BATCH; /* the whole batch: apply_factors sums over all of it */
+    config->condition = given ? RELGRAD_CONDITION_CLASSES : RELGRAD_CONDITION_NONE;
+    config->condition_len = CLASSES;
+    config->conditioned = RELGRAD_CONDITIONED_BOTH;
+}
+
+/* Row `row` of batch `step` and its class; the same whichever rank asks. Sources of sums, mixed; those of
+ * a class lie apart. */
+static void sample(uint64_t step, int row, float *x, float *class) {
     uint64_t seed = step * BATCH + (uint64_t)row + 1;
     float source[DIM];
     for (int i = 0; i < DIM; i++) {
@@ -62,7 +76,8 @@ static void sample(uint64_t step, int row, float *x) {
         }
         source[i] = (float)sum / 128;
     }
-    for (int i = 0; i < DIM; i++) x[i] = source[i] + source[(i + 1) % DIM] / 2;
+    *class = (float)(row % CLASSES);
+    for (int i = 0; i < DIM; i++) x[i] = source[i] + source[(i + 1) % DIM] / 2 + *class;
 }
 
 static void write_checkpoint(const char *path, const void *blob, size_t bytes) {
@@ -91,20 +106,18 @@ int main(int argc, char **argv) {
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     if ((argc != 4 && argc != 6) || BATCH % ranks != 0) {
-        stop("usage: train dense|factors STEPS CHECKPOINT [RANK STEP]; ranks must divide 32");
+        stop("usage: train dense|factors|given STEPS CHECKPOINT [RANK STEP]; ranks must divide 32");
     }
-    const int factors = strcmp(argv[1], "factors") == 0;
+    const int given = strcmp(argv[1], "given") == 0, factors = given || strcmp(argv[1], "factors") == 0;
     const uint64_t steps = strtoull(argv[2], NULL, 10);
     const char *checkpoint = argv[3];
     const int dies = argc == 6 && atoi(argv[4]) == rank;
     const uint64_t dies_at = argc == 6 ? strtoull(argv[5], NULL, 10) : 0;
 
-    relgrad_config config = {.struct_size = sizeof config};
+    relgrad_config config;
     relgrad_sizes size = {.struct_size = sizeof size};
     size_t blob_bytes;
-    ok(relgrad_config_default(&config, DIM, LAYERS));
-    config.optimizer = factors ? RELGRAD_OPTIMIZER_NATURAL : RELGRAD_OPTIMIZER_ADAM;
-    config.max_batch = BATCH; /* the whole batch: apply_factors sums over all of it */
+    configure(&config, factors ? RELGRAD_OPTIMIZER_NATURAL : RELGRAD_OPTIMIZER_ADAM, given);
     ok(relgrad_query_sizes(&config, &size));
     ok(relgrad_blob_bytes(&config, &blob_bytes));
     float *params = memory(size.params_len * sizeof *params);
@@ -131,9 +144,10 @@ int main(int argc, char **argv) {
     uint64_t step;
     ok(relgrad_steps(model, &step));
     for (; step < steps; step++) {
-        float x[BATCH * DIM];
-        for (int i = 0; i < own; i++) sample(step, rank * own + i, x + i * DIM);
+        float x[BATCH * DIM], classes[BATCH];
+        for (int i = 0; i < own; i++) sample(step, rank * own + i, x + i * DIM, classes + i);
         relgrad_batch batch = {.struct_size = sizeof batch, .x = x, .rows = (size_t)own, .whole = BATCH};
+        if (given) batch.condition = classes;
         if (dies && step == dies_at) raise(SIGKILL);
 
         relgrad_totals part = {.struct_size = sizeof part}, totals = part;

@@ -25,13 +25,15 @@ import numpy as np
 ABI_VERSION = 1
 ALIGNMENT = 64
 CHOICES = {
-    "activation": ("smooth_leaky_relu", "leaky_tanh", "identity", "tanh_mixture"),
+    "activation": ("smooth_leaky_relu", "leaky_tanh", "identity", "tanh_mixture", "bend"),
     "base": ("normal", "sech", "logistic", "custom"),
     "bias": ("none", "separate", "affine", "projected"),
     "gradient": ("relative", "transposed", "ordinary"),
     "optimizer": ("sgd", "adam", "natural"),
     "crossing": ("guard", "allow"),
     "log_det": ("exact", "lazy"),
+    "condition": ("none", "numbers", "classes"),
+    "conditioned": ("latents", "layers", "both"),
     "level": ("auto", "scalar", "avx2", "avx512", "neon"),
 }
 STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned")
@@ -55,6 +57,8 @@ class Config(_Sized):
         *((name, c_double) for name in (
             "activation_a", "activation_b", "momentum", "beta1", "beta2", "epsilon", "decay",
             "damping", "clip", "curve_rate")),
+        *((name, c_uint32) for name in ("condition", "condition_len", "conditioned", "reserved")),
+        ("condition_rate", c_double),
     ]
 
     def __setattr__(self, name, value):
@@ -88,11 +92,35 @@ class RefreshReport(_Sized):
 class Batch(_Sized):
     _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("x", c_void_p),
                 ("rows", c_size_t), ("ld", c_size_t), ("weights", c_void_p),
-                ("base", c_void_p), ("user", c_void_p), ("whole", c_size_t)]
+                ("base", c_void_p), ("user", c_void_p), ("whole", c_size_t),
+                ("condition", c_void_p), ("condition_ld", c_size_t)]
+
+
+class Alarm(_Sized):
+    """Anomalies of a stream: a threshold on log-likelihoods that a promised share `rate` of the rows
+    falls below, also after process and model have changed. It catches up with a change within about
+    `memory` rows, by default 20 / rate. Score a row, see() its log-likelihood, then learn from it."""
+
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("rate", c_double),
+                ("memory", c_double), ("rows", c_uint64), ("raised", c_uint64),
+                *((name, c_double) for name in ("threshold", "mean", "spread"))]
+
+    def __init__(self, rate, memory=None):
+        super().__init__()
+        memory = 20 / max(rate, 1e-9) if memory is None else memory
+        _checked(_library.relgrad_alarm_start(byref(self), rate, memory))
+
+    def see(self, log_p):
+        """Whether a row with this log-likelihood is an anomaly."""
+        raised = c_int32()
+        _checked(_library.relgrad_alarm_see(byref(self), log_p, byref(raised)))
+        return raised.value == 1
 
 
 _Task = ctypes.CFUNCTYPE(None, c_void_p, c_size_t)
 _ParallelFor = ctypes.CFUNCTYPE(None, c_void_p, _Task, c_void_p, c_size_t)
+_BASE_FN = {np.dtype(dtype): ctypes.CFUNCTYPE(c_int32, c_void_p, c_size_t, *[POINTER(number)] * 3, c_size_t)
+            for dtype, number in ((np.float32, ctypes.c_float), (np.float64, c_double))}
 
 
 class RelgradError(Exception):
@@ -118,6 +146,8 @@ def _load():
         "input_gradient": (p, p, n, p, p, n, p, n),
         "factorize": (p, p, n, p, n), "inverse": (p, p, n, p, n, p, n, n, p, n, p),
         "sample": (p, p, n, p, n, c_uint64, c_uint64, n, p, n, p),
+        "inverse_given": (p, p, n, p, n, p, n, n, p, n, p, n, p),
+        "sample_given": (p, p, n, p, n, c_uint64, c_uint64, n, p, n, p, n, p),
     }
     for name, types in arguments.items():
         for suffix in ("", "_f64"):
@@ -128,6 +158,8 @@ def _load():
     library.relgrad_config_default.argtypes = (p, word, word)
     library.relgrad_config_check.argtypes = (p, p, n)
     library.relgrad_abi_check.argtypes = (word,)
+    library.relgrad_alarm_start.argtypes = (p, c_double, c_double)
+    library.relgrad_alarm_see.argtypes = (p, c_double, p)
     if library.relgrad_abi_check(ABI_VERSION) != 0:
         raise ImportError("librelgrad has another ABI than version %d" % ABI_VERSION)
     return library
@@ -135,6 +167,17 @@ def _load():
 
 _library = _load()
 version = _library.relgrad_version_string().decode()
+
+
+def _checked(status, context=None, suffix=""):
+    """Raises what a refused call left as its text: with its context, or with this thread."""
+    if status == 0:
+        return
+    text = ctypes.create_string_buffer(256)
+    for of in (context, None):
+        if not text.value:
+            getattr(_library, "relgrad_message" + suffix)(of, text, len(text))
+    raise RelgradError(status, (text.value or _library.relgrad_status_string(status)).decode())
 
 
 def _aligned(size):
@@ -191,6 +234,13 @@ def origin_of(data):
 class Model:
     """An invertible network with its optimizer; keyword arguments are the fields of Config.
 
+    With condition="numbers" or "classes", and their count as condition_len, it is p(x | u). Calls then
+    take `condition=`: an array of u (rows, condition_len), or one class a row, counted from 0.
+
+    A function as `base` is a density of latents of your own: base(sample, z) gets a row's number in the
+    batch, from 0, and its latents, and returns their log-densities and the derivatives of these, as
+    arrays. What it raises arrives where the call was made, which has changed nothing.
+
     `params` is the one flat array that holds W_1, b_1, ..., then shift and scale. `origin` is None
     or one float64 a column, taken off all data and added to samples; it belongs to the model as
     params do, and may be set where they are.
@@ -203,6 +253,10 @@ class Model:
         self._suffix = "" if self.dtype == np.float32 else "_f64"
         self._context = None
         self._parallel = None
+        self._base, self._raised = None, None
+        if callable(settings.get("base")):
+            self._base = self._base_fn(settings["base"])
+            settings["base"] = "custom"
         self.config = Config()
         self._check(_library.relgrad_config_default(byref(self.config), dim, layers))
         for name, value in settings.items():
@@ -228,8 +282,8 @@ class Model:
         self._context = context
 
     def start(self, how="orthogonal", seed=0, data=None, ridge=1e-6):
-        """Starts the parameters; "whitened", "standardized" and "aligned" look at data. A float32
-        model gets the origin of data that are not float32."""
+        """Starts the parameters; "whitened", "standardized" and "aligned" look at data, never at
+        conditions. A float32 model gets the origin of data that are not float32."""
         which = STARTS.index(how)
         self._factorization = None
         if data is None:
@@ -250,35 +304,38 @@ class Model:
         self._call("set_parallel", self._context, parallel, None, threads)
         self._parallel = parallel  # C holds it from here on
 
-    def step(self, batch, rate, weights=None):
+    def step(self, batch, rate, weights=None, condition=None):
         """One ascent step on at most max_batch rows."""
-        return self._step(self._centred(batch), rate, weights)
+        return self._step(self._centred(batch), rate, weights, condition)
 
-    def _step(self, batch, rate, weights=None):
+    def _step(self, batch, rate, weights=None, condition=None):
         report = Report()
         self._factorization = None
-        self._params("step", byref(self._batch(batch, weights)), rate, byref(report))
+        self._params("step", byref(self._batch(batch, weights, condition)), rate, byref(report))
         return report
 
-    def gradient(self, batch, weights=None):
+    def gradient(self, batch, weights=None, condition=None):
         """The ascent direction on a batch, laid out as params without shift and scale."""
         out = np.empty(self.sizes.gradient_len, self.dtype)
-        batch = self._batch(self._centred(batch), weights)
+        batch = self._batch(self._centred(batch), weights, condition)
         self._params("gradient", byref(batch), *_array(out), None)
         return out
 
-    def fit(self, data, rate, epochs=1, seed=0):
+    def fit(self, data, rate, epochs=1, seed=0, condition=None):
         """Steps on max_batch rows at a time in random order; the mean log-likelihood that the
         steps of each epoch saw."""
         data = self._centred(data)
+        condition = self._condition(condition, len(data))
         random = np.random.default_rng(seed)
         curve = []
         for _ in range(epochs):
             order = random.permutation(len(data))
             total = 0.0
             for at in range(0, len(data), self.config.max_batch):
-                batch = data[order[at:at + self.config.max_batch]]
-                total += self._step(batch, rate).mean_log_likelihood * len(batch)
+                rows = order[at:at + self.config.max_batch]
+                given = None if condition is None else condition[rows]
+                report = self._step(data[rows], rate, condition=given)
+                total += report.mean_log_likelihood * len(rows)
             curve.append(total / len(data))
         return curve
 
@@ -289,51 +346,51 @@ class Model:
         self._params("refresh", *_memory(self._scratch[:self.sizes.refresh_bytes]), byref(report))
         return report
 
-    def log_likelihood(self, x):
+    def log_likelihood(self, x, condition=None):
         """log p of every row, in nats."""
         x = self._centred(x)
         out = np.empty(len(x))
-        self._chunks("log_likelihood", x, out, 1)
+        self._chunks("log_likelihood", x, condition, out)
         return out
 
-    def input_gradient(self, x):
+    def input_gradient(self, x, condition=None):
         """The derivatives of log p by the features of every row, for samplers."""
         x = self._centred(x)
         out = np.empty((len(x), self.config.dim), self.dtype)
-        most = self.config.max_batch
-        for at in range(0, len(x), most):
-            part = out[at:at + most]
-            self._params("input_gradient", byref(self._batch(x[at:at + most])), *_array(part), None, 0)
+        self._chunks("input_gradient", x, condition, out, None, 0)
         return out
 
-    def forward(self, x):
-        """The latents of every row."""
+    def forward(self, x, condition=None):
+        """The latents of every row. They need a condition only where layers depend on it."""
         x = self._centred(x)
         out = np.empty((len(x), self.config.dim), self.dtype)
-        self._chunks("forward", x, out, self.config.dim)
+        self._chunks("forward", x, condition, out)
         return out
 
-    def inverse(self, z):
+    def inverse(self, z, condition=None):
         """The data of every row of latents; float64 if there is an origin."""
         z = self._rows(z)
+        condition = self._condition(condition, len(z))
         x = np.empty_like(z)
         factorization = self._factorized()
-        most = self.config.max_batch
-        for at in range(0, len(z), most):
-            part, out = z[at:at + most], x[at:at + most]
-            self._params("inverse", *factorization, *_array(part), len(part), *_array(out), None)
+        for rows in self._parts(len(z)):
+            part, out = z[rows], x[rows]
+            self._params("inverse_given", *factorization, *_array(part), len(part),
+                         *_given(condition, rows), *_array(out), None)
         return self._placed(x)
 
-    def sample(self, rows, seed=0, first_row=0):
+    def sample(self, rows=None, seed=0, first_row=0, condition=None):
         """Samples number first_row to first_row + rows of those that belong to the seed, which are
-        the same everywhere."""
+        the same everywhere; one for each condition where there are conditions."""
+        if rows is None:
+            rows = len(condition)
+        condition = self._condition(condition, rows)
         x = np.empty((rows, self.config.dim), self.dtype)
         factorization = self._factorized()
-        most = self.config.max_batch
-        for at in range(0, rows, most):
-            part = x[at:at + most]
-            self._params("sample", *factorization, seed, first_row + at, len(part), *_array(part),
-                         None)
+        for part in self._parts(rows):
+            out = x[part]
+            self._params("sample_given", *factorization, seed, first_row + part.start, len(out),
+                         *_given(condition, part), *_array(out), None)
         return self._placed(x)
 
     @property
@@ -356,15 +413,31 @@ class Model:
         function = getattr(_library, "relgrad_" + name + self._suffix)
         with _uninterrupted() if self._parallel else contextlib.nullcontext():
             status = function(*arguments)
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
         self._check(status)
 
+    def _base_fn(self, base):
+        """A density of Python's as C calls it. What it raises must not pass through C."""
+        def evaluate(_, sample, z, log_density, score, dim):
+            try:
+                z, *out = (np.ctypeslib.as_array(p, (dim,)) for p in (z, log_density, score))
+                for to, values in zip(out, base(sample, z.copy())):
+                    to[:] = values
+            except BaseException as raised:
+                self._raised = raised
+                return 1
+            return 0
+        return _BASE_FN[self.dtype](evaluate)
+
+    def _parts(self, rows):
+        """Slices of at most max_batch rows."""
+        most = self.config.max_batch
+        return (slice(at, min(at + most, rows)) for at in range(0, rows, most))
+
     def _check(self, status):
-        if status == 0:
-            return
-        text = ctypes.create_string_buffer(256)
-        if self._context is not None:
-            getattr(_library, "relgrad_message" + self._suffix)(self._context, text, len(text))
-        raise RelgradError(status, (text.value or _library.relgrad_status_string(status)).decode())
+        _checked(status, self._context, self._suffix)
 
     def _rows(self, x):
         x = np.ascontiguousarray(x, self.dtype)
@@ -382,7 +455,22 @@ class Model:
         """The way back of _centred."""
         return x if self.origin is None else x + self.origin
 
-    def _batch(self, x, weights=None):
+    def _condition(self, condition, rows):
+        """Conditions as C reads them: one row each, of the model's type."""
+        if condition is None:
+            return None
+        condition = np.asarray(condition)
+        if condition.shape[:1] != (rows,):
+            raise ValueError("one condition a row")
+        condition = np.ascontiguousarray(condition.reshape(rows, int(np.prod(condition.shape[1:]))),
+                                         self.dtype)
+        classes = self.config.condition == CHOICES["condition"].index("classes")
+        width = 1 if classes else self.config.condition_len
+        if self.config.condition and condition.shape[1] != width:
+            raise ValueError("conditions are (rows, %d)" % width)
+        return condition
+
+    def _batch(self, x, weights=None, condition=None):
         x = self._rows(x)
         batch = Batch(x=x.ctypes.data, rows=len(x))
         batch.keep = [x]  # the arrays live as long as the structure that points to them
@@ -392,14 +480,19 @@ class Model:
                 raise ValueError("one weight a row")
             batch.weights = weights.ctypes.data
             batch.keep.append(weights)
+        condition = self._condition(condition, len(x))
+        if condition is not None:
+            batch.condition = condition.ctypes.data
+            batch.keep.append(condition)
+        if self._base is not None:
+            batch.base = ctypes.cast(self._base, c_void_p)
         return batch
 
-    def _chunks(self, name, x, out, width):
-        most = self.config.max_batch
-        for at in range(0, len(x), most):
-            part = self._batch(x[at:at + most])
-            target = out[at:at + most]
-            self._params(name, byref(part), target.ctypes.data, part.rows * width)
+    def _chunks(self, name, x, condition, out, *rest):
+        condition = self._condition(condition, len(x))
+        for rows in self._parts(len(x)):
+            given = None if condition is None else condition[rows]
+            self._params(name, byref(self._batch(x[rows], None, given)), *_array(out[rows]), *rest)
 
     def _factorized(self):
         if self.config.track_inverse:
@@ -417,3 +510,7 @@ def _memory(array):
 
 def _array(array):
     return array.ctypes.data, array.size
+
+
+def _given(condition, rows):
+    return (None, 0) if condition is None else _array(condition[rows])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # relgrad.hpp with g++ and clang++, with and without exceptions, under sanitizers and valgrind;
-# programs of parts built in different ways; what must not compile; the simulator that learns while
-# it runs.
+# programs of parts built in different ways; what must not compile; the simulators that learn while
+# they run.
 source "$(dirname "$0")/common.sh"
 need g++ g++
 need clang++ clang
@@ -96,6 +96,8 @@ same "g++ and clang++ see the same model" "$work/banana.g++" "$work/banana.clang
 build g++ "$root/bindings/examples/simulator.cpp" simulator -std=c++17
 "$work/simulator"
 
+gcc -std=c11 -O1 "${warnings[@]}" "${sanitize[@]}" "$root/bindings/examples/posterior.c" "${flags[@]}" -lm -o "$work/posterior"
+"$work/posterior" || fail "the posterior that a simulator learned"
 gcc -std=c11 -O1 "${warnings[@]}" "${sanitize[@]}" "$root/bindings/examples/banana.c" "${flags[@]}" -o "$work/c"
 "$work/c" > "$work/banana.c.out"
 same "C and C++, with sanitizers" "$work/banana.c.out" "$work/banana.g++"

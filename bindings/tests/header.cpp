@@ -1,7 +1,7 @@
 // What relgrad.hpp promises: errors of either kind, views, custom densities, memory of the
 // caller's, aligned memory of a model's own, threads of the caller's, no allocation after a model
-// is made, what is left of a model that was moved, blobs, exceptions of callbacks. With
-// -fno-exceptions only the codes.
+// is made, what is left of a model that was moved, blobs, conditions, alarms, exceptions of
+// callbacks. With -fno-exceptions only the codes.
 #include <relgrad.hpp>
 
 #include <algorithm>
@@ -592,7 +592,128 @@ static void inference() {
     CHECK(m->steps() && m->message().empty());
 }
 
+// Two classes five apart, as classes and as numbers of vectors that lie apart.
+template <class T>
+static void conditions() {
+    constexpr std::size_t rows = 400, some = 20;
+    using model_type = relgrad::model<T, relgrad::codes>;
+    relgrad::config c(1, 1);
+    c.activation = RELGRAD_ACTIVATION_IDENTITY;
+    c.optimizer = RELGRAD_OPTIMIZER_NATURAL;
+    c.max_batch = some;
+    c.input_transform = 1;
+    c.condition = RELGRAD_CONDITION_CLASSES;
+    c.condition_len = 2;
+    CHECK(relgrad::condition_width(c) == 1);
+    auto by_class = model_type::make(c);
+    c.condition = RELGRAD_CONDITION_NUMBERS;
+    CHECK(relgrad::condition_width(c) == 2);
+    auto by_vector = model_type::make(c);
+    std::vector<T> x(rows), u(rows), apart(3 * rows, T(9)), one(rows, T(1));
+    for (std::size_t i = 0; i < rows; i++) {
+        const T k = T(i % 2), wave = T(std::sin(double(i * i)));
+        x[i] = T(5) * k + wave;
+        u[i] = k;
+        apart[3 * i] = T(1) - k;
+        apart[3 * i + 1] = k;
+    }
+    const relgrad::batch<T> all(x, rows);
+    CHECK(by_class->init(RELGRAD_INIT_STANDARDIZED, all, 1));
+    CHECK(by_vector->init(RELGRAD_INIT_STANDARDIZED, all, 1));
+    const auto classes = [&](std::size_t from) {
+        const relgrad::view<const T> data(x), given(u);
+        return relgrad::batch<T>(data.subspan(from, some), some).condition(given.subspan(from, some));
+    };
+    const auto vectors = [&](std::size_t from) {
+        const relgrad::view<const T> data(x), given(apart);
+        return relgrad::batch<T>(data.subspan(from, some), some)
+            .condition(given.subspan(3 * from, 3 * some - 1))
+            .condition_leading_dimension(3);
+    };
+    for (std::size_t i = 0; i < 4000; i += some) {
+        CHECK(by_class->step(classes(i % rows), 0.05) && by_vector->step(vectors(i % rows), 0.05));
+    }
+    CHECK(by_class->refresh() && by_vector->refresh());
+    CHECK(std::equal(by_class->params().begin(), by_class->params().end(), by_vector->params().begin()));
+    std::array<double, some> log_p, again;
+    CHECK(by_class->log_likelihood(classes(0), log_p) && by_vector->log_likelihood(vectors(0), again));
+    CHECK(log_p == again);
+
+    // More samples than max_batch, each of its class, and any of them by themselves.
+    std::vector<T> drawn(rows), part(some), z(some), back(some);
+    const relgrad::view<const T> ones(one);
+    CHECK(by_class->factorize() && by_class->sample_given(3, one, drawn));
+    double mean = 0;
+    for (T v : drawn) {
+        mean += double(v) / rows;
+    }
+    CHECK(std::abs(mean - 5) < 0.2);
+    CHECK(by_class->sample_given(3, ones.subspan(0, some), part, 30));
+    CHECK(std::equal(part.begin(), part.end(), drawn.begin() + 30));
+    const auto batch = relgrad::batch<T>(part, some).condition(ones.subspan(0, some));
+    CHECK(by_class->forward(batch, z) && by_class->inverse_given(z, ones.subspan(0, some), back));
+    for (std::size_t i = 0; i < some; i++) {
+        CHECK(std::abs(double(part[i]) - double(back[i])) < 1e-4);
+    }
+
+    // An evaluator knows the condition too.
+    auto evaluator = relgrad::evaluator<T, relgrad::codes>::make(*by_vector, some);
+    CHECK(evaluator && evaluator->log_likelihood(vectors(0), again) && log_p == again);
+
+    // Missing, too short, wrong, not asked for.
+    const auto none = relgrad::batch<T>(part, some);
+    CHECK(by_class->step(none, 0.1).status() == RELGRAD_ERR_CONDITION);
+    CHECK(by_class->step(relgrad::batch<T>(part, some).condition(ones.subspan(0, some - 1)), 0.1).status()
+          == RELGRAD_ERR_LENGTH);
+    CHECK(by_class->message().find("too short") != std::string::npos);
+    CHECK(by_vector->step(relgrad::batch<T>(part, some).condition(ones.subspan(0, 2 * some - 1)), 0.1).status()
+          == RELGRAD_ERR_LENGTH);
+    one[7] = T(2);
+    CHECK(by_class->sample_given(3, one, drawn).status() == RELGRAD_ERR_CONDITION);
+    CHECK(by_class->message().find("`condition`[7]") != std::string::npos);
+    one[7] = T(1);
+    CHECK(by_class->sample_given(3, ones.subspan(0, 30), drawn).status() == RELGRAD_ERR_LENGTH);
+    CHECK(by_class->sample(3, drawn).status() == RELGRAD_ERR_CONDITION);
+    auto plain_model = model_type::make(plain(1, 1));
+    CHECK(plain_model && plain_model->init(RELGRAD_INIT_IDENTITY, 1));
+    const relgrad::view<const T> few(part.data(), 4);
+    CHECK(plain_model->step(relgrad::batch<T>(few, 4).condition(few), 0.1).status() == RELGRAD_ERR_CONDITION);
+}
+
+// The promised share of a stream that drifts falls below.
+static void alarms() {
+    auto made = relgrad::alarm::make<relgrad::codes>(0.05, 400);
+    CHECK(made && made->rate == 0.05);
+    relgrad::alarm alarm = *made;
+    std::int64_t seed = 1;
+    int raised = 0;
+    for (int i = 0; i < 80000; i++) {
+        seed = seed * 16807 % 2147483647;
+        const auto is = alarm.see<relgrad::codes>(std::log(double(seed) / 2147483647) - i / 20000.0);
+        CHECK(is);
+        raised += *is && i >= 40000;
+    }
+    CHECK(std::abs(raised / 40000.0 / 0.05 - 1) < 0.1);
+    CHECK(*alarm.see<relgrad::codes>(-1e9) && !*alarm.see<relgrad::codes>(alarm.mean));
+    CHECK(relgrad::alarm::make<relgrad::codes>(0.7, 400).status() == RELGRAD_ERR_RATE);
+    alarm.spread = -1;
+    CHECK(alarm.see<relgrad::codes>(0).status() == RELGRAD_ERR_STATE);
+#if defined(__cpp_exceptions)
+    alarm = relgrad::alarm::make(0.05, 400);
+    CHECK(!alarm.see(0));
+    try {
+        relgrad::alarm::make(0.05, 1);
+        CHECK(false);
+    } catch (const relgrad::error &e) {
+        CHECK(e.status() == RELGRAD_ERR_RATE && std::strstr(e.what(), "memory") != nullptr);
+    }
+#endif
+}
+
 int main() {
+    conditions<float>();
+    conditions<double>();
+    alarms();
     inference<float>();
     inference<double>();
     large_memory();

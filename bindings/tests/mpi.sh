@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# MPI on 1, 2 and 4 ranks: factors give the bits of one process, dense sums its numbers; a rank
+# MPI on 1, 2 and 4 ranks: factors give the bits of one process, with conditions too, dense sums its numbers; a rank
 # that dies ends the run, and the checkpoint brings it back.
 source "$(dirname "$0")/common.sh"
 need mpicc libopenmpi-dev
@@ -12,12 +12,16 @@ run() { timeout 120 mpirun -np "$@"; }
 mpicc -std=c11 -D_DEFAULT_SOURCE -O2 "${warnings[@]}" "$root/bindings/mpi/train.c" "${flags[@]}" -o "$work/train"
 mpicc -std=c11 -D_DEFAULT_SOURCE -O2 "${warnings[@]}" "$root/bindings/mpi/single.c" "${flags[@]}" -o "$work/single"
 cd "$work"
-./single 300 > single.out
+./single factors 300 > single.out
+./single given 300 > given.out
 for ranks in 1 2 4; do
     run $ranks ./train factors 300 "factors.$ranks" > "factors.$ranks.out"
+    run $ranks ./train given 300 "given.$ranks" > "given.$ranks.out"
     run $ranks ./train dense 300 "dense.$ranks" > "dense.$ranks.out"
 done
 same "factors: one process, 1, 2 and 4 ranks, to the last bit" single.out factors.{1,2,4}.out
+same "and with conditions" given.out given.{1,2,4}.out
+! cmp -s single.out given.out || fail "conditions change nothing"
 cmp factors.1 factors.4 || fail "checkpoints differ"
 awk '/mean/ { if (!NR || first == "") first = $3; d = $3 - first; if (d < 0) d = -d; if (d > 2e-3) exit 1 }' \
     dense.{1,2,4}.out || fail "dense: $(cat dense.?.out)"

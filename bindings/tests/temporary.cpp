@@ -8,7 +8,7 @@
 #include <span>
 #endif
 
-#define CASES 9
+#define CASES 10
 
 using batch = relgrad::batch<float>;
 
@@ -43,6 +43,7 @@ void all(relgrad::model<float> &model, std::vector<float> &lvalue, const std::ve
                       batch(std::as_const(lvalue), 1), batch(std::move(view), 1)}) {
         one.weights(lvalue).weights(constant).weights(of_const).weights({pointer, 1});
         one.weights(relgrad::view<const float>(lvalue)).weights(array);
+        one.condition(lvalue).condition(of_const).condition({pointer, 1}).condition(array);
         one.density(base).density(const_base);
     }
 #if __cplusplus >= 202002L
@@ -54,6 +55,7 @@ void all(relgrad::model<float> &model, std::vector<float> &lvalue, const std::ve
     model.set_parallel(const_order, 2);
     // What a call reads may be temporary.
     model.inverse(numbers(), view);
+    model.sample_given(1, numbers(), view);
 #elif CASE == 1
     batch one(std::vector<float>(4), 1);
 #elif CASE == 2
@@ -70,6 +72,8 @@ void all(relgrad::model<float> &model, std::vector<float> &lvalue, const std::ve
     ours.density(a_density());
 #elif CASE == 8
     model.set_parallel(in_order(), 2);
+#elif CASE == 9
+    ours.condition(numbers());
 #elif CASE == CASES
     model.set_parallel([](std::size_t, relgrad::parts) {}, 2);
 #endif

@@ -16,12 +16,16 @@ module double
 end module
 
 program test_relgrad
-  use single, only: test_single => test, threads_single => test_threads
-  use double, only: test_double => test, threads_double => test_threads
+  use single, only: test_single => test, threads_single => test_threads, &
+                    conditions_single => test_conditions
+  use double, only: test_double => test, threads_double => test_threads, &
+                    conditions_double => test_conditions
   implicit none
   call test_single()
   call test_double()
   call threads_single()
   call threads_double()
+  call conditions_single()
+  call conditions_double()
   print '(a)', 'ok: Fortran'
 end program

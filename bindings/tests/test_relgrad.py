@@ -119,6 +119,166 @@ class Tests(unittest.TestCase):
         some = model.gradient(x, weights=[1, 1, 1, 0])
         np.testing.assert_allclose(few, some, rtol=1e-5, atol=1e-6)
 
+    def test_conditions(self):
+        """One linear layer: the closed form, what is learned, samples, and the way back."""
+        random = np.random.default_rng(2)
+        noise = random.normal(size=(2000, 2))
+        cases = {"classes": (3, np.arange(2000) % 3), "numbers": (1, random.uniform(-1, 1, (2000, 1)))}
+        for dtype in (np.float32, np.float64):
+            small = 1e-5 if dtype == np.float32 else 1e-12
+            for (kind, (count, given)), conditioned in [
+                    (case, way) for case in cases.items() for way in ("latents", "layers", "both")]:
+                u = given.reshape(-1, 1).astype(dtype)
+                scale = np.exp(-u) if conditioned != "layers" else np.ones_like(u)
+                x = (np.array([1, 4]) + u * [2, -1] + noise * scale).astype(dtype)
+                best = (-0.5 * (noise**2 + np.log(2 * np.pi)) - np.log(scale)).sum(1).mean()
+                model = relgrad.Model(2, 1, dtype, activation="identity", optimizer="natural",
+                                      input_transform=1, max_batch=50, condition=kind,
+                                      condition_len=count, conditioned=conditioned)
+                model.start("whitened", seed=1, data=x)
+                for rate in (0.1, 0.03, 0.01):
+                    model.fit(x, rate, epochs=8, condition=given)
+                model.refresh()
+                log_p = model.log_likelihood(x, condition=given)
+                self.assertLess(abs(log_p.mean() - best), 0.03)
+
+                rest = model.params.astype(np.float64)
+                w, b, rest = rest[:4].reshape(2, 2), rest[4:6], rest[6:]
+                lift = np.eye(3)[given] if kind == "classes" else given
+                tables = rest[:-4].reshape(-1, count, 2)
+                z = ((x - rest[-4:-2]) * rest[-2:]) @ w.T + b
+                log_det = np.linalg.slogdet(w)[1] + np.log(np.abs(rest[-2:])).sum()
+                if conditioned != "latents":
+                    z += lift @ tables[-1]
+                latents, of_u = z, 0
+                if conditioned != "layers":
+                    of_u = (lift @ tables[1]).sum(1)
+                    z = (z - lift @ tables[0]) * np.exp(-lift @ tables[1])
+                form = log_det - of_u - 0.5 * (z**2 + np.log(2 * np.pi)).sum(1)
+                np.testing.assert_allclose(log_p, form, rtol=100 * small, atol=100 * small)
+                np.testing.assert_allclose(model.forward(x, condition=given), latents,
+                                           rtol=100 * small, atol=100 * small)
+                np.testing.assert_allclose(model.inverse(latents, condition=given), x, atol=1000 * small)
+
+                drawn = model.sample(seed=3, condition=given)
+                residuals = (drawn - [1, 4] - u * [2, -1]) / scale
+                self.assertLess(np.abs(residuals.mean(0)).max(), 0.15)
+                self.assertLess(np.abs(residuals.std(0) - 1).max(), 0.15)
+                np.testing.assert_array_equal(
+                    drawn[70:90], model.sample(20, seed=3, first_row=70, condition=given[70:90]))
+                slope = np.zeros((40, 2))
+                step = 1e-3 if dtype == np.float32 else 1e-6
+                for i in range(2):
+                    sides = [model.log_likelihood(x[:40] + side * step * np.eye(2)[i], condition=given[:40])
+                             for side in (1, -1)]
+                    slope[:, i] = (sides[0] - sides[1]) / (2 * step)
+                np.testing.assert_allclose(model.input_gradient(x[:40], condition=given[:40]), slope,
+                                           rtol=0.05 if dtype == np.float32 else 1e-6, atol=0.05)
+                self.assertEqual(model.gradient(x[:40], condition=given[:40]).size,
+                                 model.params.size - 4)
+
+                for wrong in (None, np.where(np.arange(2000) == 7, np.nan, 0 * lift[:, 0])):
+                    with self.assertRaisesRegex(relgrad.RelgradError, "condition") as caught:
+                        model.log_likelihood(x, condition=wrong)
+                    self.assertEqual(caught.exception.status, -33)
+                self.assertRaises(ValueError, model.step, x[:3], 0.1, condition=given[:2])
+                self.assertRaises(ValueError, model.step, x[:3], 0.1, condition=np.zeros((3, 2)))
+        with self.assertRaises(relgrad.RelgradError) as caught:
+            model = relgrad.Model(2, 1)
+            model.start()
+            model.sample(2, condition=[0, 1])
+        self.assertEqual(caught.exception.status, -33)
+
+    def test_bends(self):
+        model = relgrad.Model(2, 1, np.float64, activation="bend", report_norms=1)
+        model.start(seed=1)
+        self.assertEqual(model.params.size, 4 + 2 + 4)
+        model.params[6:8] = [0.5, -2]
+        model.params[8:] = [0, 1]
+        model.refresh()
+        w, b, theta, c = np.split(model.params, [4, 6, 8])
+        x = moons(50, 1)
+        y = x @ w.reshape(2, 2).T + b
+        root = np.sqrt(y**2 + np.exp(-2 * c))
+        z = y + np.tanh(theta) * (root - np.exp(-c))
+        log_p = (np.log(1 + np.tanh(theta) * y / root) - 0.5 * (z**2 + np.log(2 * np.pi))).sum(1)
+        log_p += np.linalg.slogdet(w.reshape(2, 2))[1]
+        np.testing.assert_allclose(model.log_likelihood(x), log_p, rtol=1e-12)
+        self.assertGreater(model.step(x, 0.01).curve_gradient_norm, 0)
+
+    def test_a_density_of_ones_own(self):
+        def normal(sample, z):
+            seen.add(sample)
+            return -0.5 * (z**2 + np.log(2 * np.pi)), -z
+
+        for dtype in (np.float32, np.float64):
+            x = moons(8, 1).astype(dtype)
+            seen = set()
+            own, builtin = (relgrad.Model(2, 2, dtype, max_batch=8, **base)
+                            for base in ({"base": normal}, {}))
+            for model in (own, builtin):
+                model.start(seed=1)
+                for _ in range(5):
+                    model.step(x, 0.01)
+                model.refresh()
+            self.assertEqual(seen, set(range(8)))
+            np.testing.assert_allclose(own.params, builtin.params, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(own.log_likelihood(x), builtin.log_likelihood(x), atol=1e-4)
+
+        # Each latent has a density of its own; a condition changes nothing about that.
+        def mixed(sample, z):
+            return np.array([-0.5 * z[0]**2, -abs(z[1])]), np.array([-z[0], -np.sign(z[1])])
+
+        model = relgrad.Model(2, 1, np.float64, base=mixed, activation="identity",
+                              condition="classes", condition_len=2)
+        model.start("identity")
+        z = np.array([[1.0, -2.0], [0.5, 0.25]])
+        np.testing.assert_allclose(model.log_likelihood(z, condition=[0, 1]),
+                                   [-0.5 - 2, -0.125 - 0.25], rtol=1e-15)
+
+        # What it raises arrives, and the model is as it was.
+        def failing(sample, z):
+            raise ZeroDivisionError("not today")
+
+        model = relgrad.Model(2, 2, base=failing)
+        model.start(seed=1)
+        before = model.params.copy()
+        for _ in range(2):
+            with self.assertRaisesRegex(ZeroDivisionError, "not today"):
+                model.step(moons(3, 1), 0.1)
+        np.testing.assert_array_equal(model.params, before)
+        self.assertEqual(model.steps, 0)
+        model = relgrad.Model(2, 2, base=lambda sample, z: (z[:1] * np.nan, z))
+        model.start(seed=1)
+        with self.assertRaisesRegex(relgrad.RelgradError, "base"):
+            model.step(moons(3, 1), 0.1)
+        model = relgrad.Model(2, 2, base=lambda sample, z: (np.zeros(3), z))
+        model.start(seed=1)
+        self.assertRaises(ValueError, model.step, moons(3, 1), 0.1)
+
+    def test_alarm(self):
+        random = np.random.default_rng(4)
+        for rate in (0.1, 0.01):
+            rows = int(2000 / rate)
+            alarm = relgrad.Alarm(rate)
+            self.assertEqual(alarm.memory, 20 / rate)
+            t = np.arange(2 * rows) / rows
+            drift = -2 * t - (1 + np.sin(10 * t) / 2) * random.normal(size=2 * rows)**2
+            raised = [alarm.see(log_p) for log_p in drift]
+            self.assertLess(abs(np.mean(raised[rows:]) / rate - 1), 0.1)
+            self.assertEqual((alarm.rows, alarm.raised), (2 * rows, sum(raised)))
+            self.assertTrue(alarm.see(-np.inf))
+            copy = relgrad.Alarm.from_buffer_copy(bytes(alarm))
+            self.assertEqual([copy.see(v) for v in drift], [alarm.see(v) for v in drift])
+        for rate, memory in ((0, None), (0.6, None), (0.1, 9)):
+            with self.assertRaises(relgrad.RelgradError) as caught:
+                relgrad.Alarm(rate, memory)
+            self.assertEqual(caught.exception.status, -25)
+        alarm.spread = np.nan
+        with self.assertRaisesRegex(relgrad.RelgradError, "alarm") as caught:
+            alarm.see(0)
+        self.assertEqual(caught.exception.status, -50)
+
     def test_errors(self):
         with self.assertRaisesRegex(relgrad.RelgradError, "dim") as caught:
             relgrad.Model(0, 2)
@@ -231,7 +391,7 @@ class Tests(unittest.TestCase):
 def layout():
     named = {"relgrad_config": relgrad.Config, "relgrad_sizes": relgrad.Sizes,
              "relgrad_report": relgrad.Report, "relgrad_refresh_report": relgrad.RefreshReport,
-             "relgrad_batch": relgrad.Batch}
+             "relgrad_batch": relgrad.Batch, "relgrad_alarm": relgrad.Alarm}
     for name, structure in named.items():
         print(name, ctypes.sizeof(structure))
         for field, *_ in structure._fields_:

@@ -51,4 +51,46 @@ for (const double of [false, true]) {
   other.start("orthogonal", { seed: 1 });
   assert.deepEqual(model.logLikelihood(x), logP);
 }
+
+// Conditions: a class is a vector with a 1, and samples have the location of theirs.
+for (const double of [false, true]) {
+  const Numbers = double ? Float64Array : Float32Array;
+  const settings = { double, activation: "identity", optimizer: "natural", max_batch: 20, input_transform: true,
+    condition_len: 2 };
+  const models = ["classes", "numbers"].map((condition) => new relgrad.Model(1, 1, { ...settings, condition }));
+  const classes = Array.from({ length: 400 }, (_, i) => i % 2);
+  const given = [classes, classes.flatMap((c) => [1 - c, c])];
+  const x = Numbers.from(classes, (c, i) => 5 * c + Math.sin(i * i));
+  for (const [i, model] of models.entries()) {
+    model.start("standardized", { data: x });
+    for (let at = 0; at < 4000; at += 20) {
+      const from = at % 400, width = i + 1;
+      model.step(x.subarray(from, from + 20), 0.05, given[i].slice(from * width, (from + 20) * width));
+    }
+    model.refresh();
+  }
+  assert.deepEqual(models[0].params, models[1].params);
+  const logP = models.map((model, i) => model.logLikelihood(x, given[i]));
+  assert.deepEqual(logP[0], logP[1]);
+  const mean = (v) => v.reduce((a, b) => a + b) / v.length;
+  const means = [0, 1].map((c) => mean(models[0].sample(1000, 3, 0, new Array(1000).fill(c))));
+  assert(Math.abs(means[0]) < 0.2 && Math.abs(means[1] - 5) < 0.2, `${means}`);
+  refused(() => models[0].logLikelihood(x), "condition", -33);
+  refused(() => models[0].logLikelihood(x, classes.map((c) => 2 * c)), "condition", -33);
+  refused(() => models[0].sample(10), "condition", -33);
+  assert.throws(() => models[0].logLikelihood(x, [0, 1]), TypeError);
+  assert.throws(() => models[1].step(x.subarray(0, 2), 0.1, [0, 1]), TypeError);
+}
+
+// An alarm over a stream that drifts.
+refused(() => new relgrad.Alarm(0.7), "out of range", -25);
+const alarm = new relgrad.Alarm(0.05);
+let raised = 0, seed = 1;
+for (let i = 0; i < 80000; i++) {
+  seed = seed * 16807 % 2147483647;
+  const is = alarm.see(-2 * i / 40000 + Math.log(seed / 2147483647));
+  raised += i >= 40000 && is ? 1 : 0;
+}
+assert(Math.abs(raised / 40000 / 0.05 - 1) < 0.1, `${raised}`);
+assert(alarm.see(-Infinity) && !alarm.see(-4));
 console.log("ok: relgrad.mjs");

@@ -16,20 +16,21 @@ static const struct {
     const char *name;
     uint32_t unknown;
 } fields[] = {
-    FIELD(activation, 4),    FIELD(final_activation, 2), FIELD(base, 4),
+    FIELD(activation, 5),    FIELD(final_activation, 2), FIELD(base, 4),
     FIELD(bias, 4),          FIELD(input_transform, 2),  FIELD(gradient, 3),
     FIELD(optimizer, 3),     FIELD(crossing, 2),         FIELD(log_det, 2),
     FIELD(track_inverse, 2), FIELD(report_norms, 2),     FIELD(level, 5),
+    FIELD(condition, 3),     FIELD(conditioned, 3),
 };
 
 /* The first value of each kind that has no name. */
 static const struct {
     uint32_t kind, unknown;
 } named[] = {
-    {RELGRAD_NAMES_ACTIVATION, 4}, {RELGRAD_NAMES_BASE, 4},     {RELGRAD_NAMES_BIAS, 4},
+    {RELGRAD_NAMES_ACTIVATION, 5}, {RELGRAD_NAMES_BASE, 4},     {RELGRAD_NAMES_BIAS, 4},
     {RELGRAD_NAMES_GRADIENT, 3},   {RELGRAD_NAMES_OPTIMIZER, 3}, {RELGRAD_NAMES_CROSSING, 2},
     {RELGRAD_NAMES_LOG_DET, 2},    {RELGRAD_NAMES_LEVEL, 5},    {RELGRAD_NAMES_INIT, 5},
-    {RELGRAD_NAMES_DECAY, 3},
+    {RELGRAD_NAMES_DECAY, 3},      {RELGRAD_NAMES_CONDITION, 3}, {RELGRAD_NAMES_CONDITIONED, 3},
 };
 
 /* What an older header and a newer one have of a structure. */
@@ -40,7 +41,8 @@ static void structure_sizes(void) {
     OK(relgrad_config_default(&config, 4, 2));
     CHECK(config.struct_size == sizeof config, "%u", (unsigned)config.struct_size);
     /* Forgotten, never set, shorter than in version 1. */
-    const uint32_t wrong[] = {0, 8, sizeof config - 1, 4097, UINT32_MAX};
+    const uint32_t first = offsetof(relgrad_config, condition);
+    const uint32_t wrong[] = {0, 8, first - 1, 4097, UINT32_MAX};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         config.struct_size = wrong[i];
         RETURNS(RELGRAD_ERR_ABI, relgrad_config_default(&config, 4, 2));
@@ -69,6 +71,23 @@ static void structure_sizes(void) {
     OK(relgrad_query_sizes(&config, &newer.known));
     CHECK(newer.known.params_len > 0 && newer.known.struct_size == sizeof newer, "not filled");
     CHECK(newer.later == 7, "written beyond what is known");
+
+    /* The first version's, behind which nothing is read or written. */
+    relgrad_config older;
+    memset(&older, 0x5a, sizeof older);
+    older.struct_size = first;
+    OK(relgrad_config_default(&older, 4, 2));
+    OK(relgrad_config_check(&older, text, sizeof text));
+    CHECK(older.condition == 0x5a5a5a5a && older.reserved == 0x5a5a5a5a, "written beyond its end");
+    older.struct_size = sizeof older;
+    RETURNS(RELGRAD_ERR_RESERVED, relgrad_config_check(&older, text, sizeof text));
+    CHECK(says("config.reserved"), "%s", text);
+    SIZED(relgrad_offsets, at);
+    memset(&at, 0x5a, sizeof at);
+    at.struct_size = offsetof(relgrad_offsets, location);
+    OK(relgrad_param_offsets(&config, 0, &at));
+    CHECK(at.weight == 0 && at.scale == RELGRAD_NONE, "%zu", at.scale);
+    CHECK(at.location != RELGRAD_NONE && at.location == at.log_sharpness, "written beyond its end");
 
     OK(relgrad_abi_check(RELGRAD_ABI_VERSION));
     RETURNS(RELGRAD_ERR_ABI, relgrad_abi_check(RELGRAD_ABI_VERSION + 1));
@@ -102,7 +121,7 @@ static void names(void) {
     CHECK(strcmp(relgrad_name(RELGRAD_NAMES_OPTIMIZER, RELGRAD_OPTIMIZER_NATURAL), "natural") == 0, "natural");
     CHECK(strcmp(relgrad_name(RELGRAD_NAMES_LEVEL, RELGRAD_LEVEL_NEON), "neon") == 0, "neon");
     CHECK(strcmp(relgrad_name(RELGRAD_NAMES_INIT, RELGRAD_INIT_ALIGNED), "aligned") == 0, "aligned");
-    for (uint32_t kind = 0; kind <= RELGRAD_NAMES_DECAY + 1; kind++) {
+    for (uint32_t kind = 0; kind <= RELGRAD_NAMES_CONDITIONED + 1; kind++) {
         for (uint32_t value = 0; value < 8; value++) {
             const char *name = relgrad_name(kind, value);
             CHECK(name != NULL && *name != 0, "%u %u", (unsigned)kind, (unsigned)value);
@@ -145,7 +164,7 @@ static void unknown_values(void) {
     OK(relgrad_schedule_rate(&schedule, 25, &rate));
     CHECK(rate == 0.025, "%g", rate);
     RETURNS(RELGRAD_ERR_ENUMERATION,
-            relgrad_activation_evaluate(4, 0.3, 0.1, 1.0, &rate, NULL, NULL));
+            relgrad_activation_evaluate(5, 0.3, 0.1, 1.0, &rate, NULL, NULL));
     CHECK(rate == 0.025, "an output was written");
 }
 
@@ -159,7 +178,7 @@ static void texts(void) {
         known += status < 0 && strcmp(s, unknown) != 0;
         CHECK(status <= 0 || strcmp(s, unknown) == 0, "%d", (int)status);
     }
-    CHECK(known == 29, "%d status codes have texts", known);
+    CHECK(known == 30, "%d status codes have texts", known);
     CHECK(strcmp(relgrad_status_string(INT32_MIN), unknown) == 0, "the least number");
     CHECK(strcmp(relgrad_status_string(INT32_MAX), unknown) == 0, "the largest number");
 
@@ -228,10 +247,60 @@ static void offsets(void) {
     CHECK(sizes.params_len == 24 && sizes.gradient_len == 18, "no biases");
 }
 
+/* What depends on a condition comes before the input's shift: M, S, then V of each layer. */
+static void offsets_of_conditions(void) {
+    SIZED(relgrad_config, config);
+    SIZED(relgrad_sizes, sizes);
+    SIZED(relgrad_offsets, at);
+    OK(relgrad_config_default(&config, 3, 2));
+    fix_curves(&config);
+    config.input_transform = 1;
+    const struct {
+        uint32_t conditioned;
+        size_t location, log_scale, condition, shift;
+    } expected[] = {
+        {RELGRAD_CONDITIONED_LATENTS, 24, 39, RELGRAD_NONE, 54},
+        {RELGRAD_CONDITIONED_LAYERS, RELGRAD_NONE, RELGRAD_NONE, 39, 54},
+        {RELGRAD_CONDITIONED_BOTH, 24, 39, 69, 84},
+    };
+    for (int i = 0; i < 3; i++) {
+        for (uint32_t kind = RELGRAD_CONDITION_NUMBERS; kind <= RELGRAD_CONDITION_CLASSES; kind++) {
+            config.condition = kind;
+            config.condition_len = 5;
+            config.conditioned = expected[i].conditioned;
+            OK(relgrad_param_offsets(&config, 1, &at));
+            CHECK(at.location == expected[i].location && at.log_scale == expected[i].log_scale
+                      && at.condition == expected[i].condition && at.shift == expected[i].shift,
+                  "%zu %zu %zu %zu", at.location, at.log_scale, at.condition, at.shift);
+            OK(relgrad_query_sizes(&config, &sizes));
+            CHECK(sizes.params_len == at.shift + 6 && sizes.gradient_len == at.shift, "%zu",
+                  sizes.params_len);
+            /* Factors bring the condition, and two numbers a latent that depends on it. */
+            const size_t of_latents = at.location == RELGRAD_NONE ? 0 : 6;
+            const size_t u = kind == RELGRAD_CONDITION_CLASSES ? 1 : 5;
+            CHECK(sizes.factors_len == 12 + u + of_latents, "%zu", sizes.factors_len);
+        }
+    }
+    config.condition_len = 0;
+    RETURNS(RELGRAD_ERR_CONDITION, relgrad_config_check(&config, text, sizeof text));
+    config.condition = RELGRAD_CONDITION_NONE;
+    OK(relgrad_param_offsets(&config, 1, &at));
+    CHECK(at.location == RELGRAD_NONE && at.log_scale == RELGRAD_NONE
+              && at.condition == RELGRAD_NONE && at.shift == 24, "no condition");
+
+    /* Bends have two rows a layer. */
+    CHECK(at.theta == RELGRAD_NONE && at.log_sharpness == RELGRAD_NONE, "no bends");
+    config.activation = RELGRAD_ACTIVATION_BEND;
+    config.final_activation = 1;
+    OK(relgrad_param_offsets(&config, 1, &at));
+    CHECK(at.theta == 30 && at.log_sharpness == 33 && at.shift == 36, "%zu", at.theta);
+    CHECK(at.log_slope == RELGRAD_NONE && at.center == RELGRAD_NONE && at.steps == 0, "no mixture");
+}
+
 static void activations(void) {
     double s, slope, bend, y, residual;
     uint32_t iterations;
-    for (uint32_t kind = 0; kind < 4; kind++) {
+    for (uint32_t kind = 0; kind <= RELGRAD_ACTIVATION_BEND; kind++) {
         double a = kind == RELGRAD_ACTIVATION_TANH_MIXTURE ? 5 : 0.3;
         OK(relgrad_activation_evaluate(kind, a, 0.1, 1.25, &s, &slope, &bend));
         OK(relgrad_activation_invert(kind, a, 0.1, s, &y, &iterations, &residual));
@@ -263,6 +332,7 @@ int main(void) {
     unknown_values();
     texts();
     offsets();
+    offsets_of_conditions();
     activations();
     uint32_t v = relgrad_version();
     char expected[40];

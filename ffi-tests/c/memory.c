@@ -123,9 +123,10 @@ static void fences_hold(void) {
 
 static const char *describe(const relgrad_config *c) {
     static char text[200];
-    snprintf(text, sizeof text, "D %u L %u B %u optimizer %u gradient %u bias %u track %u level %u",
+    snprintf(text, sizeof text,
+             "D %u L %u B %u optimizer %u gradient %u bias %u track %u level %u condition %u of %u",
              c->dim, c->layers, c->max_batch, c->optimizer, c->gradient, c->bias,
-             c->track_inverse, c->level);
+             c->track_inverse, c->level, c->condition, c->conditioned);
     return text;
 }
 
@@ -151,6 +152,8 @@ static void try_one(relgrad_config config) {
     double *log_p = (double *)fenced(rows * sizeof(double));
     size_t units = (config.layers - 1) * d;
     double *log_slopes = (double *)fenced(2 * units * sizeof(double));
+    size_t width = config.condition == RELGRAD_CONDITION_NUMBERS ? config.condition_len : 1;
+    number *u = fenced_numbers((rows - 1) * (width + 1) + width), *given = fenced_numbers(rows * width);
     relgrad_report *report = (relgrad_report *)fenced(sizeof(relgrad_report));
     relgrad_inversion *inversion = (relgrad_inversion *)fenced(sizeof(relgrad_inversion));
     report->struct_size = sizeof *report;
@@ -163,9 +166,18 @@ static void try_one(relgrad_config config) {
     for (size_t i = 0; i < rows; i++) {
         lcg_normals(&g, x + i * ld, d);
         weights[i] = (number)(i + 1);
+        for (size_t j = 0; j < width; j++) {
+            given[i * width + j] = u[i * (width + 1) + j] = (number)((i + j) % 3);
+        }
     }
     R(batch) all = batch_of(data, rows + START_ROWS), batch = batch_of(x, rows);
     batch.ld = ld;
+    if (config.condition == RELGRAD_CONDITION_NONE) {
+        given = NULL;
+    } else {
+        batch.condition = u;
+        batch.condition_ld = width + 1;
+    }
     R(context) * c;
 
     QUIET(R(init)(&config, state, sizes.state_bytes, workspace, sizes.workspace_bytes, &c));
@@ -185,14 +197,15 @@ static void try_one(relgrad_config config) {
     QUIET(R(sum_log_slopes)(c, params, n, &batch, log_slopes, 2 * units));
     QUIET(R(input_gradient)(c, params, n, &batch, back, rows * d, log_p, rows));
     QUIET(R(factorize)(c, params, n, factorization, sizes.factorization_bytes));
-    QUIET(R(inverse)(c, params, n, factorization, sizes.factorization_bytes, z, rows * d, rows,
-                     back, rows * d, inversion));
+    QUIET(R(inverse_given)(c, params, n, factorization, sizes.factorization_bytes, z, rows * d, rows,
+                           given, rows * width, back, rows * d, inversion));
     CHECK(inversion->residual < 1e6 * EPSILON, "residual %g, %s", inversion->residual,
           describe(&config));
-    QUIET(R(sample)(c, params, n, factorization, sizes.factorization_bytes, 1, 0, rows, back,
-                    rows * d, inversion));
+    QUIET(R(sample_given)(c, params, n, factorization, sizes.factorization_bytes, 1, 0, rows, given,
+                          rows * width, back, rows * d, inversion));
     if (config.track_inverse) {
-        QUIET(R(inverse)(c, params, n, NULL, 0, z, rows * d, rows, back, rows * d, inversion));
+        QUIET(R(inverse_given)(c, params, n, NULL, 0, z, rows * d, rows, given, rows * width, back,
+                               rows * d, inversion));
         CHECK(inversion->residual < 1e6 * EPSILON, "residual %g, %s", inversion->residual,
               describe(&config));
     }
@@ -296,7 +309,7 @@ int main(int argc, char **argv) {
     counter_counts();
     const uint32_t dims[] = {17, 1, 2, 7, 8, 16, 33, 65};
     const uint32_t batches[] = {5, 1, 16, 40};
-    unsigned long tried = 0;
+    unsigned long tried = 0, conditional = 0;
     for (uint32_t optimizer = 0; optimizer < 3; optimizer++) {
         too_little(optimizer);
         for (uint32_t i = 0; i < (quick ? 1 : 8 * 4); i++) {
@@ -313,10 +326,23 @@ int main(int argc, char **argv) {
                     try_one(config);
                     tried++;
                 }
+                /* Conditions do the same on every instruction set. */
+                config.condition_len = 3;
+                config.conditioned = j % 2 ? RELGRAD_CONDITIONED_BOTH : RELGRAD_CONDITIONED_LATENTS;
+                for (config.condition = RELGRAD_CONDITION_NUMBERS;
+                     config.level == RELGRAD_LEVEL_AUTO && config.condition <= RELGRAD_CONDITION_CLASSES;
+                     config.condition++) {
+                    config.activation = j % 4 < 2 ? RELGRAD_ACTIVATION_TANH_MIXTURE : RELGRAD_ACTIVATION_BEND;
+                    if (relgrad_config_check(&config, NULL, 0) == RELGRAD_OK) {
+                        try_one(config);
+                        tried++;
+                        conditional++;
+                    }
+                }
             }
         }
     }
     printf("%lu configurations in %s: no allocation, nothing out of bounds\n", tried, PRECISION);
-    CHECK(tried > 50, "%lu", tried);
+    CHECK(tried > 50 && conditional >= 50, "%lu, %lu", tried, conditional);
     return 0;
 }

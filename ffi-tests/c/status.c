@@ -1,9 +1,17 @@
 /* Every status code of the header, provoked; and that a refused call has changed nothing. */
 #include <math.h>
+#include <stddef.h>
 
 #include "model.h"
 
-enum { DIM = 3, LAYERS = 2, BATCH = 4, PARAMS = LAYERS * (DIM * DIM + DIM) + 2 * DIM };
+enum {
+    DIM = 3,
+    LAYERS = 2,
+    BATCH = 4,
+    /* M, S and V of each layer for two classes, or two numbers. */
+    CONDITIONED = 2 * DIM * (2 + LAYERS),
+    PARAMS = LAYERS * (DIM * DIM + DIM) + CONDITIONED + 2 * DIM
+};
 
 /* All codes but RELGRAD_ERR_INTERNAL, which only a defect of the library can return: no argument
  * leads there. */
@@ -30,6 +38,7 @@ static struct {
     {RELGRAD_ERR_NON_FINITE_DATA, 0},
     {RELGRAD_ERR_NON_FINITE_PARAMETERS, 0},
     {RELGRAD_ERR_SAMPLE_WEIGHT, 0},
+    {RELGRAD_ERR_CONDITION, 0},
     {RELGRAD_ERR_SINGULAR, 0},
     {RELGRAD_ERR_CROSSING, 0},
     {RELGRAD_ERR_DIVERGED, 0},
@@ -51,7 +60,7 @@ struct world {
     number weights[BATCH];
     number out[DIM * BATCH];
     number gradient[PARAMS];
-    number factors[BATCH * 2 * LAYERS * DIM];
+    number factors[BATCH * (2 * LAYERS * DIM + 1 + 2 * DIM)];
     double log_p[BATCH];
     double log_slopes[2 * LAYERS * DIM];
     relgrad_sizes sizes;
@@ -63,6 +72,8 @@ struct world {
     double value[3];
     uint64_t whole;
     uint32_t level;
+    relgrad_alarm alarm;
+    int32_t raised;
 };
 
 static struct world *now, *before;
@@ -161,7 +172,8 @@ static void bad_config(int32_t code, const char *argument, relgrad_config c) {
 static void configurations(void) {
     relgrad_config c;
 #define BAD(code, argument, change) (c = config, change, bad_config(code, argument, c))
-    BAD(RELGRAD_ERR_ABI, "config.struct_size", c.struct_size -= 8);
+    BAD(RELGRAD_ERR_ABI, "config.struct_size",
+        c.struct_size = offsetof(relgrad_config, condition) - 8);
     BAD(RELGRAD_ERR_ENUMERATION, "config.base", c.base = 4);
     BAD(RELGRAD_ERR_ENUMERATION, "config.level", c.level = 5);
     BAD(RELGRAD_ERR_DIM, "dim", c.dim = 0);
@@ -174,6 +186,12 @@ static void configurations(void) {
     BAD(RELGRAD_ERR_ACTIVATION, "activation.steps",
         (c.activation = RELGRAD_ACTIVATION_TANH_MIXTURE, c.activation_a = 17));
     BAD(RELGRAD_ERR_RATE, "curve_rate", c.curve_rate = -1.0);
+    BAD(RELGRAD_ERR_ENUMERATION, "config.condition", c.condition = 3);
+    BAD(RELGRAD_ERR_CONDITION, "condition.width", c.condition = RELGRAD_CONDITION_NUMBERS);
+    BAD(RELGRAD_ERR_CONDITION, "condition.count", c.condition = RELGRAD_CONDITION_CLASSES);
+    BAD(RELGRAD_ERR_RATE, "condition_rate",
+        (c.condition = RELGRAD_CONDITION_CLASSES, c.condition_len = 2, c.condition_rate = -1.0));
+    BAD(RELGRAD_ERR_RESERVED, "config.reserved", c.reserved = 1);
     BAD(RELGRAD_ERR_OPTIMIZER, "optimizer.beta2", c.beta2 = -0.5);
     BAD(RELGRAD_ERR_COMBINATION, "track_inverse", c.track_inverse = 1);
     /* A field of a later version. */
@@ -515,6 +533,136 @@ static void callbacks(void) {
                       &now->inversion));
 }
 
+static int32_t sample(const number *given, size_t given_len) {
+    return R(sample_given)(context, now->params, sizes.params_len, now->factorization,
+                           sizes.factorization_bytes, 1, 0, BATCH, given, given_len, now->out,
+                           DIM * BATCH, &now->inversion);
+}
+
+static int32_t inverse(const number *given, size_t given_len) {
+    return R(inverse_given)(context, now->params, sizes.params_len, now->factorization,
+                            sizes.factorization_bytes, now->x, DIM * BATCH, BATCH, given, given_len,
+                            now->out, DIM * BATCH, &now->inversion);
+}
+
+/* Conditions that are missing, wrong or not asked for. */
+static void conditions(void) {
+    defaults(RELGRAD_OPTIMIZER_ADAM);
+    size_t n = sizes.params_len;
+    const number classes[BATCH] = {0, 1, 1, 0};
+    R(batch) b = batch();
+    b.condition = classes;
+    REFUSED(RELGRAD_ERR_CONDITION, "batch.condition", step(b, 0.1));
+    OK(R(factorize)(context, now->params, n, now->factorization, sizes.factorization_bytes));
+    REFUSED(RELGRAD_ERR_CONDITION, "condition", sample(classes, BATCH));
+
+    config.condition = RELGRAD_CONDITION_CLASSES;
+    config.condition_len = 2;
+    config.conditioned = RELGRAD_CONDITIONED_BOTH;
+    begin();
+    n = sizes.params_len;
+    OK(R(factorize)(context, now->params, n, now->factorization, sizes.factorization_bytes));
+    R(batch) without = batch();
+    REFUSED(RELGRAD_ERR_CONDITION, "condition", step(without, 0.1));
+    REFUSED(RELGRAD_ERR_CONDITION, "condition",
+            R(log_likelihood)(context, now->params, n, &without, now->log_p, BATCH));
+    REFUSED(RELGRAD_ERR_CONDITION, "condition",
+            R(forward)(context, now->params, n, &without, now->out, DIM * BATCH));
+    REFUSED(RELGRAD_ERR_CONDITION, "condition",
+            R(sample)(context, now->params, n, now->factorization, sizes.factorization_bytes, 1, 0,
+                      BATCH, now->out, DIM * BATCH, &now->inversion));
+    REFUSED(RELGRAD_ERR_CONDITION, "condition", sample(NULL, 0));
+    REFUSED(RELGRAD_ERR_LENGTH, "condition", sample(classes, BATCH - 1));
+    REFUSED(RELGRAD_ERR_CONDITION, "condition", inverse(NULL, 0));
+    REFUSED(RELGRAD_ERR_LENGTH, "condition", inverse(classes, BATCH - 1));
+    REFUSED(RELGRAD_ERR_OVERLAP, "x", inverse(now->out, BATCH));
+    REFUSED(RELGRAD_ERR_ALIGNMENT, "given",
+            sample((const number *)(const void *)((const char *)classes + 1), BATCH - 1));
+    const number wrong[] = {2, -1, (number)0.5, (number)NAN, (number)INFINITY};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        number some[BATCH] = {0, 1, 0, wrong[i]};
+        b = batch();
+        b.condition = some;
+        REFUSED(RELGRAD_ERR_CONDITION, "condition", step(b, 0.1));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition",
+                R(gradient)(context, now->params, n, &b, now->gradient, PARAMS, &now->report));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition",
+                R(accumulate)(context, now->params, n, &b, now->gradient, PARAMS, &now->totals));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition",
+                R(factors)(context, now->params, n, &b, now->factors, BATCH * sizes.factors_len,
+                           &now->totals));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition",
+                R(log_likelihood)(context, now->params, n, &b, now->log_p, BATCH));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition",
+                R(sum_log_slopes)(context, now->params, n, &b, now->log_slopes, 2 * LAYERS * DIM));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition", sample(some, BATCH));
+        REFUSED(RELGRAD_ERR_CONDITION, "condition", inverse(some, BATCH));
+    }
+    b.condition = classes;
+    RETURNS(RELGRAD_OK, step(b, 0.1));
+
+    /* Numbers have a leading dimension too. */
+    config.condition = RELGRAD_CONDITION_NUMBERS;
+    begin();
+    number u[2 * BATCH] = {0};
+    b = batch();
+    b.condition = u;
+    b.condition_ld = 1;
+    REFUSED(RELGRAD_ERR_LEADING_DIMENSION, "condition_ld", step(b, 0.1));
+    b.condition_ld = 0;
+    u[2 * BATCH - 1] = (number)NAN;
+    REFUSED(RELGRAD_ERR_CONDITION, "condition", step(b, 0.1));
+    /* A scale beyond all use: exp(2 * 30). */
+    u[2 * BATCH - 1] = 30;
+    SIZED(relgrad_offsets, at);
+    OK(relgrad_param_offsets(&config, 0, &at));
+    now->params[at.log_scale + DIM] = 2;
+    REFUSED(RELGRAD_ERR_DIVERGED, "layer", step(b, 0.1));
+    u[2 * BATCH - 1] = 0;
+    RETURNS(RELGRAD_OK, step(b, 0.1));
+}
+
+/* Alarms that are out of range, and damaged ones. */
+static void alarms(void) {
+    now->alarm.struct_size = sizeof now->alarm;
+    REFUSED(RELGRAD_ERR_NULL_POINTER, NULL, relgrad_alarm_start(NULL, 0.1, 200));
+    const double wrong[][2] = {{0, 200}, {0.6, 200}, {NAN, 200}, {0.1, 9}, {0.1, NAN}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        REFUSED(RELGRAD_ERR_RATE, i < 3 ? "rate" : "memory",
+                relgrad_alarm_start(&now->alarm, wrong[i][0], wrong[i][1]));
+    }
+    now->alarm.struct_size = sizeof now->alarm - 8;
+    REFUSED(RELGRAD_ERR_ABI, "alarm.struct_size", relgrad_alarm_start(&now->alarm, 0.1, 200));
+    now->alarm.struct_size = sizeof now->alarm;
+    OK(relgrad_alarm_start(&now->alarm, 0.1, 200));
+    for (int i = 0; i < 100; i++) {
+        OK(relgrad_alarm_see(&now->alarm, i % 10, &now->raised));
+    }
+    const relgrad_alarm whole = now->alarm;
+#define DAMAGED(code, argument, change)                                                        \
+    do {                                                                                       \
+        now->alarm = whole;                                                                    \
+        now->alarm.change;                                                                     \
+        REFUSED(code, argument, relgrad_alarm_see(&now->alarm, -1, &now->raised));             \
+    } while (0)
+    DAMAGED(RELGRAD_ERR_ABI, "alarm.struct_size", struct_size = 0);
+    DAMAGED(RELGRAD_ERR_RESERVED, "alarm.reserved", reserved = 1);
+    DAMAGED(RELGRAD_ERR_RATE, "rate", rate = 0);
+    DAMAGED(RELGRAD_ERR_RATE, "memory", memory = 1);
+    DAMAGED(RELGRAD_ERR_STATE, "alarm", threshold = NAN);
+    DAMAGED(RELGRAD_ERR_STATE, "alarm", mean = INFINITY);
+    DAMAGED(RELGRAD_ERR_STATE, "alarm", spread = NAN);
+    DAMAGED(RELGRAD_ERR_STATE, "alarm", spread = -1);
+    DAMAGED(RELGRAD_ERR_STATE, "alarm", raised = whole.rows + 1);
+    now->alarm = whole;
+    REFUSED(RELGRAD_ERR_NULL_POINTER, "raised", relgrad_alarm_see(&now->alarm, -1, NULL));
+    REFUSED(RELGRAD_ERR_NULL_POINTER, "alarm", relgrad_alarm_see(NULL, -1, &now->raised));
+    REFUSED(RELGRAD_ERR_OVERLAP, "raised",
+            relgrad_alarm_see(&now->alarm, -1, (int32_t *)(void *)&now->alarm.raised));
+    OK(relgrad_alarm_see(&now->alarm, -100, &now->raised));
+    CHECK(now->raised == 1, "an anomaly");
+}
+
 static void no_threads(void *user, relgrad_task run, void *task, size_t count) {
     (void)user, (void)run, (void)task, (void)count;
 }
@@ -645,6 +793,8 @@ int main(void) {
     parameters();
     crossing();
     callbacks();
+    conditions();
+    alarms();
     states();
     accumulators();
 

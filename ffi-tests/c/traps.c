@@ -10,6 +10,7 @@
 #define ROWS 40
 
 static number x[ROWS * 50], out[ROWS * 50];
+static number u[ROWS * 3];
 static double log_p[ROWS];
 static const uint32_t levels[] = {RELGRAD_LEVEL_SCALAR, RELGRAD_LEVEL_AVX2, RELGRAD_LEVEL_AVX512};
 static const uint32_t dims[] = {1, 3, 8, 16, 21, 50};
@@ -20,6 +21,9 @@ static void calls(struct model *m, uint32_t rows, uint32_t init) {
     void *scratch = aligned(most > m->sizes.start_bytes ? most : m->sizes.start_bytes);
     void *factors = aligned(m->sizes.factorization_bytes);
     R(batch) all = batch_of(x, ROWS), some = batch_of(x, rows);
+    const number *given = m->config.condition == RELGRAD_CONDITION_NONE ? NULL : u;
+    const size_t width = m->config.condition == RELGRAD_CONDITION_CLASSES ? 1 : 3;
+    all.condition = some.condition = given;
     OK(R(params_init_data)(m->context, m->params, n, &all, init, 1, 1e-6, scratch,
                            m->sizes.start_bytes));
     OK(R(step)(m->context, m->params, n, &some, 1e-3, NULL));
@@ -27,8 +31,8 @@ static void calls(struct model *m, uint32_t rows, uint32_t init) {
     OK(R(log_likelihood)(m->context, m->params, n, &some, log_p, rows));
     OK(R(input_gradient)(m->context, m->params, n, &some, out, (size_t)rows * m->config.dim, log_p, rows));
     OK(R(factorize)(m->context, m->params, n, factors, m->sizes.factorization_bytes));
-    OK(R(sample)(m->context, m->params, n, factors, m->sizes.factorization_bytes, 1, 0, rows, out,
-                 (size_t)rows * m->config.dim, NULL));
+    OK(R(sample_given)(m->context, m->params, n, factors, m->sizes.factorization_bytes, 1, 0, rows,
+                       given, rows * width, out, (size_t)rows * m->config.dim, NULL));
     for (int wrong = 0; wrong < 2; wrong++) {
         number right = x[rows - 1];
         x[rows - 1] = (number)(wrong ? NAN : INFINITY);
@@ -37,31 +41,66 @@ static void calls(struct model *m, uint32_t rows, uint32_t init) {
         RETURNS(RELGRAD_ERR_NON_FINITE_DATA,
                 R(log_likelihood)(m->context, m->params, n, &some, log_p, rows));
         x[rows - 1] = right;
+        if (given != NULL) {
+            right = u[rows * width - 1];
+            u[rows * width - 1] = (number)(wrong ? NAN : INFINITY);
+            RETURNS(RELGRAD_ERR_CONDITION, R(step)(m->context, m->params, n, &some, 1e-3, NULL));
+            u[rows * width - 1] = right;
+        }
     }
     free(factors);
     free(scratch);
 }
 
-static void setting(uint32_t level, uint32_t activation, uint32_t optimizer, uint32_t base) {
+struct setting {
+    uint32_t level, activation, optimizer, base, condition, conditioned;
+};
+
+static void run(struct setting s) {
+    printf("level %u, activation %u, optimizer %u, base %u, condition %u of %u\n", s.level,
+           s.activation, s.optimizer, s.base, s.condition, s.conditioned);
+    fflush(stdout);
+    struct lcg random = {6};
+    lcg_normals(&random, u, ROWS * 3);
+    for (int i = 0; s.condition == RELGRAD_CONDITION_CLASSES && i < ROWS; i++) {
+        u[i] = (number)(i % 3);
+    }
     for (int i = 0; i < 6; i++) {
         for (int j = 0; j < 3; j++) {
-            relgrad_config config = config_of(dims[i], 2, batches[j], optimizer);
+            relgrad_config config = config_of(dims[i], 2, batches[j], s.optimizer);
             config.input_transform = 1;
-            config.level = level;
-            config.base = base;
-            if (activation != RELGRAD_ACTIVATION_TANH_MIXTURE) {
-                config.activation = activation;
-                config.activation_a = activation == RELGRAD_ACTIVATION_IDENTITY ? 0 : 0.5;
-                config.activation_b = activation == RELGRAD_ACTIVATION_LEAKY_TANH ? 0.5 : 0;
+            config.level = s.level;
+            config.base = s.base;
+            config.condition = s.condition;
+            config.condition_len = 3;
+            config.conditioned = s.conditioned;
+            int learns = s.activation == RELGRAD_ACTIVATION_TANH_MIXTURE
+                         || s.activation == RELGRAD_ACTIVATION_BEND;
+            config.activation = s.activation;
+            if (!learns) {
+                config.activation_a = s.activation == RELGRAD_ACTIVATION_IDENTITY ? 0 : 0.5;
+                config.activation_b = s.activation == RELGRAD_ACTIVATION_LEAKY_TANH ? 0.5 : 0;
                 config.final_activation = 0;
             }
-            int learns = activation == RELGRAD_ACTIVATION_TANH_MIXTURE;
             struct model m = model_new(config);
             feenableexcept(FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW);
             calls(&m, batches[j], learns ? RELGRAD_INIT_ALIGNED : RELGRAD_INIT_WHITENED);
             fedisableexcept(FE_ALL_EXCEPT);
             feclearexcept(FE_ALL_EXCEPT);
             model_free(&m);
+        }
+    }
+}
+
+/* Every base without a condition, and every condition with one. */
+static void settings(struct setting s) {
+    for (s.base = RELGRAD_BASE_NORMAL; s.base < RELGRAD_BASE_CUSTOM; s.base++) {
+        run(s);
+    }
+    s.base = RELGRAD_BASE_NORMAL;
+    for (s.condition = RELGRAD_CONDITION_NUMBERS; s.condition <= RELGRAD_CONDITION_CLASSES; s.condition++) {
+        for (s.conditioned = 0; s.conditioned <= RELGRAD_CONDITIONED_BOTH; s.conditioned++) {
+            run(s);
         }
     }
 }
@@ -76,14 +115,10 @@ int main(void) {
         if (relgrad_config_check(&config, text, sizeof text) == RELGRAD_ERR_LEVEL) {
             continue;
         }
-        for (uint32_t activation = 0; activation < 4; activation++) {
-            for (uint32_t optimizer = 0; optimizer < 3; optimizer++) {
-                for (uint32_t base = 0; base < 3; base++) {
-                    printf("level %u, activation %u, optimizer %u, base %u\n", levels[i],
-                           activation, optimizer, base);
-                    fflush(stdout);
-                    setting(levels[i], activation, optimizer, base);
-                }
+        struct setting s = {levels[i], 0, 0, 0, 0, 0};
+        for (; s.activation <= RELGRAD_ACTIVATION_BEND; s.activation++) {
+            for (s.optimizer = 0; s.optimizer < 3; s.optimizer++) {
+                settings(s);
             }
         }
     }

@@ -206,6 +206,11 @@ fn inference() {
 }
 
 #[test]
+fn condition() {
+    everywhere("condition.c");
+}
+
+#[test]
 fn fork() {
     everywhere("fork.c");
 }
@@ -322,6 +327,7 @@ fn under_valgrind() {
         check("memory.c", precision, &["quick"]);
         check("status.c", precision, &[]);
         check("inference.c", precision, &[]);
+        check("condition.c", precision, &["quick"]);
     }
 }
 
@@ -339,7 +345,7 @@ fn with_sanitizers() {
         assert!(!outcome.success && outcome.text.contains(report), "{fault}: {}", outcome.text);
     }
     succeeds(&control, &[], 20);
-    for source in ["train.c", "status.c", "threads.c", "inference.c"] {
+    for source in ["train.c", "status.c", "threads.c", "inference.c", "condition.c"] {
         for precision in PRECISIONS {
             let flags = [&SANITIZERS, precision].concat();
             succeeds(build(source, Language::C, &flags), &[], 60);

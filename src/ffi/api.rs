@@ -600,18 +600,17 @@ unsafe fn inverting<T: Scalar>(
             let tracked = memory.is_null();
             let bytes = if tracked { 0 } else { bytes };
             let memory = guard::read("factorization", memory.cast::<u8>(), bytes)?;
+            let given_len = if given.is_null() { 0 } else { given_len };
+            let conditions = guard::read("given", given, given_len)?;
             let written = [Region::of("x", x, x_len)?, optional_structure("report", report)?];
             let read = [
                 Region::of("params", params, len)?,
                 Region::of("factorization", memory.as_ptr(), bytes)?,
                 Region::of("z", z, z_len)?,
-                Region::of("given", given, if given.is_null() { 0 } else { given_len })?,
+                Region::of("given", conditions.as_ptr(), given_len)?,
             ];
             c.disjoint(written, &read)?;
-            let given = match given.is_null() {
-                true => None,
-                false => Some(guard::read("given", given, given_len)?),
-            };
+            let given = (!given.is_null()).then_some(conditions);
             let with = if tracked { Inverse::Tracked } else { Inverse::Factorization(memory) };
             let params = guard::read("params", params, len)?;
             let x = guard::write("x", x, x_len)?;

@@ -303,8 +303,8 @@ pub unsafe extern "C" fn relgrad_apply(
 }
 
 /// Writes each sample's factors (sizes.factors_len numbers: delta_1, c_1, ..., delta_L, c_L, then the
-/// derivatives by the outputs of the layers with learned curves) and adds to `totals`. Relative
-/// gradients only.
+/// derivatives by the outputs of the layers with learned curves, then its condition and what the
+/// latents' dependence on it needs) and adds to `totals`. Relative gradients only.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_factors(
     context: *mut relgrad_context,
@@ -478,8 +478,8 @@ pub unsafe extern "C" fn relgrad_sample(
     }
 }
 
-/// relgrad_inverse for a model whose layers depend on a condition: `given` with each row of latents,
-/// as batch.condition.
+/// relgrad_inverse for models whose layers depend on a condition. `given` has the condition of each
+/// row of latents, one after the other, as batch.condition.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_inverse_given(
     context: *mut relgrad_context,
@@ -502,7 +502,8 @@ pub unsafe extern "C" fn relgrad_inverse_given(
     unsafe { api::inverse::<f32>(context.cast(), params, memory, z, rows, given, x, report) }
 }
 
-/// relgrad_sample for a model with a condition: a sample for each that is `given`.
+/// relgrad_sample for models with a condition: row i of `x` is a sample of p(x | given i). `given`
+/// has `rows` conditions, one after the other, as batch.condition.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_sample_given(
     context: *mut relgrad_context,

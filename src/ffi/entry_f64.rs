@@ -444,8 +444,8 @@ pub unsafe extern "C" fn relgrad_sample_f64(
     }
 }
 
-/// relgrad_inverse_f64 for a model whose layers depend on a condition: `given` with each row of latents,
-/// as batch.condition.
+/// relgrad_inverse_f64 for models whose layers depend on a condition. `given` has the condition of each
+/// row of latents, one after the other, as batch.condition.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_inverse_given_f64(
     context: *mut relgrad_context_f64,
@@ -468,7 +468,8 @@ pub unsafe extern "C" fn relgrad_inverse_given_f64(
     unsafe { api::inverse::<f64>(context.cast(), params, memory, z, rows, given, x, report) }
 }
 
-/// relgrad_sample_f64 for a model with a condition: a sample for each that is `given`.
+/// relgrad_sample_f64 for models with a condition: row i of `x` is a sample of p(x | given i). `given`
+/// has `rows` conditions, one after the other, as batch.condition.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_sample_given_f64(
     context: *mut relgrad_context_f64,

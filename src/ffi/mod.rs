@@ -103,7 +103,8 @@ pub unsafe extern "C" fn relgrad_config_check(
     status
 }
 
-/// Where the parameters of layer `layer` (from 0) lie, and the input's shift and scale.
+/// Where the parameters of layer `layer` (from 0) lie, and those that belong to no layer: what the
+/// latents take of a condition, the input's shift and scale.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_param_offsets(
     config: *const relgrad_config,
@@ -165,8 +166,10 @@ pub unsafe extern "C" fn relgrad_schedule_rate(
     })
 }
 
-/// Fills `alarm`, whose struct_size is set: a share `rate` of false alarms, made up for within about
-/// `memory` rows; 20 / rate serves. The first 1 / rate rows raise no alarm.
+/// Fills `alarm`, whose struct_size is set: `rate` is the promised share of false alarms, in
+/// [1e-9, 0.5]. The threshold catches up with a change within about `memory` rows, at least 1 / rate;
+/// 20 / rate is a good choice. While log-likelihoods keep falling, up to twice the share raises an
+/// alarm; while they keep rising, less. The first 1 / rate rows raise none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_alarm_start(
     alarm: *mut relgrad_alarm,
@@ -183,8 +186,9 @@ pub unsafe extern "C" fn relgrad_alarm_start(
     })
 }
 
-/// Takes a row's log-likelihood into account; `raised` becomes 1 if the row is an anomaly, else 0. Rows
-/// that could not be scored may be given as -INFINITY.
+/// Takes a row's log-likelihood into account: `raised` becomes 1 if the row is an anomaly, else 0. Score
+/// a row, call this, then learn from the row. A row that could not be scored counts as -INFINITY.
+/// RELGRAD_ERR_STATE for an alarm that was damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_alarm_see(
     alarm: *mut relgrad_alarm,
@@ -192,9 +196,10 @@ pub unsafe extern "C" fn relgrad_alarm_see(
     raised: *mut i32,
 ) -> i32 {
     call(|| {
-        Region::of("raised", raised, 1)?;
+        let written = Region::of("raised", raised, 1)?;
         // SAFETY: the caller vouches for both pointers.
         unsafe {
+            guard::disjoint(&[written], &[guard::structure("alarm", alarm)?])?;
             let mut seen = guard::value("alarm", alarm)?.read()?;
             guard::put(raised, seen.see(log_p).into());
             guard::fill(alarm, seen.into());

@@ -81,15 +81,18 @@ pub struct relgrad_config {
     /// How fast learned curves move, in [0, 1000]; 0 keeps them. They follow Adam whatever the
     /// weights do, at the rate of the step times this.
     pub curve_rate: f64,
-    /// RELGRAD_CONDITION_...: what is observed with each sample, u.
+    /// RELGRAD_CONDITION_...: the kind of u, which is observed with each sample. The model is then
+    /// p(x | u).
     pub condition: u32,
-    /// Numbers of u, 1 to 65536, or classes, 1 to 1048576; not read without a condition.
+    /// How many numbers u has, 1 to 65536, or how many classes there are, 1 to 1048576. Not read
+    /// without a condition.
     pub condition_len: u32,
-    /// RELGRAD_CONDITIONED_...: what depends on u.
+    /// RELGRAD_CONDITIONED_...: which parts of the model depend on u.
     pub conditioned: u32,
     /// Zero.
     pub reserved: u32,
-    /// How fast that moves, in [0, 1000], as curve_rate.
+    /// How fast these parts move, in [0, 1000]; 0 keeps them. They follow Adam, as curves do, at the
+    /// rate of the step times this.
     pub condition_rate: f64,
 }
 
@@ -103,8 +106,9 @@ pub struct relgrad_sizes {
     pub reserved: u32,
     /// Parameters: W_1, b_1, ..., W_L, b_L, then the learned curves of each layer that has them, then
     /// shift and scale with an input transform. Weights are row-major, row = output. A layer's curves
-    /// are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center. What
-    /// depends on a condition comes before shift: see relgrad_offsets.
+    /// are 1 + 3 K rows of D: log_slope, then K rows each of log_weight, log_steepness and center; of
+    /// bends 2 rows, theta and log_sharpness. With a condition, location, log_scale and each layer's
+    /// condition come before shift. relgrad_param_offsets says where each begins.
     pub params_len: usize,
     /// A dense gradient or accumulator: the parameters without shift and scale.
     pub gradient_len: usize,
@@ -129,7 +133,7 @@ pub struct relgrad_sizes {
 pub struct relgrad_offsets {
     /// sizeof(relgrad_offsets).
     pub struct_size: u32,
-    /// Steps K of each learned curve; 0 for fixed ones.
+    /// Steps K of each tanh mixture; 0 for other activations.
     pub steps: u32,
     /// dim * dim numbers, row-major, row = output.
     pub weight: usize,
@@ -147,15 +151,16 @@ pub struct relgrad_offsets {
     pub shift: usize,
     /// dim numbers, which the data are then multiplied by.
     pub scale: usize,
-    /// M: a row of dim numbers for each number of u, or each class. Latents have the location M u.
+    /// M, a row of dim numbers for each number of u, or for each class: latents have the location
+    /// M u.
     pub location: usize,
-    /// S, as location. Latents have the scale exp(S u).
+    /// S, laid out as M: latents have the scale exp(S u).
     pub log_scale: usize,
-    /// V, as location: what the bias of this layer gets added is V u.
+    /// V of this layer, laid out as M: V u is added to its bias.
     pub condition: usize,
-    /// Bends: dim numbers.
+    /// dim numbers, theta of each unit's bend.
     pub theta: usize,
-    /// Bends: dim numbers, ln c.
+    /// dim numbers, ln c of each unit's bend.
     pub log_sharpness: usize,
 }
 
@@ -243,8 +248,9 @@ pub struct relgrad_inversion {
     pub residual: f64,
 }
 
-/// A threshold on the log-likelihoods of a stream, of which a promised share falls below it. Fill it with
-/// relgrad_alarm_start; it may be copied and kept as bytes.
+/// A threshold on the log-likelihoods of a stream: a promised share of the rows falls below it, also
+/// after process and model have changed. Fill it with relgrad_alarm_start. It holds no pointers: copies
+/// of it, in files too, go on alike.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct relgrad_alarm {
@@ -254,7 +260,7 @@ pub struct relgrad_alarm {
     pub reserved: u32,
     /// The promised share of false alarms, in [1e-9, 0.5].
     pub rate: f64,
-    /// Rows after which change is made up for, at least 1 / rate.
+    /// Within about so many rows the threshold catches up with a change; at least 1 / rate.
     pub memory: f64,
     /// Rows seen.
     pub rows: u64,
@@ -262,9 +268,9 @@ pub struct relgrad_alarm {
     pub raised: u64,
     /// The log-likelihood below which the next row raises an alarm.
     pub threshold: f64,
-    /// Running mean of the log-likelihoods.
+    /// The running mean of the log-likelihoods.
     pub mean: f64,
-    /// And their mean deviation from it.
+    /// The running mean of their distance from it.
     pub spread: f64,
 }
 
@@ -342,10 +348,11 @@ pub struct relgrad_batch {
     /// The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
     /// for rows.
     pub whole: usize,
-    /// What was observed with each sample: config.condition_len numbers each, or the class, counted
-    /// from 0. NULL for models without a condition.
+    /// What was observed with each sample: config.condition_len numbers, or one number, its class,
+    /// counted from 0. NULL for models without a condition; forward and sum_log_slopes need it only
+    /// where layers depend on it.
     pub condition: *const f32,
-    /// Numbers from one sample's condition to the next; 0 for as many as it has.
+    /// Numbers from one sample's condition to the next, at least as many as it has; 0 for as many.
     pub condition_ld: usize,
 }
 
@@ -372,10 +379,11 @@ pub struct relgrad_batch_f64 {
     /// The rows of the batch that this one is a part of, at most max_batch, for relgrad_factors; 0
     /// for rows.
     pub whole: usize,
-    /// What was observed with each sample: config.condition_len numbers each, or the class, counted
-    /// from 0. NULL for models without a condition.
+    /// What was observed with each sample: config.condition_len numbers, or one number, its class,
+    /// counted from 0. NULL for models without a condition; forward and sum_log_slopes need it only
+    /// where layers depend on it.
     pub condition: *const f64,
-    /// Numbers from one sample's condition to the next; 0 for as many as it has.
+    /// Numbers from one sample's condition to the next, at least as many as it has; 0 for as many.
     pub condition_ld: usize,
 }
 
@@ -690,8 +698,13 @@ impl relgrad_alarm {
     /// The checked alarm.
     pub(super) fn read(&self) -> Result<Alarm> {
         let relgrad_alarm { rate, memory, rows, raised, threshold, mean, spread, .. } = *self;
+        if self.reserved != 0 {
+            let v = Value::Int(self.reserved.into());
+            return Err(Error::new(Status::Reserved, "alarm.reserved", v, "must be 0"));
+        }
         let started = Alarm::new(rate, memory)?;
-        if threshold.is_nan() || !mean.is_finite() || !spread.is_finite() {
+        let is_spread = spread >= 0.0 && spread.is_finite();
+        if threshold.is_nan() || !mean.is_finite() || !is_spread || raised > rows {
             let allowed = "must be as relgrad_alarm_start and relgrad_alarm_see left it";
             return Err(Error::new(Status::State, "alarm", Value::Real(threshold), allowed));
         }

@@ -14,7 +14,7 @@ module Relgrad
 using Random
 
 export Model, RelgradError, init!, fit!, step!, refresh!, set_parallel!, logpdf, input_gradient, encode, decode, gradient,
-       weight, bias, origin_of, center
+       weight, bias, origin_of, center, Alarm, see!
 
 include("library.jl")
 include("model.jl")

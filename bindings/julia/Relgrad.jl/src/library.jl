@@ -46,6 +46,11 @@ mutable struct Config
     damping::Float64
     clip::Float64
     curve_rate::Float64
+    condition::UInt32
+    condition_len::UInt32
+    conditioned::UInt32
+    reserved::UInt32
+    condition_rate::Float64
     Config() = new(sizeof(Config))
 end
 
@@ -73,6 +78,8 @@ struct Batch
     base::Ptr{Cvoid}
     user::Ptr{Cvoid}
     whole::Csize_t
+    condition::Ptr{Cvoid}
+    condition_ld::Csize_t
     Batch(fields...) = new(sizeof(Batch), 0, fields...)
 end
 
@@ -103,6 +110,30 @@ struct RefreshReport
     RefreshReport() = new(sizeof(RefreshReport), 0, 0, 0, 0)
 end
 
+"""
+    Alarm(rate, memory = 20 / rate)
+
+Anomalies of a stream: a threshold on log-likelihoods that a promised share `rate` of the samples
+falls below, also after process and model have changed. It catches up with a change within about `memory`
+samples. Score a sample, [`see!`](@ref) its log-likelihood, then learn from it.
+"""
+mutable struct Alarm
+    struct_size::UInt32
+    reserved::UInt32
+    rate::Float64
+    memory::Float64
+    rows::UInt64
+    raised::UInt64
+    threshold::Float64
+    mean::Float64
+    spread::Float64
+    function Alarm(rate::Real, memory::Real = 20 / rate)
+        alarm = new(sizeof(Alarm), 0)
+        check(c_alarm_start(alarm, rate, memory))
+        return alarm
+    end
+end
+
 # What both precisions share.
 
 c_version() = unsafe_string(ccall(symbol(:relgrad_version_string), Cstring, ()))
@@ -110,6 +141,18 @@ c_status_string(status) =
     unsafe_string(ccall(symbol(:relgrad_status_string), Cstring, (Cint,), status))
 c_config_default(config, dim, layers) =
     ccall(symbol(:relgrad_config_default), Cint, (Ref{Config}, UInt32, UInt32), config, dim, layers)
+
+c_alarm_start(alarm, rate, memory) =
+    ccall(symbol(:relgrad_alarm_start), Cint, (Ref{Alarm}, Cdouble, Cdouble), alarm, rate, memory)
+c_alarm_see(alarm, log_p, raised) =
+    ccall(symbol(:relgrad_alarm_see), Cint, (Ref{Alarm}, Cdouble, Ref{Cint}), alarm, log_p, raised)
+
+# Why this thread's last call was refused, of those without a model.
+function c_complaint()
+    text = zeros(UInt8, 256)
+    ccall(symbol(:relgrad_message), Cint, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t), C_NULL, text, 256)
+    return GC.@preserve text unsafe_string(pointer(text))
+end
 
 function c_config_check(config)
     text = zeros(UInt8, 256)
@@ -128,7 +171,7 @@ function call_density(user::Ptr{Cvoid}, sample::Csize_t, z::Ptr{T}, log_density:
     density = unsafe_pointer_to_objref(user)::Callback
     try
         for i in 1:dim
-            p, s = density.f(unsafe_load(z, i), Int(sample) + 1)
+            p, s = density.f(unsafe_load(z, i), Int(sample) + 1, Int(i))
             unsafe_store!(log_density, T(p), i)
             unsafe_store!(score, T(s), i)
         end
@@ -218,15 +261,18 @@ for (T, suffix) in ((Float32, ""), (Float64, "_f64"))
         c_factorize(::Type{$T}, context, p, n, factors, bytes) =
             ccall(symbol($(name("factorize"))), Cint,
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t), context, p, n, factors, bytes)
-        c_inverse(::Type{$T}, context, p, n, factors, bytes, z, z_len, rows, x, x_len) =
-            ccall(symbol($(name("inverse"))), Cint,
+        c_inverse(::Type{$T}, context, p, n, factors, bytes, z, z_len, rows, given, given_len, x,
+                  x_len) =
+            ccall(symbol($(name("inverse_given"))), Cint,
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, Ptr{$T}, Csize_t, Csize_t,
-                   Ptr{$T}, Csize_t, Ptr{Cvoid}),
-                  context, p, n, factors, bytes, z, z_len, rows, x, x_len, C_NULL)
-        c_sample(::Type{$T}, context, p, n, factors, bytes, seed, first_row, rows, x, x_len) =
-            ccall(symbol($(name("sample"))), Cint,
+                   Ptr{$T}, Csize_t, Ptr{$T}, Csize_t, Ptr{Cvoid}),
+                  context, p, n, factors, bytes, z, z_len, rows, given, given_len, x, x_len, C_NULL)
+        c_sample(::Type{$T}, context, p, n, factors, bytes, seed, first_row, rows, given, given_len,
+                 x, x_len) =
+            ccall(symbol($(name("sample_given"))), Cint,
                   (Ptr{Cvoid}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Csize_t, UInt64, UInt64, Csize_t,
-                   Ptr{$T}, Csize_t, Ptr{Cvoid}),
-                  context, p, n, factors, bytes, seed, first_row, rows, x, x_len, C_NULL)
+                   Ptr{$T}, Csize_t, Ptr{$T}, Csize_t, Ptr{Cvoid}),
+                  context, p, n, factors, bytes, seed, first_row, rows, given, given_len, x, x_len,
+                  C_NULL)
     end
 end

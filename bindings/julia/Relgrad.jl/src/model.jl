@@ -11,13 +11,15 @@ end
 Base.showerror(io::IO, e::RelgradError) = print(io, "RelgradError: ", e.text)
 
 const CHOICES = Dict(
-    :activation => (:smooth_leaky_relu, :leaky_tanh, :identity, :tanh_mixture),
+    :activation => (:smooth_leaky_relu, :leaky_tanh, :identity, :tanh_mixture, :bend),
     :base => (:normal, :sech, :logistic, :custom),
     :bias => (:none, :separate, :affine, :projected),
     :gradient => (:relative, :transposed, :ordinary),
     :optimizer => (:sgd, :adam, :natural),
     :crossing => (:guard, :allow),
     :log_det => (:exact, :lazy),
+    :condition => (:none, :numbers, :classes),
+    :conditioned => (:latents, :layers, :both),
     :level => (:auto, :scalar, :avx2, :avx512, :neon),
 )
 const STARTS = (:orthogonal, :identity, :whitened, :standardized, :aligned)
@@ -41,8 +43,13 @@ Base.pointer(m::Memory) = pointer(m.bytes) + mod(-Int(pointer(m.bytes)), ALIGNME
 
 An invertible network with its optimiser. Settings are the fields of `relgrad_config`, choices
 as symbols: `optimizer = :natural`, `max_batch = 20`, `input_transform = true`. A function as
-`base` is a density of your own: called as `base(z, sample)` for one latent number, it returns
-its log-density and the derivative of that.
+`base` is a density of your own: called as `base(z, sample, component)` for one latent number, with the
+numbers of its sample in the batch and of the latent, both from 1, it returns its log-density and the
+derivative of that. A function of `(z, sample)` alone does too.
+
+With `condition = :numbers` or `:classes`, and their count as `condition_len`, the model is `p(x | u)`.
+Calls then take `condition`: a matrix of u, a column for each sample, or a vector of classes, counted
+from 1.
 """
 mutable struct Model{T <: Union{Float32, Float64}}
     config::Config
@@ -61,6 +68,7 @@ mutable struct Model{T <: Union{Float32, Float64}}
         config = Config()
         check(c_config_default(config, dim, layers))
         own = !(base isa Symbol)
+        whole = own && !applicable(base, zero(T), 1, 1) ? (z, sample, _) -> base(z, sample) : base
         for (name, value) in (settings..., :base => own ? :custom : base)
             name in fieldnames(Config) || throw(ArgumentError("Config has no field $name"))
             value isa Symbol && (value = index_of(CHOICES[name], value))
@@ -73,7 +81,7 @@ mutable struct Model{T <: Union{Float32, Float64}}
                        Memory(sizes.workspace_bytes),
                        Memory(max(sizes.start_bytes, sizes.refresh_bytes)),
                        Memory(sizes.factorization_bytes), false,
-                       Callback(own ? base : nothing, nothing), Callback(nothing, nothing),
+                       Callback(own ? whole : nothing, nothing), Callback(nothing, nothing),
                        C_NULL)
         context = Ref{Ptr{Cvoid}}(C_NULL)
         GC.@preserve model check(c_init(T, config, pointer(model.state), sizes.state_bytes,
@@ -92,7 +100,22 @@ Base.length(m::Model) = Int(m.config.dim)
 Base.show(io::IO, m::Model{T}) where {T} =
     print(io, "Model($T, $(Int(m.config.dim)), $(Int(m.config.layers)))")
 
-check(status) = status == 0 ? nothing : throw(RelgradError(status, c_status_string(status)))
+function check(status)
+    status == 0 && return nothing
+    text = c_complaint()
+    throw(RelgradError(status, isempty(text) ? c_status_string(status) : text))
+end
+
+"""
+    see!(alarm, log_p)
+
+Takes a sample's log-likelihood into account; whether it is an anomaly.
+"""
+function see!(alarm::Alarm, log_p::Real)
+    raised = Ref{Cint}(0)
+    check(c_alarm_see(alarm, log_p, raised))
+    return raised[] == 1
+end
 
 # After a call on a model: what a callback threw goes on, errors become exceptions.
 function check(m::Model{T}, status) where {T}
@@ -111,22 +134,42 @@ end
 
 const Data{T} = StridedMatrix{T}
 
-# f on the batch of x's columns, all memory in it held.
-function with_batch(f, m::Model{T}, x::Data{T}, weights = nothing) where {T}
+# Conditions of n samples as C reads them, or nothing: a matrix, whose columns are theirs. Classes count
+# from 0 there.
+function conditions(m::Model{T}, condition, n) where {T}
+    condition === nothing && return Matrix{T}(undef, 0, n)
+    classes = m.config.condition == index_of(CHOICES[:condition], :classes)
+    u = condition isa AbstractVector ? reshape(condition, 1, :) : condition
+    width = classes ? 1 : Int(m.config.condition_len)
+    m.config.condition == 0 || size(u) == (width, n) ||
+        throw(DimensionMismatch("conditions are $width numbers for each of $n samples"))
+    return Matrix{T}(classes ? u .- 1 : u)
+end
+
+# Where those of some columns begin, and how many numbers they are.
+given(u::Matrix{T}, columns) where {T} =
+    isempty(u) ? (Ptr{T}(C_NULL), 0) :
+    (pointer(u, size(u, 1) * (first(columns) - 1) + 1), size(u, 1) * length(columns))
+
+# f on the batch of x's columns, all memory in it held. u is what `conditions` returns, for x alone.
+function with_batch(f, m::Model{T}, x::Data{T}, u::Matrix{T}; weights = nothing) where {T}
     size(x, 1) == m.config.dim ||
         throw(DimensionMismatch("columns have $(size(x, 1)) numbers, the model $(length(m))"))
     stride(x, 1) == 1 || size(x, 1) == 1 || throw(ArgumentError("columns must be contiguous"))
     weights === nothing || (weights isa DenseVector{T} && length(weights) == size(x, 2)) ||
         throw(DimensionMismatch("weights are a vector of $T, one a column"))
     density = m.density
-    GC.@preserve m x weights density begin
+    GC.@preserve m x u weights density begin
         ld = size(x, 2) < 2 ? 0 : stride(x, 2)
         own = density.f !== nothing
         batch = Batch(pointer(x), size(x, 2), ld, weights === nothing ? C_NULL : pointer(weights),
-                      own ? c_density(T) : C_NULL, own ? pointer_from_objref(density) : C_NULL, 0)
+                      own ? c_density(T) : C_NULL, own ? pointer_from_objref(density) : C_NULL, 0,
+                      first(given(u, axes(x, 2))), 0)
         check(m, f(Ref(batch)))
     end
 end
+with_batch(f, m::Model, x; condition = nothing, weights = nothing) =
+    with_batch(f, m, x, conditions(m, condition, size(x, 2)); weights = weights)
 
 # The columns of x, at most max_batch at a time.
 chunks(m::Model, x) = (i:min(i + Int(m.config.max_batch) - 1, size(x, 2))
@@ -218,27 +261,27 @@ function spawned(run, count)
 end
 
 """
-    step!(model, x, rate; weights = nothing)
+    step!(model, x, rate; weights = nothing, condition = nothing)
 
 One ascent step on the columns of `x`, at most `max_batch`; nothing changes if it is refused.
 """
-function step!(m::Model{T}, x::Data{T}, rate::Real; weights = nothing) where {T}
+function step!(m::Model{T}, x::Data{T}, rate::Real; weights = nothing, condition = nothing) where {T}
     report = Ref(Report())
     m.factored = false
-    with_batch(m, x, weights) do batch
+    with_batch(m, x; weights = weights, condition = condition) do batch
         c_step(T, m.context, m.params, length(m.params), batch, rate, report)
     end
     return report[]
 end
 
 """
-    fit!(model, x; rate, epochs = 1, rng = Random.default_rng())
+    fit!(model, x; rate, epochs = 1, rng = Random.default_rng(), condition = nothing)
 
 Steps on `max_batch` columns at a time, in random order. Returns the mean log-likelihood that the
 steps of each epoch saw.
 """
 function fit!(m::Model{T}, x::Data{T}; rate, epochs::Integer = 1,
-              rng::AbstractRNG = Random.default_rng()) where {T}
+              rng::AbstractRNG = Random.default_rng(), condition = nothing) where {T}
     batch = Matrix{T}(undef, size(x, 1), min(size(x, 2), Int(m.config.max_batch)))
     map(1:epochs) do _
         order = randperm(rng, size(x, 2))
@@ -246,20 +289,23 @@ function fit!(m::Model{T}, x::Data{T}; rate, epochs::Integer = 1,
         for columns in chunks(m, x)
             part = view(batch, :, 1:length(columns))
             part .= view(x, :, order[columns])
-            total += step!(m, part, rate).mean_log_likelihood * length(columns)
+            some = condition === nothing ? nothing :
+                   selectdim(condition, ndims(condition), order[columns])
+            report = step!(m, part, rate; condition = some)
+            total += report.mean_log_likelihood * length(columns)
         end
         total / size(x, 2)
     end
 end
 
 """
-    gradient(model, x)
+    gradient(model, x; weights = nothing, condition = nothing)
 
 The ascent direction on the columns of `x`, laid out as `model.params` without shift and scale.
 """
-function gradient(m::Model{T}, x::Data{T}; weights = nothing) where {T}
+function gradient(m::Model{T}, x::Data{T}; weights = nothing, condition = nothing) where {T}
     out, report = Vector{T}(undef, m.sizes.gradient_len), Ref(Report())
-    GC.@preserve out with_batch(m, x, weights) do batch
+    GC.@preserve out with_batch(m, x; weights = weights, condition = condition) do batch
         c_gradient(T, m.context, m.params, length(m.params), batch, out, length(out), report)
     end
     return out
@@ -279,31 +325,34 @@ function refresh!(m::Model{T}) where {T}
 end
 
 """
-    logpdf(model, x)
+    logpdf(model, x; condition = nothing)
 
 The exact log-density of every column, or of one vector, in nats.
 """
-function logpdf(m::Model{T}, x::Data{T}) where {T}
+function logpdf(m::Model{T}, x::Data{T}; condition = nothing) where {T}
+    u = conditions(m, condition, size(x, 2))
     log_p = Vector{Float64}(undef, size(x, 2))
     for columns in chunks(m, x)
-        GC.@preserve log_p with_batch(m, view(x, :, columns)) do batch
+        GC.@preserve log_p with_batch(m, view(x, :, columns), u[:, columns]) do batch
             c_log_likelihood(T, m.context, m.params, length(m.params), batch,
                              pointer(log_p, first(columns)), length(columns))
         end
     end
     return log_p
 end
-logpdf(m::Model{T}, x::DenseVector{T}) where {T} = first(logpdf(m, reshape(x, :, 1)))
+logpdf(m::Model{T}, x::DenseVector{T}; condition = nothing) where {T} =
+    first(logpdf(m, reshape(x, :, 1); condition = condition))
 
 """
-    input_gradient(model, x)
+    input_gradient(model, x; condition = nothing)
 
 The derivatives of the log-density by the features, a column for every column of `x`, for samplers.
 """
-function input_gradient(m::Model{T}, x::Data{T}) where {T}
+function input_gradient(m::Model{T}, x::Data{T}; condition = nothing) where {T}
+    u = conditions(m, condition, size(x, 2))
     g = Matrix{T}(undef, size(x))
     for columns in chunks(m, x)
-        GC.@preserve g with_batch(m, view(x, :, columns)) do batch
+        GC.@preserve g with_batch(m, view(x, :, columns), u[:, columns]) do batch
             c_input_gradient(T, m.context, m.params, length(m.params), batch,
                              pointer(g, length(m) * (first(columns) - 1) + 1),
                              length(m) * length(columns))
@@ -313,14 +362,15 @@ function input_gradient(m::Model{T}, x::Data{T}) where {T}
 end
 
 """
-    encode(model, x)
+    encode(model, x; condition = nothing)
 
-The latents of every column.
+The latents of every column. They need a condition only where layers depend on it.
 """
-function encode(m::Model{T}, x::Data{T}) where {T}
+function encode(m::Model{T}, x::Data{T}; condition = nothing) where {T}
+    u = conditions(m, condition, size(x, 2))
     z = Matrix{T}(undef, size(x))
     for columns in chunks(m, x)
-        GC.@preserve z with_batch(m, view(x, :, columns)) do batch
+        GC.@preserve z with_batch(m, view(x, :, columns), u[:, columns]) do batch
             c_forward(T, m.context, m.params, length(m.params), batch,
                       pointer(z, length(m) * (first(columns) - 1) + 1), length(m) * length(columns))
         end
@@ -329,36 +379,41 @@ function encode(m::Model{T}, x::Data{T}) where {T}
 end
 
 """
-    decode(model, z)
+    decode(model, z; condition = nothing)
 
 The data of every column of latents.
 """
-function decode(m::Model{T}, z::Data{T}) where {T}
+function decode(m::Model{T}, z::Data{T}; condition = nothing) where {T}
     size(z, 1) == length(m) || throw(DimensionMismatch("latents have $(length(m)) numbers"))
+    u = conditions(m, condition, size(z, 2))
     x, factors, dense = Matrix{T}(undef, size(z)), factorization(m), z isa DenseMatrix ? z : copy(z)
     for columns in chunks(m, dense)
         at, n = length(m) * (first(columns) - 1) + 1, length(m) * length(columns)
-        GC.@preserve m x dense check(m, c_inverse(T, m.context, m.params, length(m.params),
-                                                  factors..., pointer(dense, at), n,
-                                                  length(columns), pointer(x, at), n))
+        GC.@preserve m x u dense check(m, c_inverse(T, m.context, m.params, length(m.params),
+                                                    factors..., pointer(dense, at), n,
+                                                    length(columns), given(u, columns)...,
+                                                    pointer(x, at), n))
     end
     return x
 end
 
 """
-    rand([rng], model, n; seed = rand(rng, UInt64), from = 1)
+    rand([rng], model, n; seed = rand(rng, UInt64), from = 1, condition = nothing)
 
 `n` samples, one a column: from number `from` on of those that belong to `seed`, which are the same
-everywhere.
+everywhere. With conditions, one for each.
 """
 function Base.rand(rng::AbstractRNG, m::Model{T}, n::Integer;
-                   seed::Integer = rand(rng, UInt64), from::Integer = 1) where {T}
+                   seed::Integer = rand(rng, UInt64), from::Integer = 1,
+                   condition = nothing) where {T}
+    u = conditions(m, condition, n)
     x, factors = Matrix{T}(undef, length(m), n), factorization(m)
     for columns in chunks(m, x)
         at, len = length(m) * (first(columns) - 1) + 1, length(m) * length(columns)
-        GC.@preserve m x check(m, c_sample(T, m.context, m.params, length(m.params), factors...,
-                                           seed % UInt64, from + first(columns) - 2,
-                                           length(columns), pointer(x, at), len))
+        GC.@preserve m x u check(m, c_sample(T, m.context, m.params, length(m.params), factors...,
+                                             seed % UInt64, from + first(columns) - 2,
+                                             length(columns), given(u, columns)...,
+                                             pointer(x, at), len))
     end
     return x
 end

@@ -108,6 +108,84 @@ end
     @test all(isfinite(r.mean_log_likelihood) for r in reports)
 end
 
+# One linear layer: the closed form, what is learned, samples, and the way back.
+@testset "conditions, $T, $kind, $conditioned" for T in (Float32, Float64), kind in (:classes, :numbers),
+                                                   conditioned in (:latents, :layers, :both)
+    rng = MersenneTwister(2)
+    noise, classes = randn(rng, 2, 2000), [1 + i % 3 for i in 1:2000]
+    given = kind === :classes ? classes : T.(2 .* rand(rng, 1, 2000) .- 1)
+    u = reshape(kind === :classes ? T.(classes .- 1) : given, 1, :)
+    scale = conditioned === :layers ? one.(u) : exp.(-u)
+    x = T.([1, 4] .+ [2, -1] .* u .+ noise .* scale)
+    best = mean(sum(-noise .^ 2 ./ 2 .- log(2pi) / 2 .- log.(scale); dims = 1))
+    model = Model(T, 2, 1; activation = :identity, optimizer = :natural, input_transform = true, max_batch = 50,
+                  condition = kind, condition_len = kind === :classes ? 3 : 1, conditioned = conditioned)
+    init!(model, x; seed = 1)
+    for rate in (0.1, 0.03, 0.01)
+        fit!(model, x; rate = rate, epochs = 8, rng = rng, condition = given)
+    end
+    refresh!(model)
+    log_p = logpdf(model, x; condition = given)
+    @test abs(mean(log_p) - best) < 0.03
+
+    p = Float64.(model.params)
+    count = kind === :classes ? 3 : 1
+    lift = kind === :classes ? Float64.(classes' .== 1:3) : Float64.(u)
+    tables = reshape(p[7:end-4], 2, count, :)
+    z = Float64.(weight(model, 1)') * ((x .- p[end-3:end-2]) .* p[end-1:end]) .+ bias(model, 1)
+    of_u = zero(log_p)
+    conditioned === :latents || (z = z .+ tables[:, :, end] * lift)
+    latents = z
+    if conditioned !== :layers
+        of_u = vec(sum(tables[:, :, 2] * lift; dims = 1))
+        z = (z .- tables[:, :, 1] * lift) .* exp.(-tables[:, :, 2] * lift)
+    end
+    form = vec(sum(-z .^ 2 ./ 2 .- log(2pi) / 2; dims = 1)) .- of_u .+ sum(log.(abs.(p[end-1:end]))) .+
+           logabsdet(Float64.(weight(model, 1)))[1]
+    close = T === Float32 ? 1e-3 : 1e-10
+    @test maximum(abs.(log_p .- form)) < close
+    @test maximum(abs.(encode(model, x; condition = given) .- latents)) < close
+    @test maximum(abs.(decode(model, T.(latents); condition = given) .- x)) < 10close
+    g = input_gradient(model, x; condition = given)
+    @test size(g) == size(x) && all(isfinite, g)
+    first9 = kind === :classes ? given[1:9] : given[:, 1:9]
+    @test length(gradient(model, x[:, 1:9]; condition = first9)) == length(p) - 4
+    @test logpdf(model, x[:, 5]; condition = [given[5]]) == log_p[5]
+
+    drawn = rand(model, 2000; seed = 3, condition = given)
+    off = (drawn .- [1, 4] .- [2, -1] .* u) ./ scale
+    @test all(abs.(mean(off; dims = 2)) .< 0.15) && all(abs.(std(off; dims = 2) .- 1) .< 0.15)
+    some = kind === :classes ? given[71:90] : given[:, 71:90]
+    @test rand(model, 20; seed = 3, from = 71, condition = some) == drawn[:, 71:90]
+
+    e = try logpdf(model, x) catch e; e end
+    @test e isa RelgradError && e.status == -33 && occursin("condition", e.text)
+    e = try logpdf(model, x; condition = fill(NaN, 1, 2000)) catch e; e end
+    @test e isa RelgradError && e.status == -33
+    @test_throws DimensionMismatch step!(model, x[:, 1:3], 0.1; condition = ones(2, 3))
+    @test_throws DimensionMismatch step!(model, x[:, 1:3], 0.1; condition = ones(1, 2))
+end
+
+@testset "an alarm over a stream that drifts" begin
+    rng = MersenneTwister(4)
+    for rate in (0.1, 0.01)
+        rows = round(Int, 2000 / rate)
+        alarm = Alarm(rate)
+        @test alarm.memory == 20 / rate
+        raised = [see!(alarm, -2i / rows - (2 + sin(10i / rows)) * randn(rng)^2 / 2) for i in 1:2rows]
+        @test abs(mean(raised[rows+1:end]) / rate - 1) < 0.1
+        @test alarm.rows == 2rows && alarm.raised == sum(raised)
+        @test see!(alarm, -Inf) && !see!(alarm, alarm.mean)
+    end
+    e = try Alarm(0.7) catch e; e end
+    @test e isa RelgradError && e.status == -25 && occursin("rate", e.text)
+    alarm = Alarm(0.1)
+    alarm.spread = NaN
+    e = try see!(alarm, 0) catch e; e end
+    @test e isa RelgradError && e.status == -50
+    @test_throws RelgradError Model(2, 1; condition = :classes)
+end
+
 @testset "a density of one's own" begin
     x = moons(Float64, 8, 1)
     normal(z, sample) = (-z^2 / 2 - log(2pi) / 2, -z)
@@ -122,6 +200,10 @@ end
     watching = init!(Model(2, 1; base = (z, sample) -> (push!(seen, sample); normal(z, sample))))
     step!(watching, moons(Float32, 3, 1), 0.01)
     @test sort(unique(seen)) == 1:3
+    # Each latent may have one of its own.
+    mixed(z, sample, component) = component == 1 ? (-z^2 / 2, -z) : (-abs(z), -sign(z))
+    model = init!(Model(Float64, 2, 1; base = mixed, activation = :identity); start = :identity)
+    @test logpdf(model, [1.0 0.5; -2.0 0.25]) ≈ [-0.5 - 2, -0.125 - 0.25]
 
     # What it throws arrives here; the model is as it was.
     failing = init!(Model(2, 1; base = (z, sample) -> error("not today")))
@@ -190,7 +272,7 @@ end
 @testset "structures as in C" begin
     named = ["relgrad_config" => Relgrad.Config, "relgrad_sizes" => Relgrad.Sizes,
              "relgrad_batch" => Relgrad.Batch, "relgrad_report" => Relgrad.Report,
-             "relgrad_refresh_report" => Relgrad.RefreshReport]
+             "relgrad_refresh_report" => Relgrad.RefreshReport, "relgrad_alarm" => Relgrad.Alarm]
     haskey(ENV, "RELGRAD_LAYOUT") || @warn "RELGRAD_LAYOUT is not set: structures not compared"
     lines = filter(!isempty, split(read(get(ENV, "RELGRAD_LAYOUT", "/dev/null"), String), "\n"))
     for (name, T) in named
