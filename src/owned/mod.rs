@@ -1,9 +1,11 @@
 //! Conveniences that own their memory.
 
+pub(crate) mod data;
 pub(crate) mod model;
 mod nonlinear;
 mod trainer;
 
-pub use model::{Data, Model, Team};
+pub use data::Data;
+pub use model::{Model, Team};
 pub use nonlinear::NonlinearIca;
 pub use trainer::{Position, Snapshot, Stepped, Trainer};

@@ -3,7 +3,8 @@
 use alloc::vec;
 
 use crate::config::{Activation, Base, Condition, Conditioned, Config, Decay, Optimizer, Schedule};
-use crate::owned::model::{Data, Model};
+use crate::owned::data::Data;
+use crate::owned::model::Model;
 use crate::owned::trainer::Trainer;
 use crate::scalar::Scalar;
 use crate::session::Start;

@@ -5,7 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Schedule};
-use crate::owned::model::{Data, Model};
+use crate::owned::data::Data;
+use crate::owned::model::Model;
 use crate::random::Random;
 use crate::scalar::Scalar;
 use crate::status::{Error, Result, Status, Value};
