@@ -13,6 +13,7 @@ use super::context::{
     CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, Of, Threads, check_threads, enter,
     look,
 };
+use super::convert::one_of;
 use super::edge::{self, call};
 use super::guard::{self, Region, fill, optional, optional_structure, put_optional, structure};
 use super::types::*;

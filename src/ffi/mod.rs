@@ -8,6 +8,7 @@ mod api;
 mod blob;
 mod constants;
 mod context;
+mod convert;
 mod edge;
 mod entry_f32;
 mod entry_f64;
@@ -301,7 +302,7 @@ pub unsafe extern "C" fn relgrad_pool_free(pool: *mut relgrad_pool) -> i32 {
 
 /// A checked activation.
 fn read_activation(activation: u32, a: f64, b: f64) -> Result<Activation> {
-    let activation = types::read_activation(activation, (a, b), ["activation", "a"])?;
+    let activation = convert::read_activation(activation, (a, b), ["activation", "a"])?;
     Config { activation, ..Config::new(1, 1) }.check()?;
     Ok(activation)
 }
