@@ -766,8 +766,8 @@ typedef struct {
 
 /**
  * A threshold on the log-likelihoods of a stream: a promised share of the rows falls below it, also
- * after process and model have changed. Fill it with relgrad_alarm_start. It holds no pointers: copies
- * of it, in files too, go on alike.
+ * after process and model have changed. Fill it with relgrad_alarm_start. It holds no pointers: its
+ * bytes may be copied, and kept in files.
  */
 typedef struct {
   /**

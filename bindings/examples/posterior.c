@@ -1,6 +1,6 @@
-/* A simulator turned around. A process draws parameters theta, simulates what would be observed, x, and
- * learns p(theta | x) from the pairs as they come; no pair is kept or shown twice. Given one observation,
- * samples of the model are its posterior.
+/* Inverts a simulator. A process draws parameters theta, simulates an observation x, and learns
+ * p(theta | x) from these pairs while it runs; no pair is kept or shown twice. Samples of the model given
+ * one observation are draws from its posterior.
  *
  * The simulator is "two moons", a benchmark of simulation-based inference (Greenberg et al. 2019): theta
  * uniform on a square, x a noisy arc that two places of theta lead to. Its posterior is known: two

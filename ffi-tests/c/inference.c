@@ -9,13 +9,20 @@ enum { DIM = 5, LAYERS = 3, ROWS = 64, THREADS = 4 };
 
 static relgrad_config config;
 static struct model m;
-static number x[DIM * ROWS];
+static number x[DIM * ROWS], classes[ROWS];
 static double expected[ROWS];
 static number gradients[DIM * ROWS];
 
+/* Rows from row `from` on, with their conditions if there are any. */
+static R(batch) rows_of(size_t from, size_t rows) {
+    R(batch) batch = batch_of(x + DIM * from, rows);
+    batch.condition = config.condition == RELGRAD_CONDITION_NONE ? NULL : classes + from;
+    return batch;
+}
+
 static void train(R(context) * context, number *params) {
     for (int step = 0; step < 20; step++) {
-        R(batch) batch = batch_of(x, ROWS);
+        R(batch) batch = rows_of(0, ROWS);
         OK(R(step)(context, params, m.sizes.params_len, &batch, 0.01, NULL));
     }
 }
@@ -28,7 +35,7 @@ static void *evaluate(void *argument) {
     R(context) * evaluator;
     OK(R(evaluator)(m.context, 1, memory, bytes, &evaluator));
     for (size_t i = first; i < ROWS; i += THREADS) {
-        R(batch) row = batch_of(x + DIM * i, 1);
+        R(batch) row = rows_of(i, 1);
         double log_p, again;
         number gradient[DIM];
         OK(R(log_likelihood)(evaluator, m.params, m.sizes.params_len, &row, &log_p, 1));
@@ -41,7 +48,7 @@ static void *evaluate(void *argument) {
 }
 
 static void evaluators(void) {
-    R(batch) all = batch_of(x, ROWS);
+    R(batch) all = rows_of(0, ROWS);
     void *scratch = aligned(m.sizes.refresh_bytes);
     OK(R(refresh)(m.context, m.params, m.sizes.params_len, scratch, m.sizes.refresh_bytes, NULL));
     free(scratch);
@@ -61,7 +68,7 @@ static void evaluators(void) {
 /* Against differences of log-likelihoods: without log_p, and in a few directions. */
 static void derivatives(void) {
     const double h = sizeof(number) == 4 ? 1e-2 : 1e-5, allowed = sizeof(number) == 4 ? 2e-2 : 1e-7;
-    R(batch) all = batch_of(x, ROWS);
+    R(batch) all = rows_of(0, ROWS);
     number again[DIM * ROWS];
     OK(R(input_gradient)(m.context, m.params, m.sizes.params_len, &all, again, DIM * ROWS, NULL, 0));
     CHECK(memcmp(again, gradients, sizeof again) == 0, "log_p changes nothing");
@@ -150,13 +157,36 @@ static void pool(void) {
 }
 
 int main(void) {
-    const uint32_t optimizers[] = {RELGRAD_OPTIMIZER_ADAM, RELGRAD_OPTIMIZER_NATURAL};
+    const struct {
+        uint32_t optimizer, base, input_transform, condition, activation;
+    } settings[] = {
+        {RELGRAD_OPTIMIZER_ADAM, RELGRAD_BASE_NORMAL, 0, RELGRAD_CONDITION_NONE,
+         RELGRAD_ACTIVATION_TANH_MIXTURE},
+        {RELGRAD_OPTIMIZER_NATURAL, RELGRAD_BASE_LOGISTIC, 1, RELGRAD_CONDITION_NONE,
+         RELGRAD_ACTIVATION_TANH_MIXTURE},
+        {RELGRAD_OPTIMIZER_NATURAL, RELGRAD_BASE_SECH, 1, RELGRAD_CONDITION_CLASSES,
+         RELGRAD_ACTIVATION_TANH_MIXTURE},
+        {RELGRAD_OPTIMIZER_ADAM, RELGRAD_BASE_NORMAL, 0, RELGRAD_CONDITION_NUMBERS,
+         RELGRAD_ACTIVATION_BEND},
+    };
     struct lcg g = {4};
     lcg_normals(&g, x, DIM * ROWS);
-    for (int i = 0; i < 2; i++) {
-        config = config_of(DIM, LAYERS, ROWS, optimizers[i]);
-        config.base = i ? RELGRAD_BASE_LOGISTIC : RELGRAD_BASE_NORMAL;
-        config.input_transform = (uint32_t)i;
+    for (int i = 0; i < ROWS; i++) {
+        classes[i] = (number)(i % 3);
+    }
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        config = config_of(DIM, LAYERS, ROWS, settings[i].optimizer);
+        config.base = settings[i].base;
+        config.input_transform = settings[i].input_transform;
+        config.condition = settings[i].condition;
+        config.conditioned = RELGRAD_CONDITIONED_BOTH;
+        if (config.condition != RELGRAD_CONDITION_NONE) {
+            config.condition_len = config.condition == RELGRAD_CONDITION_CLASSES ? 3 : 1;
+        }
+        config.activation = settings[i].activation;
+        if (config.activation == RELGRAD_ACTIVATION_BEND) {
+            config.activation_a = 0;
+        }
         m = model_new(config);
         train(m.context, m.params);
         evaluators();
