@@ -89,8 +89,8 @@ fn settings(quick: bool) -> Vec<Setting> {
         of("uniform", 5, 5, 10, 8),
         of("uniform", 10, 2, 3, 1),
         of("uniform", 20, 2, 3, 1),
-        orthogonal(2),
-        orthogonal(4),
+        orthogonal(1),
+        orthogonal(3),
         one_segment,
     ]
 }

@@ -211,9 +211,13 @@ impl Train {
         Some(self.average.unwrap_or(usual)).filter(|share| *share != 0.0)
     }
 
-    /// Where to start from: learned curves have something to learn where units are single features.
+    /// Where to start from: tanh steps have something to learn where units are single features; bends, as
+    /// fixed curves, unmix them.
     pub fn init(&self) -> Init {
-        let usual = if learns(self.activation()) { Start::Aligned } else { Start::Whitened };
+        let usual = match self.activation() {
+            Activation::TanhMixture { .. } => Start::Aligned,
+            _ => Start::Whitened,
+        };
         self.init.clone().unwrap_or(Init::Data(usual))
     }
 }
