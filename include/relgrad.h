@@ -1195,8 +1195,8 @@ int32_t relgrad_schedule_rate(const relgrad_schedule *schedule,
 /**
  * Fills `alarm`, whose struct_size is set: `rate` is the promised share of false alarms, in
  * [1e-9, 0.5]. The threshold catches up with a change within about `memory` rows, at least 1 / rate;
- * 20 / rate is a good choice. While log-likelihoods keep falling, up to twice the share raises an
- * alarm; while they keep rising, less. The first 1 / rate rows raise none.
+ * 20 / rate is a good choice. A steady rise or fall of the log-likelihoods leaves the share as it
+ * is. The first 1 / rate rows raise none.
  */
 RELGRAD_API
 int32_t relgrad_alarm_start(relgrad_alarm *alarm,

@@ -501,6 +501,7 @@ impl Config {
     }
 
     /// The steps of learned curves, 0 for others.
+    #[cfg(feature = "files")]
     pub(crate) fn steps(&self) -> usize {
         match self.activation {
             Activation::TanhMixture { steps } => steps as usize,

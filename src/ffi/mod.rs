@@ -169,8 +169,8 @@ pub unsafe extern "C" fn relgrad_schedule_rate(
 
 /// Fills `alarm`, whose struct_size is set: `rate` is the promised share of false alarms, in
 /// [1e-9, 0.5]. The threshold catches up with a change within about `memory` rows, at least 1 / rate;
-/// 20 / rate is a good choice. While log-likelihoods keep falling, up to twice the share raises an
-/// alarm; while they keep rising, less. The first 1 / rate rows raise none.
+/// 20 / rate is a good choice. A steady rise or fall of the log-likelihoods leaves the share as it
+/// is. The first 1 / rate rows raise none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_alarm_start(
     alarm: *mut relgrad_alarm,

@@ -78,6 +78,15 @@ pub(crate) fn load<T: Real>(
     }
     let missing = || refused(Value::None, "this model needs a condition with each sample");
     let from = condition.ok_or_else(missing)?;
+    for (r, (u, to)) in from.iter().zip(pass.condition.chunks_exact_mut(from.cols)).enumerate() {
+        check_values(config, u, r * from.ld)?;
+        to.copy_from_slice(u);
+    }
+    Ok(())
+}
+
+/// Whether the numbers of a sample's condition, from element `at` on of what was given, can be one.
+pub(crate) fn check_values<T: Real>(config: &Config, u: &[T], at: usize) -> Result<()> {
     let count = f64::from(config.condition_len() as u32);
     let (fine, allowed): (fn(f64, f64) -> bool, _) = match config.condition {
         Condition::Classes { .. } => (
@@ -86,14 +95,10 @@ pub(crate) fn load<T: Real>(
         ),
         _ => (|u, _| u.is_finite(), "must be finite"),
     };
-    for (r, (from, to)) in from.iter().zip(pass.condition.chunks_exact_mut(from.cols)).enumerate() {
-        if let Some(c) = from.iter().position(|u| !fine(u.to_f64(), count)) {
-            let at = (r * condition.map_or(0, |c| c.ld) + c) as u64;
-            return Err(refused(Value::At(at, from[c].to_f64()), allowed));
-        }
-        to.copy_from_slice(from);
+    match u.iter().position(|u| !fine(u.to_f64(), count)) {
+        Some(c) => Err(refused(Value::At((at + c) as u64, u[c].to_f64()), allowed)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// How a batch of `n` samples lies in memory: its elements, and how far apart two samples and two

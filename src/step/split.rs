@@ -376,6 +376,11 @@ pub(crate) fn apply_factors<T: Real>(
         let v = Value::At(i as u64, factors[i].to_f64());
         return Err(Error::new(Status::NonFiniteData, "factors", v, "factors must be finite"));
     }
+    let before = sample - condition::factors_len(net.config);
+    for at in (0..n).map(|b| b * sample + before) {
+        let u = &factors[at..][..net.config.condition_width()];
+        condition::check_values(net.config, u, at)?;
+    }
     let plan = Plan::step(net.config, n);
     take_factors(&net, params, work, factors, plan);
     let mut certificate = Certificate::default();

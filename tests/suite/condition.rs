@@ -294,6 +294,19 @@ fn what_is_not_a_condition_is_refused() {
         assert_eq!((e.status, e.argument), (Status::Condition, "condition"));
         assert!(matches!(e.value, Value::At(i, _) if i == at), "{e}");
     }
+    // Classes in factors of other processes, too.
+    let sample = Sizes::of::<f32>(&config).unwrap().factors_len;
+    let (mut factors, mut totals) = (vec![0.0; 2 * sample], Totals::default());
+    let batch = Batch::new(&x, 2).with_condition(&[0.0, 1.0]);
+    s.factors(params, &batch, &mut factors, &mut totals).unwrap();
+    for wrong in [4.0, -1.0, 0.5] {
+        let mut factors = factors.clone();
+        let class = 2 * sample - (1 + 2 * config.dim);
+        assert_eq!(factors[class], 1.0);
+        factors[class] = wrong;
+        let e = s.apply_factors(params, &factors, 2, None, &totals, 0.1).unwrap_err();
+        assert_eq!((e.status, e.value), (Status::Condition, Value::At(class as u64, wrong.into())));
+    }
     assert_eq!(*params, before);
     // Latents are the same whatever is given: they need nothing.
     let mut z = [0.0; 4];
