@@ -749,12 +749,15 @@ public:
                                rows, x.data() + done * dim(), rows * dim(), report);
         });
     }
-    /* A sample for each condition. */
+    /* A sample for each condition, of which there are as many as fit into x. */
     result<relgrad_inversion> sample_given(view<const unsigned char> factorization,
                                            std::uint64_t seed, view<const T> conditions, view<T> x,
                                            std::uint64_t first_row = 0) {
+        const std::size_t width = condition_width(it_.config);
         return draw(x, [&](std::size_t done, std::size_t rows, relgrad_inversion *report) {
-            const auto from = std::min(done * condition_width(it_.config), conditions.size());
+            if (conditions.size() != x.size() / dim() * width)
+                return refuse("there must be as many conditions as samples");
+            const auto from = std::min(done * width, conditions.size());
             return api::sample_given(it_.context, it_.params.data(), it_.params.size(),
                                      factorization.data(), factorization.size(), seed,
                                      first_row + done, rows, conditions.data() + from,

@@ -1,4 +1,4 @@
-//! Anomalies in a stream: a threshold on log-likelihoods that goes along with model and process.
+//! Anomalies in a stream: a threshold on log-likelihoods that follows model and process.
 
 use crate::status::{Error, Result, Status, Value};
 
@@ -37,9 +37,17 @@ pub struct Alarm {
 /// says nothing of the usual spread.
 const FARTHEST: f64 = 10.0;
 
+/// And as at most so large; what is larger was no likelihood.
+pub(crate) const MOST: f64 = 1e300;
+
+fn is_usual(log_p: f64) -> bool {
+    log_p.abs() < MOST
+}
+
 impl Alarm {
     /// For a share `rate` of false alarms, in (0, 0.5], and a `memory` of at least `1 / rate` rows;
-    /// `20 / rate` serves. The first `1 / rate` rows raise no alarm.
+    /// `20 / rate` serves. The first `1 / rate` rows raise no alarm, nor do any before the first finite
+    /// one.
     ///
     /// # Errors
     /// Names what is out of range.
@@ -59,37 +67,49 @@ impl Alarm {
     /// Takes a row's log-likelihood into account; whether it is an anomaly. Rows that could not be scored
     /// may be given as negative infinity.
     pub fn see(&mut self, log_p: f64) -> bool {
+        let log_p = log_p.clamp(-MOST, MOST);
+        let may_be_first = self.rows as f64 * self.rate <= 1.0;
         self.rows = self.rows.saturating_add(1);
-        let is_first = self.rows as f64 * self.rate <= 1.0;
-        // NaN is no likelihood of an ordinary row.
-        let raised = !is_first && (log_p.is_nan() || log_p < self.threshold);
+        let is_first = self.rows as f64 * self.rate <= 1.0 || !self.threshold.is_finite();
         if is_first {
-            self.threshold = self.threshold.min(if log_p.is_finite() { log_p } else { f64::MAX });
             self.follow(log_p);
+            if is_usual(log_p) {
+                self.threshold = self.threshold.min(log_p);
+            }
             return false;
         }
+        if may_be_first {
+            // One absurd row at the start must not silence the alarm.
+            self.threshold = self.threshold.max(self.mean - 2.0 * FARTHEST * self.spread);
+        }
+        // NaN is no likelihood of an ordinary row.
+        let raised = log_p.is_nan() || log_p < self.threshold;
         let distance = self.threshold - self.mean;
         self.follow(log_p);
         let below = if raised { 1.0 } else { 0.0 };
         let gain = self.spread / (self.memory * self.rate);
-        let moved = self.mean + distance + gain * (self.rate - below);
-        self.threshold = moved.clamp(-f64::MAX, f64::MAX);
-        self.raised += u64::from(raised);
+        self.threshold = self.mean + distance + gain * (self.rate - below);
+        self.raised = self.raised.saturating_add(raised.into());
         raised
     }
 
     /// The running mean and mean deviation.
     fn follow(&mut self, log_p: f64) {
-        let reach = FARTHEST * self.spread;
-        let v = match self.rows {
-            _ if log_p.is_nan() => return,
-            1 if log_p.is_finite() => {
+        if log_p.is_nan() {
+            return;
+        }
+        if !self.threshold.is_finite() {
+            if is_usual(log_p) {
                 self.mean = log_p;
-                return;
             }
-            // No spread yet to judge by.
-            2..=10 if log_p.is_finite() => log_p,
-            _ => log_p.clamp(self.mean - reach, self.mean + reach),
+            return;
+        }
+        let reach = FARTHEST * self.spread;
+        // At first there is no spread to judge by.
+        let is_early = self.rows <= 10 || self.spread == 0.0;
+        let v = match is_early && is_usual(log_p) {
+            true => log_p,
+            false => log_p.clamp(self.mean - reach, self.mean + reach),
         };
         let share = (1.0 / self.rows as f64).max(1.0 / self.memory);
         self.mean += share * (v - self.mean);
@@ -170,6 +190,33 @@ mod tests {
             alarm.see(-f64::from(i % 10));
         }
         assert!(alarm.threshold().is_finite() && (80..130).contains(&alarm.raised()));
+        // All of the first, or all the same; then the usual ones.
+        for start in [f64::NEG_INFINITY, f64::NAN, -1e308, 1e308, -2.0] {
+            let mut alarm = Alarm::new(0.1, 100.0).unwrap();
+            for _ in 0..30 {
+                alarm.see(start);
+            }
+            for i in 0..2000 {
+                alarm.see(-f64::from(i % 10));
+            }
+            let raised = alarm.raised();
+            assert!((150..300).contains(&raised), "{start}: {raised}");
+        }
+        // One absurd row at the start.
+        let mut alarm = Alarm::new(0.01, 2000.0).unwrap();
+        let mut random = Random::new(2, 0);
+        for i in 0..40_000 {
+            let z = random.normal();
+            alarm.see(if i == 50 { -1e6 } else { -0.5 * z * z });
+            if i == 20_000 {
+                alarm.raised = 0;
+            }
+        }
+        assert!((100..300).contains(&alarm.raised()), "{}", alarm.raised());
+        let mut alarm = Alarm::new(0.1, 100.0).unwrap();
+        for i in 0..100 {
+            alarm.see([-1e308, 1e308, f64::INFINITY, f64::NEG_INFINITY][i % 4]);
+        }
         for (rate, memory) in [(0.0, 1e3), (0.6, 1e3), (f64::NAN, 1e3), (0.1, 9.0), (0.1, f64::NAN)]
         {
             assert_eq!(Alarm::new(rate, memory).unwrap_err().status, Status::Rate);

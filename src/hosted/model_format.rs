@@ -210,7 +210,15 @@ pub(super) fn take_observed(
         Condition::Numbers { width } => {
             let [shift, scale] =
                 STANDARD.map(|name| take_doubles(path, stored, name, width as usize));
-            shift?.zip(scale?).map(|(shift, scale)| Reading::Numbers { shift, scale })
+            match (shift?, scale?) {
+                (Some(shift), Some(scale)) => Some(Reading::Numbers { shift, scale }),
+                (None, None) => None,
+                (shift, _) => {
+                    let name = STANDARD[usize::from(shift.is_some())];
+                    let allowed = "must be there, as the other one is".to_owned();
+                    return Err(field_error(path, name, None, allowed));
+                }
+            }
         }
         Condition::Classes { .. } => match (take(LABELS), take(SEGMENTS)) {
             (Some(text), _) => {

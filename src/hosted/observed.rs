@@ -108,7 +108,13 @@ impl Reading {
             let allowed = "classes are whole numbers or words; without --classes it is a number";
             return Err(at(path, &column.name, row, &column.cells[row], allowed));
         }
-        let mut numbers = numbers;
+        // Neighbours above would be the same number.
+        if let Some(row) = numbers.iter().position(|v| v.abs() >= 9_007_199_254_740_992.0) {
+            let allowed = "classes are whole numbers below 2^53, or words";
+            return Err(at(path, &column.name, row, &column.cells[row], allowed));
+        }
+        // 0 and -0 are one class.
+        let mut numbers: Vec<f64> = numbers.iter().map(|v| v + 0.0).collect();
         numbers.sort_unstable_by(f64::total_cmp);
         numbers.dedup();
         Ok(Reading::Labels(numbers.iter().map(f64::to_string).collect()))

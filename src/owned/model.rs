@@ -498,6 +498,14 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Session::inverse`].
     pub fn inverse<'a>(&mut self, z: impl Into<Data<'a, T>>) -> Result<(Vec<T>, Inversion)> {
         let z = self.data(z)?;
+        if z.ld != self.config.dim {
+            let (d, joint) = (z.ld, z.x);
+            let split = |from, to| -> Vec<T> {
+                joint.chunks_exact(d).flat_map(|row| &row[from..to]).copied().collect()
+            };
+            let (z, u) = (split(0, self.config.dim), split(self.config.dim, d));
+            return self.inverse((&z, &u));
+        }
         let mut x = vec![T::ZERO; z.x.len()];
         let mut all = Inversion::default();
         let (chunk, width) =

@@ -102,8 +102,12 @@ impl NonlinearIca {
     ) -> Result<Model<T>> {
         let data = data.into();
         let model = Model::from_data(self.config(dim, classes), data, Start::Whitened, seed)?;
+        if self.epochs == 0 {
+            let allowed = "must be at least 1";
+            return Err(Error::new(Status::Rate, "epochs", Value::Int(0), allowed));
+        }
         let steps = model.data(data)?.rows.div_ceil(self.batch) as u64;
-        let decay = Decay::Cosine { total: self.epochs * steps };
+        let decay = Decay::Cosine { total: self.epochs.saturating_mul(steps) };
         let schedule = Schedule { rate: self.rate, warmup: steps.min(100), decay };
         let mut trainer = Trainer::new(model, schedule, seed)?;
         trainer.model.fit_classes(data)?;

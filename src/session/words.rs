@@ -115,6 +115,9 @@ pub(crate) fn fingerprint<T: Real>(config: &Config) -> u64 {
     let momentum = config.optimizer.momentum() > 0.0;
     let mut words = of(config);
     (words[2], words[21]) = (u64::from(T::BITS), momentum.into());
+    if config.condition == Condition::None {
+        words[24] = 0;
+    }
     for free in [12, 13, 14, 15, 16, 17, 19, 20, 25] {
         words[free] = 0;
     }

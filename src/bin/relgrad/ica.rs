@@ -31,7 +31,8 @@ pub struct Analyse {
     /// Keep the sources uncorrelated, as FastICA does.
     #[arg(long)]
     pub orthogonal: bool,
-    /// Start so often, keep the likeliest solution, and tell how stable its components are.
+    /// Random starts, of which the likeliest solution is kept; more than one tell how stable its
+    /// components are.
     #[arg(long, default_value_t = 1)]
     pub restarts: usize,
     /// Seed of the starts.
