@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::constants::*;
 use super::types::*;
-use crate::alarm::Alarm;
+use crate::alarm::{self, Alarm};
 use crate::config::{
     Activation, Base, Bias, Condition, Conditioned, Config, Crossing, Decay, Gradient, LogDet,
     Optimizer, Schedule,
@@ -292,8 +292,9 @@ impl relgrad_alarm {
             return Err(Error::new(Status::Reserved, "alarm.reserved", v, "must be 0"));
         }
         let started = Alarm::new(rate, memory)?;
-        let is_spread = spread >= 0.0 && spread.is_finite();
-        if threshold.is_nan() || !mean.is_finite() || !is_spread || raised > rows {
+        let is_spread = (0.0..=10.0 * alarm::MOST).contains(&spread);
+        let is_mean = mean.abs() <= alarm::MOST;
+        if threshold.is_nan() || !is_mean || !is_spread || raised > rows {
             let allowed = "must be as relgrad_alarm_start and relgrad_alarm_see left it";
             return Err(Error::new(Status::State, "alarm", Value::Real(threshold), allowed));
         }
