@@ -239,15 +239,7 @@ fn location_and_scale<T: Real>(
     lift(net, (tables[1], None), pass.condition, scale, n, place);
     // NaN is out of range too.
     if !(0.0..=MOST_LOG_SCALE).contains(&T::max_abs(net.exec, scale)) {
-        let mut sample = 0;
-        place.each(n, net.config.dim, |b, _, at| {
-            if !(0.0..=MOST_LOG_SCALE).contains(&libm::fabs(scale[at].to_f64())) {
-                sample = b;
-            }
-        });
-        let u = pass.condition[sample * net.config.condition_width()].to_f64();
-        let allowed = "moves the scale of a latent beyond e^40 (value: its first number)";
-        return Err(refused(Value::At(sample as u64, u), allowed));
+        return Err(diverged(net.config.layers - 1));
     }
     pass.log_scales[..n].fill(0.0);
     place.each(n, net.config.dim, |b, _, at| pass.log_scales[b] += scale[at].to_f64());
