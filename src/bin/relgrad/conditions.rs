@@ -79,7 +79,7 @@ pub fn one_given<T: Real>(
             Err(format!("--given {given}: no effect: the model has no condition").into())
         }
         (Some(observed), None) => Err(format!(
-            "--given: missing: what is drawn depends on {}",
+            "--given: missing; what is drawn depends on {}",
             observed.reading.describe()
         )
         .into()),
