@@ -165,6 +165,14 @@ impl Optimizer {
     pub const NATURAL: Optimizer =
         Optimizer::Natural { decay: 0.99, damping: 0.1, clip: 1.0, momentum: 0.0 };
 
+    /// Adam for what follows it whatever the weights do: with their constants if they follow it too.
+    pub(crate) fn or_adam(self) -> (f64, f64, f64) {
+        match self {
+            Optimizer::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon),
+            _ => (0.9, 0.999, 1e-8),
+        }
+    }
+
     /// The momentum, 0 for Adam.
     pub(crate) fn momentum(&self) -> f64 {
         match *self {

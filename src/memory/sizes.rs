@@ -33,9 +33,14 @@ pub struct Sizes {
 
 /// See [`Sizes::factors_len`].
 pub(crate) fn factors_len(config: &Config) -> usize {
-    let standardized = if config.conditions_latents() { 2 } else { 0 };
-    let rows = 2 * config.layers + Layout::new(config).curves() + standardized;
-    times(&[rows, config.dim]).saturating_add(config.condition_width())
+    let rows = 2 * config.layers + Layout::new(config).curves();
+    times(&[rows, config.dim]).saturating_add(condition_factors_len(config))
+}
+
+/// Numbers at the end of a sample's factors that a condition asks for.
+pub(crate) fn condition_factors_len(config: &Config) -> usize {
+    let standardized = if config.conditions_latents() { times(&[2, config.dim]) } else { 0 };
+    standardized.saturating_add(config.condition_width())
 }
 
 impl Sizes {

@@ -57,17 +57,27 @@ impl<'a, T: Scalar> Whole<'a, T> {
         Batch { condition, ..batch }
     }
 
+    /// The conditions, which a model without any does without.
+    ///
+    /// # Errors
+    /// Conditions that are missing.
+    pub fn conditions(self, model: &Model<T>) -> Result<&'a [T]> {
+        match self.condition {
+            None if model.config().condition_width() > 0 => {
+                let allowed = "this model needs a condition with each row";
+                Err(Error::new(Status::Condition, "condition", Value::None, allowed))
+            }
+            condition => Ok(condition.unwrap_or(&[])),
+        }
+    }
+
     /// All rows, each with its condition after it.
     ///
     /// # Errors
     /// Conditions that are missing.
     pub fn joint(self, model: &Model<T>) -> Result<Vec<T>> {
         let (d, width) = (model.config().dim, model.config().condition_width());
-        let u = self.condition.unwrap_or(&[]);
-        if width > 0 && u.is_empty() {
-            let allowed = "this model needs a condition with each row";
-            return Err(Error::new(Status::Condition, "condition", Value::None, allowed));
-        }
+        let u = self.conditions(model)?;
         let mut joint = Vec::with_capacity(self.rows * (d + width));
         for row in 0..self.rows {
             joint.extend_from_slice(&self.x[row * self.ld..][..d]);

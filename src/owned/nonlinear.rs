@@ -9,6 +9,7 @@ use crate::owned::trainer::Trainer;
 use crate::scalar::Scalar;
 use crate::session::Start;
 use crate::status::{Error, Result, Status, Value};
+use crate::step::condition::check_values;
 
 /// Nonlinear ICA of sources whose location and scale differ from class to class, or from segment to
 /// segment of a time series (GFJSH20 eq. 4): the network that unmixes them is found up to order, sign and
@@ -147,7 +148,8 @@ impl<T: Scalar> Model<T> {
         let (mut number, mut mean) = (vec![0.0; count], vec![0.0; count * d]);
         let mut square = mean.clone();
         for (row, (z, class)) in z.chunks_exact(d).zip(classes).enumerate() {
-            let class = check_class(class.to_f64(), count, row)?;
+            check_values(&config, &[*class], row)?;
+            let class = class.to_f64() as usize;
             number[class] += 1.0;
             let share = 1.0 / number[class];
             // Welford's recurrence.
@@ -172,14 +174,6 @@ impl<T: Scalar> Model<T> {
         }
         Ok(())
     }
-}
-
-fn check_class(class: f64, count: usize, row: usize) -> Result<usize> {
-    if class >= 0.0 && class < count as f64 && libm::floor(class) == class {
-        return Ok(class as usize);
-    }
-    let allowed = "must be a whole number, 0 to the number of classes less 1";
-    Err(Error::new(Status::Condition, "condition", Value::At(row as u64, class), allowed))
 }
 
 fn refused(argument: &'static str, allowed: &'static str) -> Error {

@@ -231,11 +231,7 @@ impl<T: Scalar> Trainer<T> {
         let (d, width) = (self.model.config().dim, self.model.config().condition_width());
         let whole = self.model.data(data)?;
         let batch = whole.batch();
-        let (x, u) = (batch.matrix(d)?, whole.condition.unwrap_or(&[]));
-        if width > 0 && u.is_empty() {
-            let allowed = "this model needs a condition with each row";
-            return Err(Error::new(Status::Condition, "condition", Value::None, allowed));
-        }
+        let (x, u) = (batch.matrix(d)?, whole.conditions(&self.model)?);
         let rows = whole.rows;
         loop {
             let stepped = self.step(rows, |_, chosen, batch| {

@@ -169,9 +169,10 @@ fn lift<T: Real>(
     }
 }
 
-/// Adds `sum_b w_b x_b u_b^T`, row j for `u_j`, to `out`.
+/// `sum_b w_b x_b u_b^T`, row j for `u_j`, into `out`.
 fn lower<T: Real>(net: &Net<T>, pass: &Pass<T>, x: &[T], out: &mut [T], n: usize, place: Place) {
     let d = net.config.dim;
+    out.fill(T::ZERO);
     let conditions = pass.condition.chunks_exact(net.config.condition_width());
     for (b, (u, w)) in conditions.zip(pass.weights.iter()).take(n).enumerate() {
         for (j, u) in terms(net.config, u) {
@@ -313,9 +314,7 @@ pub(crate) fn latent_gradient<T: Real>(
     }
     let (e, s) = pass.standardized.split_at(net.rows.layer);
     for (range, x) in [(net.layout.location(), e), (net.layout.log_scale(), s)] {
-        let out = &mut sums[of_conditions(net, range)];
-        out.fill(T::ZERO);
-        lower(net, pass, x, out, n, place);
+        lower(net, pass, x, &mut sums[of_conditions(net, range)], n, place);
     }
     let location = of_conditions(net, net.layout.location());
     sums[location].iter_mut().for_each(|m| *m = T::ZERO - *m);
@@ -333,14 +332,7 @@ pub(crate) fn layer_gradient<T: Real>(
         return;
     }
     let out = &mut sums[of_conditions(net, net.layout.condition(k))];
-    out.fill(T::ZERO);
     lower(net, pass, net.rows.flat(pass.delta, k, n), out, n, Place::rows(net, n));
-}
-
-/// Numbers of a sample's factors that a condition asks for.
-pub(crate) fn factors_len(config: &Config) -> usize {
-    let standardized = if config.conditions_latents() { 2 * config.dim } else { 0 };
-    config.condition_width() + standardized
 }
 
 /// `u` of sample `b`, and what [`scores`] left of it, into `out`.
@@ -401,11 +393,9 @@ pub(crate) fn ascend<T: Real>(
     if layout.conditions_len() == 0 {
         return;
     }
-    let adam = match net.config.optimizer {
-        adam @ Optimizer::Adam { .. } => adam,
-        _ => Optimizer::ADAM,
-    };
-    let pace = Pace::of(&Config { optimizer: adam, ..*net.config }, state.steps());
+    let (beta1, beta2, epsilon) = net.config.optimizer.or_adam();
+    let optimizer = Optimizer::Adam { beta1, beta2, epsilon };
+    let pace = Pace::of(&Config { optimizer, ..*net.config }, state.steps());
     let of_latents = layout.location().start..layout.log_scale().end;
     let of_layers = (0..layers).map(|k| (layout.condition(k), k));
     for (range, k) in of_layers.chain([(of_latents, layers - 1)]).filter(|(r, _)| !r.is_empty()) {

@@ -1,7 +1,6 @@
 //! What a step does to learned curves: their ordinary gradient, O(B K D) a layer, and Adam on it,
 //! whatever the weights follow. Moving them leaves every `log|det W|` as it is.
 
-use crate::config::Optimizer;
 use crate::memory::workspace::{Pass, Proposal, State};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::Mat;
@@ -59,10 +58,7 @@ pub(crate) fn ascend<T: Real>(
     share: T,
 ) {
     let Some(learned) = net.layout.learned() else { return };
-    let (beta1, beta2, epsilon) = match net.config.optimizer {
-        Optimizer::Adam { beta1, beta2, epsilon } => (beta1, beta2, epsilon),
-        _ => (0.9, 0.999, 1e-8),
-    };
+    let (beta1, beta2, epsilon) = net.config.optimizer.or_adam();
     let pair = |beta: f64| [T::from_f64(beta), T::from_f64(1.0 - beta)];
     let (root, correction) = bias_correction(beta1, beta2, state.steps());
     for k in 0..net.layout.curves() {

@@ -8,7 +8,7 @@
 //! whole has ([`Batch::of_whole`]).
 
 use crate::config::{Bias, Config, Gradient, Optimizer, check_rate};
-use crate::memory::sizes::factors_len;
+use crate::memory::sizes::{condition_factors_len, factors_len};
 use crate::memory::workspace::{State, Work};
 use crate::plan::{self, Plan, Route};
 use crate::session::Session;
@@ -337,7 +337,7 @@ pub(crate) fn factors<T: Real>(
     let mut new_totals = *totals;
     new_totals.add(batch.total_weight(), terms)?;
     for (b, row) in out[..batch.x.rows * sample].chunks_exact_mut(sample).enumerate() {
-        let (row, of_condition) = row.split_at_mut(sample - condition::factors_len(net.config));
+        let (row, of_condition) = row.split_at_mut(sample - condition_factors_len(net.config));
         condition::put_factors(&net, &work.pass, of_condition, b, place);
         let (pairs, kept) = row.split_at_mut(2 * net.config.layers * d);
         for (k, pair) in pairs.chunks_exact_mut(2 * d).enumerate() {
@@ -376,7 +376,7 @@ pub(crate) fn apply_factors<T: Real>(
         let v = Value::At(i as u64, factors[i].to_f64());
         return Err(Error::new(Status::NonFiniteData, "factors", v, "factors must be finite"));
     }
-    let before = sample - condition::factors_len(net.config);
+    let before = sample - condition_factors_len(net.config);
     for at in (0..n).map(|b| b * sample + before) {
         let u = &factors[at..][..net.config.condition_width()];
         condition::check_values(net.config, u, at)?;
@@ -414,7 +414,7 @@ fn take_factors<T: Real>(
     let Work { pass, sums, .. } = work;
     let sample = factors_len(net.config);
     for (b, row) in factors[..n * sample].chunks_exact(sample).enumerate() {
-        let (row, of_condition) = row.split_at(sample - condition::factors_len(net.config));
+        let (row, of_condition) = row.split_at(sample - condition_factors_len(net.config));
         condition::take_factors(net, pass, of_condition, b, Place::rows(net, n));
         let (pairs, kept) = row.split_at(2 * net.config.layers * d);
         for (k, pair) in pairs.chunks_exact(2 * d).enumerate() {
