@@ -173,13 +173,11 @@ fn draw(args: &Reproduce, best: &[Run]) -> Result<(), Failure> {
         .enumerate()
         .map(|(i, runs)| {
             let Run { setting, dim, depth, .. } = runs[0];
-            let mut points: Vec<(f64, f64)> =
-                runs.iter().map(|r| (r.gap.max(0.0), r.mcc)).collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
             Series {
                 name: format!("{setting}, D = {dim}, depth {depth}"),
                 colour: colours[i % colours.len()].mix(1.0 - 0.4 * (i / colours.len()) as f64),
-                lines: vec![points],
+                // Points, which no line joins.
+                lines: runs.iter().map(|r| vec![(r.gap, r.mcc)]).collect(),
                 marked: true,
             }
         })
@@ -187,8 +185,15 @@ fn draw(args: &Reproduce, best: &[Run]) -> Result<(), Failure> {
     let points = || series.iter().flat_map(|s| s.lines.iter().flatten());
     let chart = Chart {
         title: "Nonlinear ICA, the most likely start for each mixture",
-        x: ("nats a row below the true likelihood", Scale::precise(points().map(|p| p.0))),
-        y: ("mean correlation with the sources", Scale::precise(points().map(|p| p.1))),
+        // Wide enough for what is level with the truth not to look apart.
+        x: (
+            "nats a row below the true likelihood",
+            Scale::linear(points().map(|p| p.0).chain([-0.1, 0.4]), |v| format!("{v:.1}")),
+        ),
+        y: (
+            "mean correlation with the sources",
+            Scale::linear(points().map(|p| p.1).chain([0.9, 1.0]), |v| format!("{v:.2}")),
+        ),
         legend: SeriesLabelPosition::LowerLeft,
     };
     picture(&file(args, "components", "png"), (760, 540), |area| chart.draw(area, &series))
