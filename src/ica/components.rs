@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::Ica;
 use super::density::{Kind, SourceDensity};
-use super::moments::{Blocks, shapes};
+use super::moments::{Blocks, Shape, shapes};
 use super::solve::{Solution, Stop, max_abs};
 use super::whiten::Whitening;
 use crate::linalg::lu;
@@ -102,7 +102,7 @@ pub(super) fn of<T: Real>(
             explained: explained[*k],
             kind: kind(*k),
             kurtosis: shapes[*k].kurtosis,
-            gaussian: looks_gaussian(shapes[*k].excess, m, samples.samples),
+            gaussian: looks_gaussian(&shapes[*k], m, samples.samples),
             stability: stability.as_ref().map(|s| s[*k]),
             scale: scale[*k],
         })
@@ -130,12 +130,14 @@ pub(super) fn of<T: Real>(
     }
 }
 
-/// Whether a source of variance 1 could be a normal one, by `E tanh'(s) - E s tanh(s)`: this has a
-/// standard deviation of 0.353 / sqrt(samples) if it is, and among as many normal sources some
-/// mixture has so much more.
-fn looks_gaussian(excess: f64, sources: usize, samples: usize) -> bool {
-    let deviation = 0.353 / libm::sqrt(samples as f64);
-    libm::fabs(excess) < 1.5 * (1.0 + libm::sqrt(sources as f64)) * deviation
+/// Whether a source of variance 1 could be a normal one, by `E tanh'(s) - E s tanh(s)` and by its
+/// kurtosis: they have standard deviations of 0.353 and sqrt(24), over sqrt(samples), if it is, and
+/// among as many normal sources some mixture has so much more. Sources with long tails may have the
+/// first by chance, between peaked and flat.
+pub(super) fn looks_gaussian(shape: &Shape, sources: usize, samples: usize) -> bool {
+    let chance = (1.0 + libm::sqrt(sources as f64)) / libm::sqrt(samples as f64);
+    libm::fabs(shape.excess) < 1.5 * 0.353 * chance
+        && libm::fabs(shape.kurtosis) < 2.0 * libm::sqrt(24.0) * chance
 }
 
 /// Of a matrix that has one.

@@ -345,6 +345,15 @@ fn normal_sources_are_named() {
 }
 
 #[test]
+fn long_tails_are_not_normal() {
+    let looks = |excess, kurtosis| {
+        super::components::looks_gaussian(&super::moments::Shape { kurtosis, excess }, 64, 297)
+    };
+    assert!(looks(0.0, 0.0) && looks(0.1, -1.0));
+    assert!(!looks(0.0, 25.0) && !looks(0.5, 0.0));
+}
+
+#[test]
 fn a_single_feature_is_its_own_component() {
     let (x, _) = mixed(&[laplace], 1, 500, 1);
     for orthogonal in [false, true] {

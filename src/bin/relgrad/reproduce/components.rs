@@ -188,7 +188,7 @@ fn draw(args: &Reproduce, best: &[Run]) -> Result<(), Failure> {
         // Wide enough for what is level with the truth not to look apart.
         x: (
             "nats a row below the true likelihood",
-            Scale::linear(points().map(|p| p.0).chain([-0.1, 0.4]), |v| format!("{v:.1}")),
+            Scale::linear(points().map(|p| p.0).chain([-0.1, 0.4]), |v| format!("{v:.2}")),
         ),
         y: (
             "mean correlation with the sources",
