@@ -3,8 +3,8 @@
  *
  * Every function returns RELGRAD_OK or a negative RELGRAD_ERR_..., and writes its outputs on
  * success only; relgrad_message tells the argument, its value and what is allowed. Names without
- * a suffix are float, those with _f64 double. Nothing but relgrad_pool_new allocates: the caller
- * provides all memory in the sizes that relgrad_query_sizes says. Matrices are row-major, weights
+ * a suffix are float, those with _f64 double. Nothing but relgrad_pool_new and relgrad_ica_fit
+ * allocates: the caller provides all memory in the sizes that relgrad_query_sizes says. Matrices are row-major, weights
  * (output, input). Likelihoods are in nats.
  *
  * Structures begin with struct_size, which the caller sets to sizeof before each call, so that
@@ -450,6 +450,56 @@
 #define RELGRAD_DECAY_STEP 2
 
 /**
+ * Of each source, peaked or flat, as the data have it.
+ */
+#define RELGRAD_DENSITY_EXTENDED 0
+
+/**
+ * Peaked: e^(-y^2/2) sech(y) / Z.
+ */
+#define RELGRAD_DENSITY_SUPER 1
+
+/**
+ * Flat or two-peaked: (N(y; 1, 1) + N(y; -1, 1)) / 2.
+ */
+#define RELGRAD_DENSITY_SUB 2
+
+/**
+ * Peaked: sech(pi y / 2) / 2.
+ */
+#define RELGRAD_DENSITY_SECH 3
+
+/**
+ * Peaked: sech^2(y / 2) / 4.
+ */
+#define RELGRAD_DENSITY_LOGISTIC 4
+
+/**
+ * A peaked source, with long tails.
+ */
+#define RELGRAD_KIND_SUPER 0
+
+/**
+ * A flat source, or one of several peaks.
+ */
+#define RELGRAD_KIND_SUB 1
+
+/**
+ * The gradient is below the tolerance.
+ */
+#define RELGRAD_STOP_CONVERGED 0
+
+/**
+ * The most iterations were reached first.
+ */
+#define RELGRAD_STOP_ITERATIONS 1
+
+/**
+ * No step raises the likelihood by more than rounding.
+ */
+#define RELGRAD_STOP_PRECISION 2
+
+/**
  * Kinds of constants, for relgrad_name: RELGRAD_ACTIVATION_...
  */
 #define RELGRAD_NAMES_ACTIVATION 0
@@ -508,6 +558,21 @@
  * RELGRAD_CONDITIONED_...
  */
 #define RELGRAD_NAMES_CONDITIONED 11
+
+/**
+ * RELGRAD_DENSITY_...
+ */
+#define RELGRAD_NAMES_DENSITY 12
+
+/**
+ * RELGRAD_KIND_...
+ */
+#define RELGRAD_NAMES_KIND 13
+
+/**
+ * RELGRAD_STOP_...
+ */
+#define RELGRAD_NAMES_STOP 14
 
 /**
  * A model in float; lives at the start of its workspace.
@@ -1126,6 +1191,116 @@ typedef struct {
    */
   size_t condition_ld;
 } relgrad_batch_f64;
+
+/**
+ * How relgrad_ica_fit looks for components; relgrad_ica_default fills it.
+ */
+typedef struct {
+  /**
+   * sizeof(relgrad_ica).
+   */
+  uint32_t struct_size;
+  /**
+   * Numbers of a row.
+   */
+  uint32_t features;
+  /**
+   * How many components, among as many principal components; 0 for as many as features.
+   */
+  uint32_t components;
+  /**
+   * RELGRAD_DENSITY_...
+   */
+  uint32_t density;
+  /**
+   * 1 keeps the sources uncorrelated.
+   */
+  uint32_t orthogonal;
+  /**
+   * Random starts, of which the likeliest solution is kept; at least 1.
+   */
+  uint32_t restarts;
+  /**
+   * The most iterations of a start, at least 1.
+   */
+  uint32_t iterations;
+  /**
+   * RELGRAD_LEVEL_...
+   */
+  uint32_t level;
+  /**
+   * Of the starts.
+   */
+  uint64_t seed;
+  /**
+   * The largest element of the gradient that counts as 0, above 0 and below 1.
+   */
+  double tolerance;
+} relgrad_ica;
+
+/**
+ * One component that relgrad_ica_fit found.
+ */
+typedef struct {
+  /**
+   * sizeof(relgrad_component).
+   */
+  uint32_t struct_size;
+  /**
+   * RELGRAD_KIND_...
+   */
+  uint32_t kind;
+  /**
+   * 1 if it cannot be told from a normal one: two of these stay mixed.
+   */
+  uint32_t gaussian;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * Its share of the data's variance.
+   */
+  double explained;
+  /**
+   * E s^4 - 3.
+   */
+  double kurtosis;
+  /**
+   * How well the other starts find it, 0 to 1; NaN after a single start.
+   */
+  double stability;
+  /**
+   * y = scale s has the density that was assumed.
+   */
+  double scale;
+} relgrad_component;
+
+/**
+ * How relgrad_ica_fit went.
+ */
+typedef struct {
+  /**
+   * sizeof(relgrad_ica_report).
+   */
+  uint32_t struct_size;
+  /**
+   * RELGRAD_STOP_...
+   */
+  uint32_t stop;
+  /**
+   * Iterations of the start that was kept.
+   */
+  uint64_t iterations;
+  /**
+   * The mean of log p(x) over the rows, in nats; NaN if there are fewer components than features.
+   */
+  double log_likelihood;
+  /**
+   * ||E psi(y) y^T - I||, which is 0 at a maximum.
+   */
+  double gradient_norm;
+} relgrad_ica_report;
 
 #ifdef __cplusplus
 extern "C" {
@@ -2038,6 +2213,50 @@ int32_t relgrad_sample_given_f64(relgrad_context_f64 *context,
                                  double *x,
                                  size_t x_len,
                                  relgrad_inversion *report);
+
+/**
+ * Fills `ica`, whose struct_size is set, with the defaults: as many components as features, extended
+ * density, one start. In libraries with std.
+ */
+RELGRAD_API
+int32_t relgrad_ica_default(relgrad_ica *ica,
+                            uint32_t features);
+
+/**
+ * Linear ICA: the matrix U that makes the columns of `rows` rows of `ica->features` numbers independent,
+ * s = U (x - mean), by maximum likelihood of all rows. Sources have variance 1, the one that explains
+ * most of the data comes first; in each column of `mixing` the element of the largest magnitude is
+ * positive. Writes `unmixing` (components, features), `mixing` (features, components), `mean`
+ * (features), and, unless NULL, `each` (one structure for each component; the first one's struct_size is
+ * set, they lie that far apart) and `report`. Runs on the threads of `pool`, or on the calling one if it
+ * is NULL; the bits are the same. Iterations that do not converge are no error: see report.stop.
+ *
+ * Allocates about rows * components numbers; a host without that memory is ended. In libraries with std.
+ */
+RELGRAD_API
+int32_t relgrad_ica_fit(const relgrad_ica *ica,
+                        const float *data,
+                        size_t rows,
+                        const relgrad_pool *pool,
+                        double *unmixing,
+                        double *mixing,
+                        double *mean,
+                        relgrad_component *each,
+                        relgrad_ica_report *report);
+
+/**
+ * As relgrad_ica_fit, of data in double.
+ */
+RELGRAD_API
+int32_t relgrad_ica_fit_f64(const relgrad_ica *ica,
+                            const double *data,
+                            size_t rows,
+                            const relgrad_pool *pool,
+                            double *unmixing,
+                            double *mixing,
+                            double *mean,
+                            relgrad_component *each,
+                            relgrad_ica_report *report);
 
 #ifdef __cplusplus
 }  // extern "C"

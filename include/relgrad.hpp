@@ -28,6 +28,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 #if __cplusplus >= 202002L
 #include <span>
 #endif
@@ -452,6 +453,55 @@ private:
         void operator()(relgrad_pool *p) const noexcept { (void)relgrad_pool_free(p); }
     };
     std::unique_ptr<relgrad_pool, free> it_;
+};
+
+/* What linear ICA found: s = unmixing (x - mean), x = mixing s + mean, row-major. */
+struct components {
+    std::vector<double> unmixing, mixing, mean;
+    std::vector<relgrad_component> each;
+    relgrad_ica_report report = sized<relgrad_ica_report>();
+};
+
+/* relgrad_ica with its defaults. */
+struct ica : relgrad_ica {
+    explicit ica(std::uint32_t features_) noexcept : relgrad_ica(sized<relgrad_ica>()) {
+        (void)relgrad_ica_default(this, features_);
+    }
+    /* The components of rows of data, on the calling thread or on those of a pool. */
+    template <class Errors = default_errors>
+    given<relgrad::components, Errors> fit(view<const float> data,
+                                           const relgrad_pool *pool = nullptr) const {
+        return run<Errors>(data, [&](std::size_t rows, relgrad::components &out) {
+            return relgrad_ica_fit(this, data.data(), rows, pool, out.unmixing.data(),
+                                   out.mixing.data(), out.mean.data(), out.each.data(), &out.report);
+        });
+    }
+    template <class Errors = default_errors>
+    given<relgrad::components, Errors> fit(view<const double> data,
+                                           const relgrad_pool *pool = nullptr) const {
+        return run<Errors>(data, [&](std::size_t rows, relgrad::components &out) {
+            return relgrad_ica_fit_f64(this, data.data(), rows, pool, out.unmixing.data(),
+                                       out.mixing.data(), out.mean.data(), out.each.data(),
+                                       &out.report);
+        });
+    }
+
+private:
+    template <class Errors, class T, class F>
+    given<relgrad::components, Errors> run(view<const T> data, F f) const {
+        relgrad::components out;
+        const std::size_t d = features, m = relgrad_ica::components ? relgrad_ica::components : d;
+        std::int32_t status = RELGRAD_ERR_LENGTH;
+        if (d == 0 || data.size() % d == 0) {
+            out.unmixing.resize(m * d);
+            out.mixing.resize(d * m);
+            out.mean.resize(d);
+            out.each.resize(m, sized<relgrad_component>());
+            status = f(d == 0 ? 0 : data.size() / d, out);
+        }
+        return Errors::template give<relgrad::components>(status, [] { return complaint(); }, {},
+                                                          std::move(out));
+    }
 };
 
 /* Rows of data that stay where they are, with what belongs to them. All of it must outlive the

@@ -15,9 +15,11 @@ import concurrent.futures
 import contextlib
 import ctypes
 import ctypes.util
+import inspect
 import os
 import signal
 import threading
+import warnings
 from ctypes import POINTER, byref, c_double, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 
 import numpy as np
@@ -35,19 +37,28 @@ CHOICES = {
     "condition": ("none", "numbers", "classes"),
     "conditioned": ("latents", "layers", "both"),
     "level": ("auto", "scalar", "avx2", "avx512", "neon"),
+    "density": ("extended", "super", "sub", "sech", "logistic"),
 }
+KINDS = ("super", "sub")
+STOPS = ("converged", "iterations", "precision")
 STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned")
 
 
 class _Sized(ctypes.Structure):
-    """A structure whose first field is its size, so that later versions can append fields."""
+    """A structure whose first field is its size, so that later versions can append fields. Names of
+    choices may be assigned where C has an enumeration."""
 
     def __init__(self, **fields):
         super().__init__(struct_size=ctypes.sizeof(self), **fields)
 
+    def __setattr__(self, name, value):
+        if isinstance(value, str):
+            value = CHOICES[name].index(value)
+        super().__setattr__(name, value)
+
 
 class Config(_Sized):
-    """relgrad_config; names of choices may be assigned where C has an enumeration."""
+    """relgrad_config."""
 
     _fields_ = [
         *((name, c_uint32) for name in (
@@ -60,11 +71,6 @@ class Config(_Sized):
         *((name, c_uint32) for name in ("condition", "condition_len", "conditioned", "reserved")),
         ("condition_rate", c_double),
     ]
-
-    def __setattr__(self, name, value):
-        if isinstance(value, str):
-            value = CHOICES[name].index(value)
-        super().__setattr__(name, value)
 
 
 class Sizes(_Sized):
@@ -117,13 +123,31 @@ class Alarm(_Sized):
         return raised.value == 1
 
 
+class IcaSettings(_Sized):
+    """relgrad_ica."""
+
+    _fields_ = [*((name, c_uint32) for name in (
+        "struct_size", "features", "components", "density", "orthogonal", "restarts", "iterations",
+        "level")), ("seed", c_uint64), ("tolerance", c_double)]
+
+
+class IcaReport(_Sized):
+    _fields_ = [("struct_size", c_uint32), ("stop", c_uint32), ("iterations", c_uint64),
+                ("log_likelihood", c_double), ("gradient_norm", c_double)]
+
+
+class Component(_Sized):
+    _fields_ = [*((name, c_uint32) for name in ("struct_size", "kind", "gaussian", "reserved")),
+                *((name, c_double) for name in ("explained", "kurtosis", "stability", "scale"))]
+
+
 _Task = ctypes.CFUNCTYPE(None, c_void_p, c_size_t)
 _ParallelFor = ctypes.CFUNCTYPE(None, c_void_p, _Task, c_void_p, c_size_t)
 _BASE_FN = {np.dtype(dtype): ctypes.CFUNCTYPE(c_int32, c_void_p, c_size_t, *[POINTER(number)] * 3, c_size_t)
             for dtype, number in ((np.float32, ctypes.c_float), (np.float64, c_double))}
 
 
-class RelgradError(Exception):
+class RelgradError(ValueError):
     """A refused call; `status` is the C function's."""
 
     def __init__(self, status, text):
@@ -160,6 +184,11 @@ def _load():
     library.relgrad_abi_check.argtypes = (word,)
     library.relgrad_alarm_start.argtypes = (p, c_double, c_double)
     library.relgrad_alarm_see.argtypes = (p, c_double, p)
+    library.relgrad_ica_default.argtypes = (p, word)
+    for suffix in ("", "_f64"):
+        getattr(library, "relgrad_ica_fit" + suffix).argtypes = (p, p, n, p, p, p, p, p, p)
+    library.relgrad_pool_new.argtypes = (word, p)
+    library.relgrad_pool_free.argtypes = (p,)
     if library.relgrad_abi_check(ABI_VERSION) != 0:
         raise ImportError("librelgrad has another ABI than version %d" % ABI_VERSION)
     return library
@@ -502,6 +531,145 @@ class Model:
             self._params("factorize", *_memory(memory))
             self._factorization = memory
         return _memory(self._factorization)
+
+
+class ICA:
+    """Linear ICA by maximum likelihood, with the interface of scikit-learn's FastICA.
+
+    n_components: how many to look for, among as many principal components; None for one a feature.
+    density: of the sources: "extended" takes each for peaked or flat as the data have it.
+    orthogonal: whether sources are kept uncorrelated, as FastICA and Picard-O do.
+    restarts: random starts, of which the likeliest solution is kept; two or more show how stable it is.
+    max_iter, tol: iterations of a start, and the largest element of the gradient that counts as 0.
+    random_state: seed of the starts. n_jobs: threads; the bits do not depend on them.
+
+    After fit: components_ (components, features) unmixes, mixing_ (features, components) mixes,
+    mean_, and for each component explained_variance_ratio_, kinds_ ("super" or "sub"), kurtosis_,
+    gaussian_ (it could be a normal one: two of these stay mixed), stability_; log_likelihood_ in nats
+    a row, gradient_norm_ (0 at a maximum), n_iter_, stop_. Sources have variance 1, the one that
+    explains most comes first, in each column of mixing_ the largest element is positive.
+    """
+
+    def __init__(self, n_components=None, *, density="extended", orthogonal=False, restarts=1,
+                 max_iter=500, tol=1e-7, random_state=None, n_jobs=1):
+        self.n_components, self.density, self.orthogonal = n_components, density, orthogonal
+        self.restarts, self.max_iter, self.tol = restarts, max_iter, tol
+        self.random_state, self.n_jobs = random_state, n_jobs
+
+    def get_params(self, deep=True):
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self, **params):
+        for name, value in params.items():
+            if name not in self._names():
+                raise ValueError("ICA has no parameter %s, only %s" % (name, ", ".join(self._names())))
+            setattr(self, name, value)
+        return self
+
+    @classmethod
+    def _names(cls):
+        return [name for name in inspect.signature(cls).parameters]
+
+    def __repr__(self):
+        return "ICA(%s)" % ", ".join("%s=%r" % pair for pair in self.get_params().items())
+
+    def fit(self, X, y=None):
+        """Finds the components of rows of X; y is ignored."""
+        if hasattr(X, "columns"):
+            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        x = self._rows(X, least=2)
+        rows, features = x.shape
+        settings = IcaSettings()
+        _checked(_library.relgrad_ica_default(byref(settings), features))
+        given = {"components": self.n_components or 0, "density": self.density,
+                 "orthogonal": bool(self.orthogonal), "restarts": self.restarts,
+                 "iterations": self.max_iter, "seed": self._seed(), "tolerance": self.tol}
+        for name, value in given.items():
+            setattr(settings, name, value)
+        m = settings.components or features
+        unmixing, mixing = np.empty((m, features)), np.empty((features, m))
+        mean, each, report = np.empty(features), (Component * m)(), IcaReport()
+        each[0].struct_size = ctypes.sizeof(Component)
+        fit = getattr(_library, "relgrad_ica_fit" + ("" if x.dtype == np.float32 else "_f64"))
+        with _pool(self.n_jobs) as pool:
+            _checked(fit(byref(settings), x.ctypes.data, rows, pool, unmixing.ctypes.data,
+                         mixing.ctypes.data, mean.ctypes.data, each, byref(report)))
+        self.components_, self.mixing_, self.mean_ = unmixing, mixing, mean
+        self.explained_variance_ratio_ = np.array([one.explained for one in each])
+        self.kurtosis_ = np.array([one.kurtosis for one in each])
+        self.gaussian_ = np.array([one.gaussian == 1 for one in each])
+        self.kinds_ = [KINDS[one.kind] for one in each]
+        self.stability_ = None if self.restarts < 2 else np.array([one.stability for one in each])
+        self.log_likelihood_ = None if m < features else report.log_likelihood
+        self.gradient_norm_, self.n_iter_ = report.gradient_norm, report.iterations
+        self.stop_, self.n_features_in_ = STOPS[report.stop], features
+        if self.stop_ == "iterations":
+            warnings.warn("ICA did not converge in max_iter = %d iterations: its gradient is %.1e"
+                          % (self.max_iter, self.gradient_norm_), RuntimeWarning, stacklevel=2)
+        return self
+
+    def transform(self, X):
+        """The sources of rows."""
+        return (self._rows(X, self.n_features_in_) - self.mean_) @ self.components_.T
+
+    def fit_transform(self, X, y=None):
+        return self.fit(X).transform(X)
+
+    def inverse_transform(self, S):
+        """The rows of sources; what n_components left out stays out."""
+        return self._rows(S, self.components_.shape[0]) @ self.mixing_.T + self.mean_
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False),
+                    transformer_tags=TransformerTags(preserves_dtype=[]))
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "components_")
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array(["ica%d" % i for i in range(len(self.components_))], dtype=object)
+
+    def _rows(self, x, width=None, least=1):
+        """Data as C reads them, or an error in the words that scikit-learn's users know."""
+        if hasattr(x, "toarray"):
+            raise TypeError("sparse data are not supported: pass x.toarray()")
+        x = np.asarray(x)
+        if np.iscomplexobj(x):
+            raise ValueError("Complex data not supported")
+        x = np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
+        if x.ndim != 2:
+            raise ValueError("Reshape your data: rows of features are needed, not shape %s" % (x.shape,))
+        for count, what, needed in zip(x.shape, ("sample", "feature"), (least, 1)):
+            if count < needed:
+                raise ValueError("%d %s(s) (shape=%s) while a minimum of %d is required."
+                                 % (count, what, x.shape, needed))
+        if width is not None and x.shape[1] != width:
+            raise ValueError("X has %d features, but ICA is expecting %d features as input"
+                             % (x.shape[1], width))
+        if not np.isfinite(x).all():
+            raise ValueError("data contain NaN or infinity")
+        return x
+
+    def _seed(self):
+        if self.random_state is None:
+            return 1
+        if isinstance(self.random_state, (np.random.RandomState, np.random.Generator)):
+            return int(self.random_state.bytes(4).hex(), 16)
+        return self.random_state
+
+
+@contextlib.contextmanager
+def _pool(threads):
+    """Threads of the library's own, for a call; -1 for one a processor, None for the calling one."""
+    threads = min(os.cpu_count() or 1, 64) if threads == -1 else threads or 1
+    pool = c_void_p()
+    if threads != 1:
+        _checked(_library.relgrad_pool_new(threads, byref(pool)))
+    try:
+        yield pool
+    finally:
+        _library.relgrad_pool_free(pool)
 
 
 def _memory(array):

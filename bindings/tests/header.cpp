@@ -710,7 +710,57 @@ static void alarms() {
 #endif
 }
 
+// Two sources, flat and peaked, that a matrix has mixed.
+template <class T>
+static void components() {
+    std::vector<T> x;
+    std::int64_t seed = 1;
+    const auto uniform = [&] {
+        seed = seed * 16807 % 2147483647;
+        return double(seed) / 2147483647 - 0.5;
+    };
+    for (int i = 0; i < 4000; i++) {
+        const double flat = 4 * uniform(), even = uniform();
+        const double peaked = (even < 0 ? 1 : -1) * std::log(1 - 2 * std::abs(even));
+        x.push_back(T(2 * flat + peaked + 5));
+        x.push_back(T(flat - peaked));
+    }
+    relgrad::ica ica(2);
+    ica.restarts = 3;
+    const auto found = ica.fit<relgrad::codes>(x);
+    CHECK(found && found->report.stop == RELGRAD_STOP_CONVERGED && std::isfinite(found->report.log_likelihood));
+    const auto &u = found->unmixing, &a = found->mixing;
+    // Each component is made of one source.
+    for (int i = 0; i < 2; i++) {
+        const double p[] = {std::abs(2 * u[2 * i] + u[2 * i + 1]), std::abs(u[2 * i] - u[2 * i + 1])};
+        CHECK(std::min(p[0], p[1]) < 0.1 * std::max(p[0], p[1]));
+        CHECK(std::abs(u[2 * i] * a[i] + u[2 * i + 1] * a[2 + i] - 1) < 1e-9);
+        const auto &each = found->each[i];
+        CHECK(each.kind == (p[0] > p[1] ? RELGRAD_KIND_SUB : RELGRAD_KIND_SUPER) && each.gaussian == 0);
+        CHECK(each.stability > 0.99 && each.struct_size == sizeof each);
+    }
+    CHECK(std::abs(found->mean[0] - 5) < 0.1);
+    const auto threads = relgrad::pool<relgrad::codes>::make(2);
+    CHECK(ica.fit<relgrad::codes>(x, threads->get())->unmixing == u);
+    ica.relgrad_ica::components = 1;
+    const auto one = ica.fit<relgrad::codes>(x);
+    CHECK(one && one->mixing.size() == 2 && std::isnan(one->report.log_likelihood));
+    ica.relgrad_ica::components = 3;
+    CHECK(ica.fit<relgrad::codes>(x).status() == RELGRAD_ERR_DIM);
+    CHECK(relgrad::ica(3).fit<relgrad::codes>(x).status() == RELGRAD_ERR_LENGTH);
+    ica = relgrad::ica(2);
+    ica.density = 9;
+    CHECK(ica.fit<relgrad::codes>(x).status() == RELGRAD_ERR_ENUMERATION);
+    ica = relgrad::ica(2);
+    x[7] = T(NAN);
+    CHECK(ica.fit<relgrad::codes>(x).status() == RELGRAD_ERR_NON_FINITE_DATA);
+    std::fill(x.begin(), x.end(), T(1));
+    CHECK(ica.fit<relgrad::codes>(x).status() == RELGRAD_ERR_SINGULAR);
+}
+
 int main() {
+    components<float>();
+    components<double>();
     conditions<float>();
     conditions<double>();
     alarms();

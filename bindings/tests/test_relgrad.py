@@ -342,6 +342,34 @@ class Tests(unittest.TestCase):
         model.step(x, 0.1)
         np.testing.assert_array_equal(model.params, other.params)
 
+    def test_components(self):
+        random = np.random.default_rng(3)
+        sources = np.stack([random.uniform(-2, 2, 4000), random.laplace(size=4000)], 1)
+        mixing = np.array([[2, 1], [0.3, -1]])
+        for dtype in (np.float32, np.float64):
+            x = (sources @ mixing.T + [5, 0]).astype(dtype)
+            ica = relgrad.ICA(restarts=3).fit(x)
+            product = np.abs(ica.components_ @ mixing) * sources.std(0)
+            self.assertTrue((product.min(1) < 0.1 * product.max(1)).all())
+            np.testing.assert_allclose(ica.components_ @ ica.mixing_, np.eye(2), atol=1e-10)
+            s = ica.transform(x)
+            np.testing.assert_allclose(s.std(0), 1, rtol=1e-5)
+            np.testing.assert_allclose(ica.inverse_transform(s), x, rtol=1e-5, atol=1e-5)
+            self.assertEqual(sorted(ica.kinds_), ["sub", "super"])
+            self.assertFalse(ica.gaussian_.any())
+            self.assertTrue((ica.stability_ > 0.99).all() and ica.stop_ == "converged")
+            again = relgrad.ICA(**{**ica.get_params(), "n_jobs": 2})
+            np.testing.assert_array_equal(again.fit_transform(x), s)
+            one = relgrad.ICA(n_components=1, orthogonal=True).fit(x)
+            self.assertEqual(one.mixing_.shape, (2, 1))
+            self.assertIsNone(one.log_likelihood_)
+        with self.assertWarnsRegex(RuntimeWarning, "converge"):
+            relgrad.ICA(max_iter=1, tol=1e-12).fit(random.laplace(size=(3000, 5)))
+        for wrong in (dict(n_components=3), dict(density="round"), dict(tol=0), dict(restarts=0)):
+            self.assertRaises(ValueError, relgrad.ICA(**wrong).fit, x)
+        self.assertRaisesRegex(ValueError, "NaN", ica.transform, x * np.nan)
+        self.assertRaisesRegex(ValueError, "n_component", ica.set_params, component=1)
+
     def test_same_bits_on_threads(self):
         class Pool(concurrent.futures.ThreadPoolExecutor):
             parts = interrupts = 0
@@ -391,7 +419,9 @@ class Tests(unittest.TestCase):
 def layout():
     named = {"relgrad_config": relgrad.Config, "relgrad_sizes": relgrad.Sizes,
              "relgrad_report": relgrad.Report, "relgrad_refresh_report": relgrad.RefreshReport,
-             "relgrad_batch": relgrad.Batch, "relgrad_alarm": relgrad.Alarm}
+             "relgrad_batch": relgrad.Batch, "relgrad_alarm": relgrad.Alarm,
+             "relgrad_ica": relgrad.IcaSettings, "relgrad_ica_report": relgrad.IcaReport,
+             "relgrad_component": relgrad.Component}
     for name, structure in named.items():
         print(name, ctypes.sizeof(structure))
         for field, *_ in structure._fields_:

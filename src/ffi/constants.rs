@@ -177,6 +177,29 @@ pub const RELGRAD_DECAY_COSINE: u32 = 1;
 /// Times `factor` every `every` steps.
 pub const RELGRAD_DECAY_STEP: u32 = 2;
 
+/// Of each source, peaked or flat, as the data have it.
+pub const RELGRAD_DENSITY_EXTENDED: u32 = 0;
+/// Peaked: e^(-y^2/2) sech(y) / Z.
+pub const RELGRAD_DENSITY_SUPER: u32 = 1;
+/// Flat or two-peaked: (N(y; 1, 1) + N(y; -1, 1)) / 2.
+pub const RELGRAD_DENSITY_SUB: u32 = 2;
+/// Peaked: sech(pi y / 2) / 2.
+pub const RELGRAD_DENSITY_SECH: u32 = 3;
+/// Peaked: sech^2(y / 2) / 4.
+pub const RELGRAD_DENSITY_LOGISTIC: u32 = 4;
+
+/// A peaked source, with long tails.
+pub const RELGRAD_KIND_SUPER: u32 = 0;
+/// A flat source, or one of several peaks.
+pub const RELGRAD_KIND_SUB: u32 = 1;
+
+/// The gradient is below the tolerance.
+pub const RELGRAD_STOP_CONVERGED: u32 = 0;
+/// The most iterations were reached first.
+pub const RELGRAD_STOP_ITERATIONS: u32 = 1;
+/// No step raises the likelihood by more than rounding.
+pub const RELGRAD_STOP_PRECISION: u32 = 2;
+
 /// Kinds of constants, for relgrad_name: RELGRAD_ACTIVATION_...
 pub const RELGRAD_NAMES_ACTIVATION: u32 = 0;
 /// RELGRAD_BASE_...
@@ -201,3 +224,9 @@ pub const RELGRAD_NAMES_DECAY: u32 = 9;
 pub const RELGRAD_NAMES_CONDITION: u32 = 10;
 /// RELGRAD_CONDITIONED_...
 pub const RELGRAD_NAMES_CONDITIONED: u32 = 11;
+/// RELGRAD_DENSITY_...
+pub const RELGRAD_NAMES_DENSITY: u32 = 12;
+/// RELGRAD_KIND_...
+pub const RELGRAD_NAMES_KIND: u32 = 13;
+/// RELGRAD_STOP_...
+pub const RELGRAD_NAMES_STOP: u32 = 14;

@@ -102,7 +102,6 @@ impl relgrad_config {
             let v = Value::Int(self.reserved.into());
             return Err(Error::new(Status::Reserved, "config.reserved", v, "must be 0"));
         }
-        let flag = |v: u32, name| one_of(v, &[false, true], name);
         let config = Config {
             dim: self.dim as usize,
             layers: self.layers as usize,
@@ -126,11 +125,7 @@ impl relgrad_config {
             conditioned: one_of(self.conditioned, Conditioned::ALL, "config.conditioned")?,
             condition_rate: self.condition_rate,
             report_norms: flag(self.report_norms, "config.report_norms")?,
-            level: one_of(
-                self.level,
-                &[Level::Auto, Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon],
-                "config.level",
-            )?,
+            level: one_of(self.level, Level::ALL, "config.level")?,
         };
         config.check()?;
         Ok(config)
@@ -166,6 +161,11 @@ pub(super) fn one_of<X: Copy>(v: u32, values: &[X], argument: &'static str) -> R
         let allowed = "must be one of the constants of the header";
         Error::new(Status::Enumeration, argument, Value::Int(v.into()), allowed)
     })
+}
+
+/// A choice of 0 or 1.
+pub(super) fn flag(v: u32, argument: &'static str) -> Result<bool> {
+    one_of(v, &[false, true], argument)
 }
 
 impl relgrad_offsets {

@@ -33,6 +33,11 @@ impl Region {
         Ok(Region { name, start, bytes })
     }
 
+    #[cfg(feature = "std")]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn overlaps(&self, other: &Region) -> bool {
         self.start < other.start + other.bytes && other.start < self.start + self.bytes
     }

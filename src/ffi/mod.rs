@@ -13,12 +13,16 @@ mod edge;
 mod entry_f32;
 mod entry_f64;
 mod guard;
+#[cfg(feature = "std")]
+mod ica;
 mod types;
 
 pub use blob::*;
 pub use constants::*;
 pub use entry_f32::*;
 pub use entry_f64::*;
+#[cfg(feature = "std")]
+pub use ica::*;
 pub use types::*;
 
 use core::ffi::{CStr, c_char};
@@ -134,7 +138,7 @@ pub unsafe extern "C" fn relgrad_param_offsets(
 /// RELGRAD_OPTIMIZER_ADAM. "unknown" for all other values; never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
-    const NAMES: [&[&CStr]; 12] = [
+    const NAMES: [&[&CStr]; 15] = [
         &[c"smooth_leaky_relu", c"leaky_tanh", c"identity", c"tanh_mixture", c"bend"],
         &[c"normal", c"sech", c"logistic", c"custom"],
         &[c"none", c"separate", c"affine", c"projected"],
@@ -147,6 +151,9 @@ pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
         &[c"constant", c"cosine", c"step"],
         &[c"none", c"numbers", c"classes"],
         &[c"latents", c"layers", c"both"],
+        &[c"extended", c"super", c"sub", c"sech", c"logistic"],
+        &[c"super", c"sub"],
+        &[c"converged", c"iterations", c"precision"],
     ];
     let name = NAMES.get(kind as usize).and_then(|names| names.get(value as usize));
     name.copied().unwrap_or(c"unknown").as_ptr()

@@ -373,6 +373,70 @@ pub struct relgrad_batch_f64 {
     pub condition_ld: usize,
 }
 
+/// How relgrad_ica_fit looks for components; relgrad_ica_default fills it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct relgrad_ica {
+    /// sizeof(relgrad_ica).
+    pub struct_size: u32,
+    /// Numbers of a row.
+    pub features: u32,
+    /// How many components, among as many principal components; 0 for as many as features.
+    pub components: u32,
+    /// RELGRAD_DENSITY_...
+    pub density: u32,
+    /// 1 keeps the sources uncorrelated.
+    pub orthogonal: u32,
+    /// Random starts, of which the likeliest solution is kept; at least 1.
+    pub restarts: u32,
+    /// The most iterations of a start, at least 1.
+    pub iterations: u32,
+    /// RELGRAD_LEVEL_...
+    pub level: u32,
+    /// Of the starts.
+    pub seed: u64,
+    /// The largest element of the gradient that counts as 0, above 0 and below 1.
+    pub tolerance: f64,
+}
+
+/// How relgrad_ica_fit went.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct relgrad_ica_report {
+    /// sizeof(relgrad_ica_report).
+    pub struct_size: u32,
+    /// RELGRAD_STOP_...
+    pub stop: u32,
+    /// Iterations of the start that was kept.
+    pub iterations: u64,
+    /// The mean of log p(x) over the rows, in nats; NaN if there are fewer components than features.
+    pub log_likelihood: f64,
+    /// ||E psi(y) y^T - I||, which is 0 at a maximum.
+    pub gradient_norm: f64,
+}
+
+/// One component that relgrad_ica_fit found.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct relgrad_component {
+    /// sizeof(relgrad_component).
+    pub struct_size: u32,
+    /// RELGRAD_KIND_...
+    pub kind: u32,
+    /// 1 if it cannot be told from a normal one: two of these stay mixed.
+    pub gaussian: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Its share of the data's variance.
+    pub explained: f64,
+    /// E s^4 - 3.
+    pub kurtosis: f64,
+    /// How well the other starts find it, 0 to 1; NaN after a single start.
+    pub stability: f64,
+    /// y = scale s has the density that was assumed.
+    pub scale: f64,
+}
+
 /// Threads of the library's own; see relgrad_pool_new.
 #[derive(Debug)]
 pub struct relgrad_pool(());
@@ -410,6 +474,9 @@ growing! {
     relgrad_totals "totals.struct_size" size_of::<Self>();
     relgrad_schedule "schedule.struct_size" size_of::<Self>();
     relgrad_alarm "alarm.struct_size" size_of::<Self>();
+    relgrad_ica "ica.struct_size" size_of::<Self>();
+    relgrad_ica_report "report.struct_size" size_of::<Self>();
+    relgrad_component "each.struct_size" size_of::<Self>();
     relgrad_batch "batch.struct_size" offset_of!(Self, condition);
     relgrad_batch_f64 "batch.struct_size" offset_of!(Self, condition);
 }

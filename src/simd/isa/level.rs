@@ -20,6 +20,10 @@ pub enum Level {
 }
 
 impl Level {
+    #[cfg(feature = "capi")]
+    pub(crate) const ALL: &[Level] =
+        &[Level::Auto, Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon];
+
     /// The levels that can run here, slowest first.
     pub fn available() -> impl Iterator<Item = Level> {
         [Level::Scalar, Level::Avx2, Level::Avx512, Level::Neon].into_iter().filter(|l| l.runs())

@@ -14,10 +14,11 @@ module Relgrad
 using Random
 
 export Model, RelgradError, init!, fit!, step!, refresh!, set_parallel!, logpdf, input_gradient, encode, decode, gradient,
-       weight, bias, origin_of, center, Alarm, see!
+       weight, bias, origin_of, center, Alarm, see!, ica, Components
 
 include("library.jl")
 include("model.jl")
+include("components.jl")
 
 __init__() = (empty!(symbols); open_library())
 

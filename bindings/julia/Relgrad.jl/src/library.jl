@@ -134,6 +134,43 @@ mutable struct Alarm
     end
 end
 
+mutable struct IcaSettings
+    struct_size::UInt32
+    features::UInt32
+    components::UInt32
+    density::UInt32
+    orthogonal::UInt32
+    restarts::UInt32
+    iterations::UInt32
+    level::UInt32
+    seed::UInt64
+    tolerance::Float64
+    IcaSettings() = new(sizeof(IcaSettings))
+end
+
+"How [`ica`](@ref) went; `gradient_norm` is 0 at a maximum."
+struct IcaReport
+    struct_size::UInt32
+    stop::UInt32
+    iterations::UInt64
+    log_likelihood::Float64
+    gradient_norm::Float64
+    IcaReport() = new(sizeof(IcaReport), 0, 0, 0, 0)
+end
+
+"One component of [`ica`](@ref)."
+struct Component
+    struct_size::UInt32
+    kind::UInt32
+    gaussian::UInt32
+    reserved::UInt32
+    explained::Float64
+    kurtosis::Float64
+    stability::Float64
+    scale::Float64
+    Component() = new(sizeof(Component), 0, 0, 0, 0, 0, 0, 0)
+end
+
 # What both precisions share.
 
 c_version() = unsafe_string(ccall(symbol(:relgrad_version_string), Cstring, ()))
@@ -146,6 +183,19 @@ c_alarm_start(alarm, rate, memory) =
     ccall(symbol(:relgrad_alarm_start), Cint, (Ref{Alarm}, Cdouble, Cdouble), alarm, rate, memory)
 c_alarm_see(alarm, log_p, raised) =
     ccall(symbol(:relgrad_alarm_see), Cint, (Ref{Alarm}, Cdouble, Ref{Cint}), alarm, log_p, raised)
+
+c_ica_default(settings, features) =
+    ccall(symbol(:relgrad_ica_default), Cint, (Ref{IcaSettings}, UInt32), settings, features)
+for (T, name) in ((Float32, :relgrad_ica_fit), (Float64, :relgrad_ica_fit_f64))
+    @eval c_ica_fit(settings, x::Matrix{$T}, pool, unmixing, mixing, mean, each, report) =
+        ccall(symbol($(QuoteNode(name))), Cint,
+              (Ref{IcaSettings}, Ptr{$T}, Csize_t, Ptr{Cvoid}, Ptr{Float64}, Ptr{Float64}, Ptr{Float64},
+               Ptr{Component}, Ref{IcaReport}),
+              settings, x, size(x, 2), pool, unmixing, mixing, mean, each, report)
+end
+c_pool_new(threads, pool) =
+    ccall(symbol(:relgrad_pool_new), Cint, (UInt32, Ref{Ptr{Cvoid}}), threads, pool)
+c_pool_free(pool) = ccall(symbol(:relgrad_pool_free), Cint, (Ptr{Cvoid},), pool)
 
 # Why this thread's last call was refused, of those without a model.
 function c_complaint()

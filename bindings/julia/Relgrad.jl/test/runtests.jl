@@ -186,6 +186,27 @@ end
     @test_throws RelgradError Model(2, 1; condition = :classes)
 end
 
+@testset "components, $T" for T in (Float32, Float64)
+    rng = MersenneTwister(2)
+    peaked = randn(rng, 1, 4000) .* rand(rng, (0.3, 2.0), 1, 4000)
+    mixed_by = [2.0 1.0; 0.3 -1.0]
+    x = T.(mixed_by * [3 .* rand(rng, 1, 4000); peaked] .+ [5, 0])
+    found = ica(x; restarts = 3)
+    p = abs.(found.unmixing * mixed_by) .* [3 / sqrt(12) std(peaked)]
+    @test all(minimum(p, dims = 2) .< 0.1 .* maximum(p, dims = 2))
+    @test found.unmixing * found.mixing ≈ [1 0; 0 1]
+    s = encode(found, x)
+    @test vec(std(s, dims = 2)) ≈ [1, 1] rtol = 1e-3
+    @test decode(found, s) ≈ x rtol = 1e-5
+    @test sort([c.kind for c in found.each]) == [0, 1] && all(c.stability > 0.99 for c in found.each)
+    @test found.report.stop == 0 && found.report.gradient_norm < 1e-4
+    @test ica(x; restarts = 3, threads = 2).unmixing == found.unmixing
+    @test size(ica(x; components = 1, orthogonal = true).mixing) == (2, 1)
+    e = try ica(x; components = 3) catch e; e end
+    @test e isa RelgradError && e.status == -20 && occursin("components", e.text)
+    @test_throws ArgumentError ica(x; density = :round)
+end
+
 @testset "a density of one's own" begin
     x = moons(Float64, 8, 1)
     normal(z, sample) = (-z^2 / 2 - log(2pi) / 2, -z)
@@ -272,7 +293,9 @@ end
 @testset "structures as in C" begin
     named = ["relgrad_config" => Relgrad.Config, "relgrad_sizes" => Relgrad.Sizes,
              "relgrad_batch" => Relgrad.Batch, "relgrad_report" => Relgrad.Report,
-             "relgrad_refresh_report" => Relgrad.RefreshReport, "relgrad_alarm" => Relgrad.Alarm]
+             "relgrad_refresh_report" => Relgrad.RefreshReport, "relgrad_alarm" => Relgrad.Alarm,
+             "relgrad_ica" => Relgrad.IcaSettings, "relgrad_ica_report" => Relgrad.IcaReport,
+             "relgrad_component" => Relgrad.Component]
     haskey(ENV, "RELGRAD_LAYOUT") || @warn "RELGRAD_LAYOUT is not set: structures not compared"
     lines = filter(!isempty, split(read(get(ENV, "RELGRAD_LAYOUT", "/dev/null"), String), "\n"))
     for (name, T) in named
