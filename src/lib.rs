@@ -110,6 +110,8 @@ pub use ica::{Component, Components, Ica, Kind, SourceDensity, Stop};
 pub use memory::{ALIGNMENT, Layout, Sizes};
 #[cfg(feature = "alloc")]
 pub use memory::{Aligned, AlignedBytes};
+#[cfg(feature = "std")]
+pub use owned::Searched;
 #[cfg(feature = "alloc")]
 pub use owned::{Data, Model, NonlinearIca, Position, Snapshot, Stepped, Team, Trainer};
 pub use scalar::Scalar;

@@ -24,6 +24,8 @@ pub struct Plan {
     pub epochs: u64,
     /// Stop after so many epochs without a better validation likelihood.
     pub patience: Option<u64>,
+    /// Validate after every so many epochs, at least 1, and after the last.
+    pub validate_every: u64,
     /// A run whose likelihood of training data falls by more than this, in nats per feature, below
     /// its best is rolled back to the last good epoch and goes on at half the rate.
     pub guard: f64,
@@ -48,6 +50,7 @@ impl Plan {
         Plan {
             epochs,
             patience: None,
+            validate_every: 1,
             guard: 0.25,
             average: None,
             scratch: None,
@@ -67,7 +70,7 @@ pub struct Epoch {
     pub steps: u64,
     /// Mean log-likelihood that its steps saw.
     pub train: f64,
-    /// Mean log-likelihood of the validation data after it, with log-determinants made exact by
+    /// Mean log-likelihood of the validation data after it, if they were due, with log-determinants made exact by
     /// LU: O(L D^3) an epoch, as much as steps on D/12 rows.
     pub validation: Option<f64>,
     /// Whether that is the best so far.
@@ -367,8 +370,11 @@ impl<T: Scalar> Training<T> {
             return Ok(None);
         }
         self.reference = self.reference.max(value);
-        let validation = validation.map(|rows| self.validate(rows)).transpose()?;
         let epoch = self.trainer.position().pass;
+        let is_due =
+            epoch.is_multiple_of(self.plan.validate_every.max(1)) || epoch >= self.plan.epochs;
+        let validation = validation.filter(|_| is_due);
+        let validation = validation.map(|rows| self.validate(rows)).transpose()?;
         let best = validation.filter(|value| *value > self.best_value);
         if let Some(value) = best {
             (self.best_value, self.best_epoch) = (value, epoch);

@@ -8,4 +8,6 @@ mod trainer;
 pub use data::Data;
 pub use model::{Model, Team};
 pub use nonlinear::NonlinearIca;
+#[cfg(feature = "std")]
+pub use nonlinear::Searched;
 pub use trainer::{Position, Snapshot, Stepped, Trainer};

@@ -1,6 +1,8 @@
 //! Nonlinear ICA by exact maximum likelihood.
 
 use alloc::vec;
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
 
 use crate::config::{Activation, Base, Condition, Conditioned, Config, Decay, Optimizer, Schedule};
 use crate::owned::data::Data;
@@ -17,8 +19,7 @@ use crate::step::condition::check_values;
 ///
 /// Every unit bends to the side that the data want, from a line on, and as sharply as they want
 /// ([`Activation::Bend`]). Location and scale of each class are at their maximum after every epoch
-/// ([`Model::fit_classes`]). A run may end at a lesser maximum: of several seeds the most likely model is
-/// the one to take.
+/// ([`Model::fit_classes`]). A run may end at a lesser maximum: `search` takes the likeliest of several.
 ///
 /// ```
 /// use relgrad::NonlinearIca;
@@ -102,22 +103,147 @@ impl NonlinearIca {
         seed: u64,
     ) -> Result<Model<T>> {
         let data = data.into();
-        let model = Model::from_data(self.config(dim, classes), data, Start::Whitened, seed)?;
-        if self.epochs == 0 {
-            let allowed = "must be at least 1";
-            return Err(Error::new(Status::Rate, "epochs", Value::Int(0), allowed));
+        self.refine(self.start(data, dim, classes, seed)?, data, self.epochs, seed)
+    }
+
+    fn start<T: Scalar>(
+        &self,
+        data: Data<T>,
+        dim: usize,
+        classes: u32,
+        seed: u64,
+    ) -> Result<Model<T>> {
+        Model::from_data(self.config(dim, classes), data, Start::Whitened, seed)
+    }
+
+    /// Goes on from a model for so many epochs, at a rate that begins anew.
+    fn refine<T: Scalar>(
+        &self,
+        model: Model<T>,
+        data: Data<T>,
+        epochs: u64,
+        seed: u64,
+    ) -> Result<Model<T>> {
+        if epochs == 0 {
+            return Err(at_least_1("epochs"));
         }
         let steps = model.data(data)?.rows.div_ceil(self.batch) as u64;
-        let decay = Decay::Cosine { total: self.epochs.saturating_mul(steps) };
+        let decay = Decay::Cosine { total: epochs.saturating_mul(steps) };
         let schedule = Schedule { rate: self.rate, warmup: steps.min(100), decay };
         let mut trainer = Trainer::new(model, schedule, seed)?;
         trainer.model.fit_classes(data)?;
-        for _ in 0..self.epochs {
+        for _ in 0..epochs {
             trainer.epoch(data, |_| true)?;
             trainer.model.fit_classes(data)?;
         }
         Ok(trainer.model)
     }
+}
+
+/// What [`NonlinearIca::search`] found.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct Searched<T: Scalar> {
+    /// The likeliest model.
+    pub model: Model<T>,
+    /// The models of the last round but one that came next, likeliest first: where their components are
+    /// those of the best, the components can be relied on.
+    pub others: Vec<Model<T>>,
+    /// For each round its epochs and the mean log-likelihoods at its end, in nats, likeliest first.
+    pub rounds: Vec<(u64, Vec<f64>)>,
+}
+
+#[cfg(feature = "std")]
+impl NonlinearIca {
+    /// The likeliest of several starts, by successive halving: all run for a quarter of
+    /// [`epochs`](Self::epochs), the likelier quarter of them goes on for four times as many, and so on
+    /// until one is left. Each round costs about as much, and what an early round shows holds: where one
+    /// start finds the components, it is ahead of the others by then. `round` is told of each round's end.
+    /// Starts run on so many `threads`; the result does not depend on how many.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit); no starts.
+    pub fn search<'a, T: Scalar>(
+        &self,
+        data: impl Into<Data<'a, T>>,
+        (dim, classes): (usize, u32),
+        starts: usize,
+        seed: u64,
+        threads: usize,
+        mut round: impl FnMut(u64, &[f64]),
+    ) -> Result<Searched<T>> {
+        let data = data.into();
+        if starts == 0 {
+            return Err(at_least_1("starts"));
+        }
+        if self.epochs == 0 {
+            return Err(at_least_1("epochs"));
+        }
+        let mut epochs = if starts == 1 { self.epochs } else { self.epochs.div_ceil(4) };
+        let seeds: Vec<u64> = (0..starts as u64).map(|i| seed.wrapping_add(i)).collect();
+        let mut running = on_threads(threads, seeds, |seed| {
+            let model = self.start(data, dim, classes, seed)?;
+            let mut model = self.refine(model, data, epochs, seed)?;
+            Ok((model.mean_log_likelihood(data)?, seed, model))
+        })?;
+        let (mut others, mut rounds) = (Vec::new(), Vec::new());
+        loop {
+            // Likeliest first; equal ones in the order of their seeds.
+            running.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let likelihoods: Vec<f64> = running.iter().map(|r| r.0).collect();
+            round(epochs, &likelihoods);
+            rounds.push((epochs, likelihoods));
+            if let [_] = running[..] {
+                let model = running.remove(0).2;
+                return Ok(Searched { model, others, rounds });
+            }
+            let dropped = running.split_off(running.len().div_ceil(4));
+            if running.len() == 1 {
+                others = dropped.into_iter().map(|r| r.2).collect();
+            }
+            epochs = epochs.saturating_mul(4);
+            running = on_threads(threads, running, |(_, seed, model)| {
+                let mut model = self.refine(model, data, epochs, seed)?;
+                Ok((model.mean_log_likelihood(data)?, seed, model))
+            })?;
+        }
+    }
+}
+
+/// Does `work` on each of `items`, on so many threads; results are in the items' order.
+#[cfg(feature = "std")]
+fn on_threads<I: Send, O: Send>(
+    threads: usize,
+    items: Vec<I>,
+    work: impl Fn(I) -> Result<O> + Sync,
+) -> Result<Vec<O>> {
+    let count = items.len();
+    let queue = std::sync::Mutex::new(items.into_iter().enumerate());
+    let take = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some((i, item)) = take() {
+            done.push((i, work(item)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, Result<O>)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads.clamp(1, count)).map(|_| scope.spawn(worker)).collect();
+        let mut done = worker();
+        for other in workers {
+            match other.join() {
+                Ok(more) => done.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn at_least_1(argument: &'static str) -> Error {
+    Error::new(Status::Rate, argument, Value::Int(0), "must be at least 1")
 }
 
 impl<T: Scalar> Model<T> {

@@ -1,4 +1,4 @@
-//! `relgrad ica` and `relgrad metric`.
+//! `relgrad ica`, `nica`, `metric`, and the mixtures of `toy`.
 
 use relgrad::hosted::{Data, write_csv, write_npy};
 
@@ -110,4 +110,73 @@ fn what_is_wrong_is_named() {
     // No more than is asked for, and a reason.
     let few = relgrad(&["ica", &x, "--iterations", "1"]);
     assert!(String::from_utf8_lossy(&few.stderr).contains("warning: stopped after"), "{few:?}");
+}
+
+#[test]
+fn what_was_found_is_drawn() {
+    let m = Mixed::new();
+    let (x, parts, picture) = (m.path("x.csv"), m.path("parts"), m.path("parts.png"));
+    stdout(&relgrad(&["ica", &x, "--out", &parts, "--restarts", "2"]));
+    let drawn = json(&["plot", "components", &parts, "--count", "2", "--out", &picture, "--json"]);
+    assert_eq!((&drawn["components"], &drawn["of"]), (&2.into(), &3.into()));
+    assert!(std::fs::metadata(&picture).unwrap().len() > 5000);
+    let none = refusal(&["plot", "components", &m.path("none"), "--out", &picture]);
+    assert!(none.contains("mixing.npy"), "{none}");
+    let zero = refusal(&["plot", "components", &parts, "--count", "0", "--out", &picture]);
+    assert!(zero.contains("--count 0: must be at least 1"), "{zero}");
+}
+
+#[test]
+fn a_nonlinear_mixture_is_unmixed_by_segments_or_labels() {
+    let m = Mixed::new();
+    let [x, s, found, model] = ["n.npy", "t.npy", "f.npy", "m.safetensors"].map(|f| m.path(f));
+    let toy = ["toy", "nica", "--dim", "3", "--rows", "6000", "--segments", "12", "--out", &x];
+    let made = json(&[&toy[..], &["--sources", &s, "--json"]].concat());
+    let truth = made["log_likelihood"].as_f64().unwrap();
+    let unmix =
+        ["nica", &x, "--segments", "12", "--layers", "3", "--epochs", "24", "--starts", "3"];
+    let outputs = ["--sources", &found, "--out", &model, "--json"];
+    let summary = json(&[&unmix[..], &outputs].concat());
+    let likelihood = summary["log_likelihood"].as_f64().unwrap();
+    assert!((likelihood - truth).abs() < 0.3, "{likelihood} {truth}");
+    let rounds = summary["rounds"].as_array().unwrap();
+    let epochs: Vec<_> = rounds.iter().map(|r| r["epochs"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [6, 24]);
+    assert_eq!(rounds[0]["log_likelihoods"].as_array().unwrap().len(), 3);
+    assert!(summary["agreement"].as_f64().unwrap() > 0.5);
+    let mcc = json(&["metric", "mcc", &found, &s, "--json"])["mcc"].as_f64().unwrap();
+    assert!(mcc > 0.95, "{mcc}");
+    // The model's latents are the components; its likelihood is what was said.
+    let latents = m.path("z.npy");
+    stdout(&relgrad(&["encode", "--model", &model, "--data", &x, "--out", &latents]));
+    assert_eq!(m.read("z.npy").values(), m.read("f.npy").values());
+    let eval = json(&["eval", "--model", &model, "--data", &x, "--json"]);
+    assert!((eval["mean_log_likelihood"].as_f64().unwrap() - likelihood).abs() < 1e-9);
+
+    // Labels say the same as segments; threads change nothing.
+    let table: Vec<f64> = m
+        .read("n.npy")
+        .values()
+        .chunks_exact(3)
+        .enumerate()
+        .flat_map(|(i, row)| [row[0], row[1], row[2], (i / 500) as f64])
+        .collect();
+    write_csv(m.path("n.csv"), 4, &table, Some(&["a", "b", "c", "part"])).unwrap();
+    let csv = m.path("n.csv");
+    let mut labelled = unmix.to_vec();
+    labelled.splice(1..4, [&csv[..], "--condition", "part"]);
+    let same = json(&[&labelled[..], &["--json", "--threads", "2"]].concat());
+    assert_eq!(same["rounds"], summary["rounds"]);
+
+    for (args, word) in [
+        (vec!["nica", &x[..]], "--condition or --segments"),
+        (vec!["nica", &x, "--segments", "12", "--starts", "0"], "starts"),
+        (vec!["nica", &x, "--segments", "12", "--epochs", "0"], "epochs"),
+        (vec!["nica", &x, "--segments", "12", "--out", &x], "--out"),
+        (vec!["toy", "nica", "--rows", "41", "--out", &found], "multiple of --segments 40"),
+        (vec!["toy", "moons", "--depth", "2", "--out", &found], "goes with nica"),
+    ] {
+        let said = refusal(&args);
+        assert!(said.contains(word), "{args:?}: {said}");
+    }
 }

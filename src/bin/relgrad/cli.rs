@@ -3,13 +3,14 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench::Bench;
-use crate::convert::{Convert, Sample, Toy};
+use crate::convert::{Convert, Sample};
 use crate::eval::Eval;
 use crate::export::Export;
 use crate::failure::EXIT_CODES;
 use crate::inspect::Inspect;
 use crate::plot::args::Plot;
 use crate::score::Score;
+use crate::toy::Toy;
 use crate::train::Train;
 
 /// Invertible networks by exact maximum likelihood, trained with relative gradients.
@@ -38,6 +39,8 @@ pub enum Command {
     Score(Score),
     /// Find the independent components of a data file.
     Ica(Box<crate::ica::Analyse>),
+    /// Find the components of a nonlinear mixture, told apart by segments of time or by labels.
+    Nica(Box<crate::nica::Unmix>),
     /// Measure how near found components are to true ones.
     #[command(subcommand)]
     Metric(crate::metric::Metric),
@@ -52,7 +55,7 @@ pub enum Command {
     Plot(Plot),
     /// Build a benchmark data set from its public files.
     Prepare(crate::prepare::Prepare),
-    /// Generate a two-dimensional data set.
+    /// Generate a data set of known difficulty.
     Toy(Toy),
     /// Reproduce the experiments of Gresele et al. (2020).
     Reproduce(crate::reproduce::Reproduce),

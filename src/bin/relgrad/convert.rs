@@ -1,4 +1,4 @@
-//! `relgrad encode`, `decode`, `sample` and `toy`: rows in, rows out.
+//! `relgrad encode`, `decode` and `sample`: rows in, rows out.
 
 use std::path::Path;
 
@@ -52,25 +52,6 @@ pub struct Sample {
     pub json: bool,
 }
 
-#[derive(Args)]
-pub struct Toy {
-    /// Which set.
-    #[arg(value_enum)]
-    pub name: relgrad::hosted::Toy,
-    /// Samples.
-    #[arg(long, default_value_t = 10000)]
-    pub rows: usize,
-    /// Seed.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Where they go: .npy, .csv, .tsv or .txt, or - for standard output.
-    #[arg(long)]
-    pub out: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
 pub fn encode(args: &Convert) -> Result<(), Failure> {
     check_output(args)?;
     model::open(&args.on.pair.model, Conversion { args, decode: false })
@@ -91,15 +72,7 @@ pub fn sample(args: &Sample) -> Result<(), Failure> {
     model::open(&args.model, args)
 }
 
-pub fn toy(args: &Toy) -> Result<(), Failure> {
-    outputs::check_rows("--out", &args.out, &[])?;
-    let data = args.name.sample::<f32>(args.rows, args.seed)?;
-    outputs::write(&args.out, data.dim(), data.values(), None)?;
-    done(args.json, args.rows, data.dim(), &args.out);
-    Ok(())
-}
-
-fn done(json: bool, rows: usize, dim: usize, out: &Path) {
+pub fn done(json: bool, rows: usize, dim: usize, out: &Path) {
     if json {
         println!("{}", serde_json::json!({"rows": rows, "dim": dim, "out": out}));
     } else {

@@ -15,6 +15,11 @@ pub fn raw<T: Real + 'static>(path: &Path, format: &Format) -> Result<Box<dyn Ro
     Ok(centred(path, format, Centring::At(None))?.0)
 }
 
+/// All numbers of a file about which no flag says anything.
+pub fn plain(path: &Path) -> Result<Data<f64>, Failure> {
+    all(&*relgrad::hosted::open::<f64>(path, &Default::default())?)
+}
+
 /// Rows less an origin, and the origin.
 pub type Centred<T> = (Box<dyn Rows<T>>, Option<Origin>);
 

@@ -21,6 +21,7 @@ mod ica;
 mod inspect;
 mod metric;
 mod model;
+mod nica;
 mod outputs;
 mod plot;
 mod prepare;
@@ -28,6 +29,7 @@ mod process;
 mod reproduce;
 mod roofline;
 mod score;
+mod toy;
 mod train;
 
 use std::process::ExitCode;
@@ -63,13 +65,14 @@ fn run() -> Result<Outcome, Failure> {
         Command::Sample(args) => convert::sample(&args)?,
         Command::Score(args) => score::run(&args)?,
         Command::Ica(args) => ica::run(&args)?,
+        Command::Nica(args) => nica::run(&args)?,
         Command::Metric(metric) => metric::run(&metric)?,
         Command::Inspect(args) => inspect::run(&args)?,
         Command::Deepen(args) => deepen::run(&args)?,
         Command::Export(args) => export::run(&args)?,
         Command::Plot(args) => plot::run(&args)?,
         Command::Prepare(args) => prepare::run(&args)?,
-        Command::Toy(args) => convert::toy(&args)?,
+        Command::Toy(args) => toy::run(&args)?,
         Command::Reproduce(args) => reproduce::run(&args)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();

@@ -1,6 +1,6 @@
 //! `relgrad metric`: how near found components are to true ones.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use relgrad::hosted::{Data, Rows};
@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::data;
 use crate::failure::Failure;
-use crate::flags::Format;
 
 #[derive(Subcommand)]
 pub enum Metric {
@@ -38,30 +37,12 @@ pub fn run(metric: &Metric) -> Result<(), Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<Data<f64>, Failure> {
-    let format = Format {
-        dim: None,
-        array: None,
-        stream: false,
-        header: false,
-        no_header: false,
-        columns: None,
-        drop: None,
-        condition: None,
-        observed: None,
-        keep: None,
-        trained: None,
-        lenient: false,
-    };
-    data::all(&*data::raw::<f64>(path, &format)?)
-}
-
 fn shape(data: &Data<f64>) -> String {
     format!("{} rows of {}", Data::rows(data), Rows::dim(data))
 }
 
 fn amari(two: &Two) -> Result<(), Failure> {
-    let (w, a) = (read(&two.found)?, read(&two.truth)?);
+    let (w, a) = (data::plain(&two.found)?, data::plain(&two.truth)?);
     let n = Data::rows(&w);
     if (Data::rows(&a), Rows::dim(&a)) != (Rows::dim(&w), n) {
         let (w, a) = (shape(&w), shape(&a));
@@ -83,7 +64,7 @@ fn amari(two: &Two) -> Result<(), Failure> {
 }
 
 fn mcc(two: &Two) -> Result<(), Failure> {
-    let (z, s) = (read(&two.found)?, read(&two.truth)?);
+    let (z, s) = (data::plain(&two.found)?, data::plain(&two.truth)?);
     if Data::rows(&z) != Data::rows(&s) || Rows::dim(&s) > Rows::dim(&z) {
         let (found, truth) = (two.found.display(), two.truth.display());
         return Err(format!(

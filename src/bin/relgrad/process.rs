@@ -59,10 +59,20 @@ pub fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
+/// Bytes of memory that could be had.
+pub fn available() -> Option<f64> {
+    Some(kib("/proc/meminfo", "MemAvailable:")? * 1024.0)
+}
+
+/// In MiB.
 fn status(key: &str) -> Option<f64> {
-    let text = fs::read_to_string("/proc/self/status").ok()?;
+    Some(kib("/proc/self/status", key)? / 1024.0)
+}
+
+fn kib(path: &str, key: &str) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix(key))?;
-    line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// A cache of the first processor.

@@ -202,6 +202,25 @@ fn a_run_that_goes_back_averages_anew() {
 }
 
 #[test]
+fn validation_may_be_rarer_than_epochs() {
+    let (train, validation) = (data(40, 1), data(400, 2));
+    let plan = Plan { validate_every: 3, ..Plan::new(7) };
+    let mut run = training(Optimizer::ADAM, 0.01, plan);
+    let mut due = Vec::new();
+    run.run(&train, Some(&validation), &mut |event| {
+        if let Event::Epoch(e) = event
+            && e.validation.is_some()
+        {
+            due.push(e.epoch);
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(due, [3, 6, 7]);
+    assert!(due.contains(&run.best().unwrap().0));
+}
+
+#[test]
 fn patience_needs_validation() {
     let plan = Plan { patience: Some(4), ..Plan::new(5) };
     let mut run = training(Optimizer::ADAM, 0.02, plan);

@@ -72,6 +72,20 @@ pub enum Plot {
         #[command(flatten)]
         picture: Picture,
     },
+    /// What `ica --out` found: each component's column of the mixing matrix, its course and its
+    /// histogram.
+    Components {
+        /// The folder that `relgrad ica --out` wrote.
+        folder: PathBuf,
+        /// How many components, the first ones.
+        #[arg(long, default_value_t = 8)]
+        count: usize,
+        /// How many samples of the course.
+        #[arg(long, default_value_t = 500)]
+        samples: usize,
+        #[command(flatten)]
+        picture: Picture,
+    },
 }
 
 /// Where a picture goes.

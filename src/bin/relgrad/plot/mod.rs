@@ -3,6 +3,7 @@
 mod activations;
 pub mod args;
 pub mod chart;
+mod components;
 pub mod density;
 mod grid;
 mod images;
@@ -42,6 +43,9 @@ pub fn run(args: &Plot) -> Result<(), Failure> {
         Plot::Activations { on, layer, picture } => {
             let activations = activations::Activations { on, layer: *layer, picture };
             model::open(&on.model, activations)
+        }
+        Plot::Components { folder, count, samples, picture } => {
+            components::draw(folder, *count, *samples, picture)
         }
         Plot::Latents { on, picture } => model::open(&on.model, latents::Latents { on, picture }),
     }

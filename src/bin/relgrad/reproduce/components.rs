@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use plotters::prelude::*;
 use relgrad::NonlinearIca;
-use relgrad::hosted::{Mixing, Mixture, Segments};
+use relgrad::hosted::{Mixing, Segments};
 use relgrad::metrics::mcc;
 use serde::Serialize;
 use serde_json::json;
@@ -25,11 +25,11 @@ struct Setting {
     ica: NonlinearIca,
     /// Mixtures, each of a seed of its own.
     mixtures: u64,
-    /// Starts for each, of which the most likely is taken.
-    starts: u64,
+    /// Starts for each, of which the likeliest is taken.
+    starts: usize,
 }
 
-/// One start on one mixture.
+/// The likeliest start on one mixture.
 #[derive(Clone, Copy, Serialize)]
 struct Run {
     setting: &'static str,
@@ -38,7 +38,7 @@ struct Run {
     layers: usize,
     segments: usize,
     mixture: u64,
-    start: u64,
+    starts: usize,
     /// Nats a row that the model's mean log-likelihood lies below that of what the rows were drawn from.
     gap: f64,
     mcc: f64,
@@ -61,7 +61,7 @@ fn settings(quick: bool) -> Vec<Setting> {
         Setting { name, segments, ica, mixtures, starts }
     };
     if quick {
-        return vec![of("uniform", 3, 1, 2, 1), of("uniform", 3, 2, 2, 1)];
+        return vec![of("uniform", 3, 1, 2, 1), of("uniform", 3, 2, 2, 3)];
     }
     let one_segment = {
         let one = of("one segment", 5, 2, 3, 1);
@@ -85,8 +85,8 @@ fn settings(quick: bool) -> Vec<Setting> {
         of("uniform", 5, 1, 10, 1),
         of("uniform", 5, 2, 10, 1),
         of("uniform", 5, 3, 10, 8),
-        of("uniform", 5, 4, 10, 8),
-        of("uniform", 5, 5, 10, 8),
+        of("uniform", 5, 4, 10, 16),
+        of("uniform", 5, 5, 10, 16),
         of("uniform", 10, 2, 3, 1),
         of("uniform", 20, 2, 3, 1),
         orthogonal(1),
@@ -96,41 +96,44 @@ fn settings(quick: bool) -> Vec<Setting> {
 }
 
 pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
-    let mut all = Vec::new();
-    let mut best = Vec::new();
+    let mut runs: Vec<Run> = Vec::new();
     for setting in settings(args.quick) {
         let Segments { dim, depth, .. } = setting.segments;
         say(args, &format!("components: {}, D = {dim}, depth {depth}", setting.name));
-        let mixtures: Vec<(u64, Mixture)> = (0..setting.mixtures)
-            .map(|i| Ok((args.seed + i, setting.segments.sample(args.seed + i)?)))
-            .collect::<Result<_, Failure>>()?;
-        let jobs: Vec<(&(u64, Mixture), u64)> =
-            mixtures.iter().flat_map(|m| (0..setting.starts).map(move |s| (m, s))).collect();
-        let runs = on_threads(threads(args), &jobs, |((seed, mixture), start)| {
-            one(&setting, *seed, mixture, *start)
-        });
-        let runs: Vec<Run> = runs.into_iter().collect::<Result<_, _>>()?;
-        for of_mixture in runs.chunks(setting.starts as usize) {
-            best.extend(of_mixture.iter().min_by(|a, b| a.gap.total_cmp(&b.gap)).copied());
+        let seeds: Vec<u64> = (0..setting.mixtures).map(|i| args.seed + i).collect();
+        for run in on_threads(threads(args), &seeds, |seed| one(&setting, *seed)) {
+            runs.push(run?);
         }
-        all.extend(runs);
     }
-    write_csv(&file(args, "components", "csv"), &all)?;
-    draw(args, &best)?;
-    Ok(finding(&best, &all))
+    write_csv(&file(args, "components", "csv"), &runs)?;
+    draw(args, &runs)?;
+    Ok(finding(&runs))
 }
 
-fn one(setting: &Setting, seed: u64, mixture: &Mixture, start: u64) -> relgrad::Result<Run> {
+fn one(setting: &Setting, seed: u64) -> relgrad::Result<Run> {
     let Segments { dim, depth, segments, .. } = setting.segments;
-    let began = Instant::now();
+    let mixture = setting.segments.sample(seed)?;
     let data = (&mixture.x, &mixture.segment);
-    let mut model = setting.ica.fit(data, dim, segments as u32, start)?;
+    let began = Instant::now();
+    let found =
+        setting.ica.search(data, (dim, segments as u32), setting.starts, 0, 1, |_, _| {})?;
     let seconds = began.elapsed().as_secs_f64();
+    let mut model = found.model;
     let gap = mixture.log_likelihood - model.mean_log_likelihood(data)?;
-    let found = mcc(&model.forward(&mixture.x)?, dim, &mixture.sources, dim)?;
-    let (setting, layers) = (setting.name, setting.ica.layers);
-    let mcc = found.mean;
-    Ok(Run { setting, dim, depth, layers, segments, mixture: seed, start, gap, mcc, seconds })
+    let mcc = mcc(&model.forward(&mixture.x)?, dim, &mixture.sources, dim)?.mean;
+    let (name, layers, starts) = (setting.name, setting.ica.layers, setting.starts);
+    Ok(Run {
+        setting: name,
+        dim,
+        depth,
+        layers,
+        segments,
+        mixture: seed,
+        starts,
+        gap,
+        mcc,
+        seconds,
+    })
 }
 
 /// The runs of each setting, one after the other.
@@ -138,23 +141,22 @@ fn by_setting(runs: &[Run]) -> impl Iterator<Item = &[Run]> {
     runs.chunk_by(|a, b| (a.setting, a.dim, a.depth) == (b.setting, b.dim, b.depth))
 }
 
-fn finding(best: &[Run], all: &[Run]) -> Finding {
+fn finding(runs: &[Run]) -> Finding {
     let mut lines = Vec::new();
     let mut numbers = Vec::new();
-    for (best, all) in by_setting(best).zip(by_setting(all)) {
-        let Run { setting, dim, depth, .. } = best[0];
-        let typical = median(best.iter().map(|r| r.mcc));
-        let least = best.iter().map(|r| r.mcc).fold(1.0, f64::min);
-        let gap = median(best.iter().map(|r| r.gap));
-        let seconds = median(all.iter().map(|r| r.seconds));
-        let starts = all.len() / best.len();
+    for runs in by_setting(runs) {
+        let Run { setting, dim, depth, starts, .. } = runs[0];
+        let typical = median(runs.iter().map(|r| r.mcc));
+        let least = runs.iter().map(|r| r.mcc).fold(1.0, f64::min);
+        let gap = median(runs.iter().map(|r| r.gap));
+        let seconds = median(runs.iter().map(|r| r.seconds));
         lines.push(format!(
             "{setting}, D = {dim}, depth {depth}: {typical:.3} (least {least:.3}, gap {gap:.2})"
         ));
         numbers.push(json!({
-            "setting": setting, "dim": dim, "depth": depth, "mixtures": best.len(),
+            "setting": setting, "dim": dim, "depth": depth, "mixtures": runs.len(),
             "starts": starts, "median_mcc": typical, "least_mcc": least, "median_gap": gap,
-            "seconds_a_start": seconds,
+            "seconds": seconds,
         }));
     }
     Finding {
@@ -167,9 +169,9 @@ fn finding(best: &[Run], all: &[Run]) -> Finding {
 }
 
 /// Each mixture's correlation and gap: where the gap closes, the sources are found.
-fn draw(args: &Reproduce, best: &[Run]) -> Result<(), Failure> {
+fn draw(args: &Reproduce, runs: &[Run]) -> Result<(), Failure> {
     let colours = [&BLUE, &RED, &GREEN, &MAGENTA, &CYAN, &BLACK];
-    let series: Vec<Series> = by_setting(best)
+    let series: Vec<Series> = by_setting(runs)
         .enumerate()
         .map(|(i, runs)| {
             let Run { setting, dim, depth, .. } = runs[0];

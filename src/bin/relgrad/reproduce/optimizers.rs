@@ -1,4 +1,5 @@
-//! Figures 5 and 6: mini-batches, by SGD and by Adam; the natural relative gradient beside them.
+//! Mini-batches, by SGD and by Adam, on data that a network of the same kind generates; the natural relative
+//! gradient beside them. Not in the paper: here the best possible likelihood is known.
 
 use plotters::prelude::*;
 use relgrad::{Bias, Gradient, Optimizer};
@@ -36,7 +37,7 @@ pub fn sgd(args: &Reproduce) -> Result<Finding, Failure> {
         climb("transposed, SGD", Gradient::Transposed, Bias::Separate, false),
         NATURAL,
     ];
-    run(args, "fig5", "SGD", &climbs)
+    run(args, "sgd", "SGD", &climbs)
 }
 
 pub fn adam(args: &Reproduce) -> Result<Finding, Failure> {
@@ -46,7 +47,7 @@ pub fn adam(args: &Reproduce) -> Result<Finding, Failure> {
         climb("relative, Adam, the paper's biases", Gradient::Relative, Bias::Projected, true),
         NATURAL,
     ];
-    run(args, "fig6", "Adam", &climbs)
+    run(args, "adam", "Adam", &climbs)
 }
 
 /// Relative comes first and ordinary second.

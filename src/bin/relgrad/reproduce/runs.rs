@@ -1,4 +1,4 @@
-//! Training from several starts, each method at the best of some rates (figures 1, 5 and 6).
+//! Training from several starts, each method at the best of some rates.
 
 use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,6 @@ pub struct Problem {
     pub train: Vec<f32>,
     pub held_out: Vec<f32>,
     /// The mean log-likelihood under the network that generated them.
-    pub true_train: f64,
     pub true_held_out: f64,
 }
 
@@ -48,9 +47,8 @@ impl Problem {
         let mut model = Model::from_params(config, params)?;
         let mut train = model.sample(2 * rows, seed)?;
         let held_out = train.split_off(rows * dim);
-        let true_train = model.mean_log_likelihood(&train)?;
         let true_held_out = model.mean_log_likelihood(&held_out)?;
-        Ok(Problem { dim, train, held_out, true_train, true_held_out })
+        Ok(Problem { dim, train, held_out, true_held_out })
     }
 }
 
@@ -184,20 +182,23 @@ fn run(
 pub struct Fitted {
     pub model: Model<f32>,
     pub best_epoch: u64,
+    /// Epochs that were trained.
+    pub epochs: u64,
     pub validation: f64,
 }
 
-/// Trains over all of `train` so many times.
+/// Trains as planned, with validation.
 pub fn fit(
     trainer: Trainer<f32>,
-    epochs: u64,
+    plan: Plan,
     train: &Data<f32>,
     validation: &Data<f32>,
 ) -> Result<Fitted, Failure> {
-    let mut training = Training::new(trainer, Plan::new(epochs))?;
+    let mut training = Training::new(trainer, plan)?;
     training.run(train, Some(validation), &mut |_| ControlFlow::Continue(()))?;
     let (best_epoch, validation) = training.best().unwrap_or((0, f64::NAN));
-    Ok(Fitted { model: training.into_best()?, best_epoch, validation })
+    let epochs = training.trainer().position().pass;
+    Ok(Fitted { model: training.into_best()?, best_epoch, epochs, validation })
 }
 
 /// For each start, how many times sooner `fast` is where `slow` ends, by what `of` says of a

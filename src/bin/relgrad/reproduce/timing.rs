@@ -1,10 +1,13 @@
 //! The cost of gradients against D.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use plotters::style::Color;
+use relgrad::{ParallelFor, Pool};
 use serde::Serialize;
 
 use super::gradients::{Method, Ready};
-use crate::bench;
 use crate::failure::Failure;
 use crate::plot::COLOURS;
 use crate::plot::chart::{Scale, Series};
@@ -16,60 +19,91 @@ pub struct Cost {
     #[serde(rename = "D")]
     pub dim: usize,
     pub batch: usize,
+    pub threads: usize,
+    /// Gradients that were timed.
+    pub gradients: usize,
+    /// Of all of them, as in the paper.
+    pub seconds_mean: f64,
+    /// The standard error of the mean, from the means of the runs.
+    pub seconds_error: f64,
     pub seconds_min: f64,
-    pub seconds_median: f64,
-    /// Processors that others kept busy meanwhile, on average.
-    pub other_cpu: Option<f64>,
 }
 
-/// Seconds of a turn, and turns of each method at each D. The methods take turns, so that what
-/// else the machine does falls on all of them alike.
+/// Gradients timed one after the other, and how often. The methods take turns, so that what else the
+/// machine does falls on all of them alike. A method that has taken its seconds at a D is done there, after
+/// two runs at least.
 #[derive(Clone, Copy)]
 pub struct Effort {
-    pub turn: f64,
-    pub rounds: usize,
+    pub gradients: usize,
+    pub runs: usize,
+    pub seconds: f64,
 }
 
-/// The sizes at which gradients are timed, and how long.
-pub fn plan(quick: bool) -> (&'static [usize], Effort) {
-    match quick {
-        true => (&[16, 32, 64], Effort { turn: 0.002, rounds: 2 }),
-        false => (&[16, 32, 64, 128, 256, 512, 1024], Effort { turn: 0.05, rounds: 7 }),
-    }
+/// A method, the largest D that it is timed at, and its threads.
+pub struct Timed {
+    pub method: Method,
+    pub largest: usize,
+    pub pool: Option<Arc<Pool>>,
 }
 
-/// Times each method at each D up to the largest of its own, on one thread.
 pub fn costs(
-    methods: &[(Method, usize)],
+    methods: &[Timed],
     dims: &[usize],
     batch: usize,
     effort: Effort,
 ) -> Result<Vec<Cost>, Failure> {
     let mut costs = Vec::new();
     for &dim in dims {
-        let able = methods.iter().filter(|(_, largest)| dim <= *largest);
         let mut ready = Vec::new();
-        for (method, _) in able {
-            ready.push((*method, Ready::new(*method, dim, batch)?, Vec::new()));
+        for timed in methods.iter().filter(|t| dim <= t.largest) {
+            let mut gradient = Ready::new(timed.method, dim, batch)?.on(timed.pool.clone());
+            // The first one finds caches empty and memory untouched.
+            gradient.compute()?;
+            ready.push((timed, gradient, Vec::<Vec<f64>>::new()));
         }
-        for _ in 0..effort.rounds {
-            for (_, gradient, turns) in &mut ready {
-                turns.push(bench::measure(effort.turn, || gradient.compute().map(drop))?);
+        for run in 0..effort.runs {
+            for (_, gradient, runs) in &mut ready {
+                if run >= 2 && runs.iter().flatten().sum::<f64>() > effort.seconds {
+                    continue;
+                }
+                // Long ones once a run.
+                let is_long = runs.first().is_some_and(|r| r[0] > 0.1 * effort.seconds);
+                let mut times = Vec::new();
+                for _ in 0..if is_long { 1 } else { effort.gradients } {
+                    let began = Instant::now();
+                    gradient.compute()?;
+                    times.push(began.elapsed().as_secs_f64());
+                }
+                runs.push(times);
             }
         }
-        for (method, _, turns) in ready {
-            let others = turns.iter().map(|t| t.other_cpu).sum::<Option<f64>>();
+        for (timed, _, runs) in ready {
             costs.push(Cost {
-                method: method.name(),
+                method: timed.method.name(),
                 dim,
                 batch,
-                seconds_min: turns.iter().map(|t| t.min).fold(f64::INFINITY, f64::min),
-                seconds_median: median(turns.iter().map(|t| t.median)),
-                other_cpu: others.map(|sum| (100.0 * sum / turns.len() as f64).round() / 100.0),
+                threads: timed.pool.as_ref().map_or(1, |p| p.threads()),
+                gradients: runs.iter().flatten().count(),
+                seconds_mean: mean(runs.iter().flatten()),
+                seconds_error: error(&runs),
+                seconds_min: runs.iter().flatten().copied().fold(f64::INFINITY, f64::min),
             });
         }
     }
     Ok(costs)
+}
+
+fn mean<'a>(values: impl Iterator<Item = &'a f64> + Clone) -> f64 {
+    values.clone().sum::<f64>() / values.count() as f64
+}
+
+/// The standard error of the mean of the runs' means.
+fn error(runs: &[Vec<f64>]) -> f64 {
+    let means: Vec<f64> = runs.iter().map(|r| mean(r.iter())).collect();
+    let n = means.len() as f64;
+    let middle = mean(means.iter());
+    let variance = means.iter().map(|m| (m - middle).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    (variance / n).sqrt()
 }
 
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -96,33 +130,48 @@ pub fn exponent(points: &[(f64, f64)]) -> f64 {
     logs.iter().map(slope).sum::<f64>() / logs.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
 }
 
-/// The points of a method's curve.
-pub fn points(costs: &[Cost], method: Method) -> Vec<(f64, f64)> {
-    let own = costs.iter().filter(|c| c.method == method.name());
-    own.map(|c| (c.dim as f64, c.seconds_min)).collect()
+/// The points of a method's curve: the means.
+pub fn points(costs: &[Cost], method: Method, threads: usize) -> Vec<(f64, f64)> {
+    let own = costs.iter().filter(|c| c.method == method.name() && c.threads == threads);
+    own.map(|c| (c.dim as f64, c.seconds_mean)).collect()
 }
 
-/// How many times `slow` costs what `fast` does at the largest D that both were timed at.
-pub fn ratio(costs: &[Cost], slow: Method, fast: Method) -> Option<(usize, f64)> {
-    let (slow, fast) = (points(costs, slow), points(costs, fast));
+/// How many times `slow` costs what `fast` does, at each D that both were timed at, on one thread.
+pub fn ratios(costs: &[Cost], slow: Method, fast: Method) -> Vec<(usize, f64)> {
+    let (slow, fast) = (points(costs, slow, 1), points(costs, fast, 1));
     let both = |s: &(f64, f64)| fast.iter().find(|f| f.0 == s.0).map(|f| (s.0 as usize, s.1 / f.1));
-    slow.iter().rev().find_map(both)
+    slow.iter().filter_map(both).collect()
 }
 
-/// The curves, and the axes that hold them.
-pub fn curves(costs: &[Cost], methods: &[Method]) -> (Scale, Scale, Vec<Series>) {
-    let x = Scale::log(2.0, costs.iter().map(|c| c.dim as f64), |d| format!("{d:.0}"));
-    let y = Scale::log(10.0, costs.iter().map(|c| c.seconds_min), duration);
-    let series = methods.iter().enumerate().map(|(i, method)| Series {
-        name: match method {
-            Method::Jacobian => "through the Jacobian".into(),
-            other => other.name().into(),
-        },
-        colour: COLOURS[i % COLOURS.len()].mix(1.0),
-        lines: vec![points(costs, *method)],
-        marked: true,
-    });
-    (x, y, series.collect())
+/// At the largest such D.
+pub fn ratio(costs: &[Cost], slow: Method, fast: Method) -> (usize, f64) {
+    ratios(costs, slow, fast).pop().unwrap_or((0, f64::NAN))
+}
+
+/// The curves of each method and number of threads, and the axis that holds their times.
+pub fn curves(costs: &[Cost], methods: &[Method], threads: &[usize]) -> (Scale, Vec<Series>) {
+    let y = Scale::log(10.0, costs.iter().map(|c| c.seconds_mean), duration);
+    let mut series = Vec::new();
+    for (i, method) in methods.iter().enumerate() {
+        let name = match method {
+            Method::Jacobian => "through the Jacobian",
+            other => other.name(),
+        };
+        for (k, count) in threads.iter().enumerate() {
+            let line = points(costs, *method, *count);
+            if line.is_empty() {
+                continue;
+            }
+            let on = if threads.len() > 1 { format!(", threads: {count}") } else { String::new() };
+            series.push(Series {
+                name: format!("{name}{on}"),
+                colour: COLOURS[i % COLOURS.len()].mix(if k == 0 { 1.0 } else { 0.45 }),
+                lines: vec![line],
+                marked: true,
+            });
+        }
+    }
+    (y, series)
 }
 
 /// A duration with its unit.

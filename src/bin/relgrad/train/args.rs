@@ -1,6 +1,6 @@
 //! The flags of `relgrad train`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -116,6 +116,9 @@ pub struct Train {
     /// Stop after this many epochs without a better validation likelihood.
     #[arg(long)]
     pub patience: Option<u64>,
+    /// Validate after every so many epochs, and after the last.
+    #[arg(long, default_value_t = NonZeroU64::MIN)]
+    pub val_every: NonZeroU64,
     /// Roll back one epoch and halve the learning rate if the log-likelihood of training data drops
     /// by more than this many nats per feature below its best.
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true)]

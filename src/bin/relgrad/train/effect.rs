@@ -22,7 +22,7 @@ struct Rule {
     holds: fn(&Train) -> bool,
 }
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     Rule {
         flag: "momentum",
         by: "optimizer",
@@ -32,6 +32,12 @@ const RULES: [Rule; 18] = [
     Rule { flag: "damping", by: "optimizer", allowed: "natural", holds: is_natural },
     Rule { flag: "clip", by: "optimizer", allowed: "natural", holds: is_natural },
     Rule { flag: "patience", by: "val", allowed: "FILE or a fraction", holds: |t| t.val.is_some() },
+    Rule {
+        flag: "val-every",
+        by: "val",
+        allowed: "FILE or a fraction",
+        holds: |t| t.val.is_some(),
+    },
     Rule {
         flag: "redraw",
         by: "preprocess",

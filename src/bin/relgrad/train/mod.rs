@@ -95,6 +95,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let plan = Plan {
         epochs: args.epochs,
         patience: args.patience,
+        validate_every: args.val_every.get(),
         guard: args.guard,
         average: args.average(trainer.model.params().len()),
         scratch: Some(beside.into()),

@@ -3,7 +3,9 @@
 
 mod jacobian;
 
-use relgrad::{Activation, Batch, Config, Gradient, Layout, Model, Optimizer, Result};
+use std::sync::Arc;
+
+use relgrad::{Activation, Batch, Config, Gradient, Layout, Model, Optimizer, Pool, Result};
 
 use jacobian::Jacobian;
 
@@ -15,7 +17,6 @@ const A: f64 = 0.3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Relative,
-    Transposed,
     /// With an inverse of each weight.
     Ordinary,
     /// Through the Jacobian of each sample.
@@ -23,13 +24,9 @@ pub enum Method {
 }
 
 impl Method {
-    pub const ALL: [Method; 4] =
-        [Method::Relative, Method::Transposed, Method::Ordinary, Method::Jacobian];
-
     pub fn name(self) -> &'static str {
         match self {
             Method::Relative => "relative",
-            Method::Transposed => "transposed",
             Method::Ordinary => "ordinary",
             Method::Jacobian => "jacobian",
         }
@@ -62,6 +59,15 @@ fn config(dim: usize, rows: usize, gradient: Gradient) -> Config {
     }
 }
 
+/// Normal numbers, by Box and Muller over two regular sequences.
+fn normal(count: usize) -> Vec<f32> {
+    let of = |i: f64| {
+        let (u, v) = ((i * 0.754_877_666).fract(), (i * 0.569_840_291).fract());
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    };
+    (1..=count).map(|i| of(i as f64) as f32).collect()
+}
+
 /// A few steps away from the identity, where weights are dense.
 fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
     let layout = Layout::new(&config);
@@ -80,11 +86,10 @@ fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
 
 impl Ready {
     pub fn new(method: Method, dim: usize, rows: usize) -> Result<Self> {
-        let x: Vec<f32> = (0..rows * dim).map(|i| 2.0 * (i as f32 * 0.618).fract() - 1.0).collect();
+        let x = normal(rows * dim);
         let layers = |gradient| network(config(dim, rows, gradient), &x);
         let way = match method {
             Method::Relative => Way::Layers(layers(Gradient::Relative)?),
-            Method::Transposed => Way::Layers(layers(Gradient::Transposed)?),
             Method::Ordinary => Way::Layers(layers(Gradient::Ordinary)?),
             Method::Jacobian => {
                 let model = layers(Gradient::Relative)?;
@@ -99,6 +104,14 @@ impl Ready {
             Way::Jacobian(_, params) => params.len(),
         };
         Ok(Ready { way, x, rows, out: vec![0.0; len] })
+    }
+
+    /// On the threads of a pool, but for the one through the Jacobian.
+    pub fn on(mut self, pool: Option<Arc<Pool>>) -> Self {
+        if let (Way::Layers(model), Some(pool)) = (&mut self.way, pool) {
+            model.set_parallel(Some(pool));
+        }
+        self
     }
 
     pub fn compute(&mut self) -> Result<&[f32]> {
