@@ -450,6 +450,11 @@
 #define RELGRAD_DECAY_STEP 2
 
 /**
+ * Divided by 1 + t / `every` at step t.
+ */
+#define RELGRAD_DECAY_INVERSE 3
+
+/**
  * Of each source, peaked or flat, as the data have it.
  */
 #define RELGRAD_DENSITY_EXTENDED 0
@@ -820,7 +825,8 @@ typedef struct {
    */
   uint64_t total;
   /**
-   * RELGRAD_DECAY_STEP: steps between two drops, at least 1.
+   * RELGRAD_DECAY_STEP: steps between two drops; RELGRAD_DECAY_INVERSE: steps until the rate has halved. At
+   * least 1.
    */
   uint64_t every;
   /**

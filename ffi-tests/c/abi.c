@@ -155,7 +155,7 @@ static void unknown_values(void) {
     double rate = -1.0;
     SIZED(relgrad_schedule, schedule);
     schedule.rate = 0.1;
-    schedule.decay = 3;
+    schedule.decay = 4;
     schedule.total = schedule.every = 10;
     schedule.factor = 0.5;
     RETURNS(RELGRAD_ERR_ENUMERATION, relgrad_schedule_rate(&schedule, 0, &rate));

@@ -33,6 +33,12 @@ pub enum Decay {
         /// What the rate is multiplied by, in `(0, 1]`.
         factor: f64,
     },
+    /// `rate / (1 + t / every)`: its sum has no limit and that of its squares has one, as theorems on
+    /// stochastic gradients on manifolds ask (Bonnabel 2013).
+    Inverse {
+        /// Steps until the rate has halved, `>= 1`.
+        every: u64,
+    },
 }
 
 impl Schedule {
@@ -58,6 +64,9 @@ impl Schedule {
                 let ok = factor > 0.0 && factor <= 1.0;
                 within(ok, s, "schedule.factor", factor, "must be in (0, 1]")
             }
+            Decay::Inverse { every } => {
+                within(every >= 1, s, "schedule.every", every as f64, "must be at least 1")
+            }
         }
     }
 
@@ -71,6 +80,7 @@ impl Schedule {
                 0.5 * (1.0 + libm::cos(core::f64::consts::PI * share))
             }
             Decay::Step { every, factor } => libm::pow(factor, (t / every.max(1)) as f64),
+            Decay::Inverse { every } => 1.0 / (1.0 + t as f64 / every.max(1) as f64),
         };
         self.rate * warm * decay
     }
@@ -93,6 +103,10 @@ mod tests {
         assert!((s.at(50) - 0.05).abs() < 1e-12 && s.at(100) == 0.0 && s.at(1000) == 0.0);
         let s = Schedule { rate: 1.0, warmup: 0, decay: Decay::Step { every: 10, factor: 0.5 } };
         assert_eq!((s.at(9), s.at(10), s.at(25)), (1.0, 0.5, 0.25));
+        let s = Schedule { rate: 1.0, warmup: 0, decay: Decay::Inverse { every: 10 } };
+        assert_eq!((s.at(0), s.at(10), s.at(30)), (1.0, 0.5, 0.25));
+        let none = Schedule { decay: Decay::Inverse { every: 0 }, ..s };
+        assert_eq!(none.check().unwrap_err().argument, "schedule.every");
         for bad in [f64::NAN, f64::INFINITY, -1.0] {
             assert_eq!(Schedule::constant(bad).check().unwrap_err().argument, "rate");
         }

@@ -176,6 +176,8 @@ pub const RELGRAD_DECAY_CONSTANT: u32 = 0;
 pub const RELGRAD_DECAY_COSINE: u32 = 1;
 /// Times `factor` every `every` steps.
 pub const RELGRAD_DECAY_STEP: u32 = 2;
+/// Divided by 1 + t / `every` at step t.
+pub const RELGRAD_DECAY_INVERSE: u32 = 3;
 
 /// Of each source, peaked or flat, as the data have it.
 pub const RELGRAD_DENSITY_EXTENDED: u32 = 0;

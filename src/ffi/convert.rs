@@ -309,6 +309,7 @@ impl relgrad_schedule {
             Decay::Constant,
             Decay::Cosine { total: self.total },
             Decay::Step { every: self.every, factor: self.factor },
+            Decay::Inverse { every: self.every },
         ];
         let decay = one_of(self.decay, &decays, "schedule.decay")?;
         let schedule = Schedule { rate: self.rate, warmup: self.warmup, decay };

@@ -148,7 +148,7 @@ pub extern "C" fn relgrad_name(kind: u32, value: u32) -> *const c_char {
         &[c"exact", c"lazy"],
         &[c"auto", c"scalar", c"avx2", c"avx512", c"neon"],
         &[c"orthogonal", c"identity", c"whitened", c"standardized", c"aligned"],
-        &[c"constant", c"cosine", c"step"],
+        &[c"constant", c"cosine", c"step", c"inverse"],
         &[c"none", c"numbers", c"classes"],
         &[c"latents", c"layers", c"both"],
         &[c"extended", c"super", c"sub", c"sech", c"logistic"],

@@ -274,7 +274,8 @@ pub struct relgrad_schedule {
     pub warmup: u64,
     /// RELGRAD_DECAY_COSINE: steps of the run, at least 1.
     pub total: u64,
-    /// RELGRAD_DECAY_STEP: steps between two drops, at least 1.
+    /// RELGRAD_DECAY_STEP: steps between two drops; RELGRAD_DECAY_INVERSE: steps until the rate has halved. At
+    /// least 1.
     pub every: u64,
     /// RELGRAD_DECAY_STEP: in (0, 1].
     pub factor: f64,

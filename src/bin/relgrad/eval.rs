@@ -81,7 +81,7 @@ impl model::Use for &Eval {
             n => format!(", {n} of them without a score"),
         };
         println!("rows                 {}{without}", log_p.len());
-        println!("mean log-likelihood  {mean:.4} +- {error:.4} nats");
+        println!("mean log-likelihood  {mean:.4} +- {:.4} nats (two standard errors)", 2.0 * error);
         println!("bits per dimension   {bits:.4} (in the data's own units)");
         println!("log-determinant      {log_det:.4}");
         Ok(())

@@ -258,7 +258,10 @@ pub enum OptimizerName {
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum ScheduleName {
     Constant,
+    /// Down to 0 at the end.
     Cosine,
+    /// Divided by 1 + the epochs so far.
+    Inverse,
 }
 
 /// A share of the training data, or a file.

@@ -67,6 +67,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let decay = match args.schedule {
         ScheduleName::Constant => Decay::Constant,
         ScheduleName::Cosine => Decay::Cosine { total },
+        ScheduleName::Inverse => Decay::Inverse { every: per_epoch.max(1) },
     };
     let schedule = Schedule { rate: rate(args), warmup: args.warmup(per_epoch), decay };
     if !matches!(args.init(), Init::File(_)) {
@@ -195,7 +196,9 @@ fn or_else(args: &Train, reason: Failure) -> Failure {
 fn nothing_left(args: &Train, end: End, epochs: u64) -> String {
     let (more, further) = match (end, args.schedule) {
         (End::OutOfPatience, _) => ("ran out of patience", "more --patience trains further"),
-        (_, ScheduleName::Constant) => ("is finished", "more --epochs train further"),
+        (_, ScheduleName::Constant | ScheduleName::Inverse) => {
+            ("is finished", "more --epochs train further")
+        }
         (_, ScheduleName::Cosine) => {
             ("is finished", "a new run with --init and this model trains further")
         }

@@ -109,7 +109,9 @@ impl Results {
             "train",
             if self.model.test.is_some() { "test" } else { "" }
         );
-        let test = self.model.test.map_or(String::new(), |(m, e)| format!("  {m:>11.4} +- {e:.4}"));
+        // Two standard errors, as in the paper.
+        let test = |(m, e)| format!("  {m:>11.4} +- {:.4}", 2.0 * e);
+        let test = self.model.test.map_or(String::new(), test);
         println!(
             "relgrad                     {:>12.4}{:>width$}{test}",
             self.model.train,
