@@ -1,10 +1,10 @@
 //! Two-dimensional sets to look at: a density that can be drawn, of known difficulty.
 
 use core::f64::consts::{PI, TAU};
-use std::vec::Vec;
 
 use super::data::Data;
 use crate::Real;
+use crate::memory::zeros;
 use crate::random::Random;
 use crate::status::{Error, Result, Status, Value};
 
@@ -33,14 +33,16 @@ impl Toy {
     /// `rows` samples.
     ///
     /// # Errors
-    /// If there are none.
+    /// If there are none, or more than there is memory for.
     pub fn sample<T: Real>(self, rows: usize, seed: u64) -> Result<Data<T>> {
         if rows == 0 {
             return Err(Error::new(Status::Batch, "rows", Value::Int(0), "must be at least 1"));
         }
         let mut random = Random::new(seed, STREAM);
-        let values: Vec<T> =
-            (0..rows).flat_map(|_| self.point(&mut random)).map(T::from_f64).collect();
+        let mut values = zeros::<T>(rows, 2)?;
+        for to in values.as_chunks_mut().0 {
+            *to = self.point(&mut random).map(T::from_f64);
+        }
         Data::new(2, values)
     }
 
@@ -109,6 +111,8 @@ mod tests {
             (0..4).any(|n| (x.hypot(y) - (turned + PI * n as f64) / 3.0).abs() < 0.45)
         };
         assert!(share(Toy::Spirals, arm) > 0.97);
-        assert!(Toy::Sine.sample::<f32>(0, 1).is_err());
+        for rows in [0, usize::MAX, usize::MAX / 2 + 3] {
+            assert!(Toy::Sine.sample::<f32>(rows, 1).is_err());
+        }
     }
 }

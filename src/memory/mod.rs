@@ -11,6 +11,8 @@ pub(crate) mod sizes;
 pub(crate) mod workspace;
 
 #[cfg(feature = "alloc")]
+pub(crate) use aligned::zeros;
+#[cfg(feature = "alloc")]
 pub use aligned::{Aligned, AlignedBytes};
 pub use layout::{ALIGNMENT, Layout};
 pub use sizes::Sizes;

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::config::{Condition, Conditioned, Config};
 use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
-use crate::memory::{Aligned, AlignedBytes};
+use crate::memory::{Aligned, AlignedBytes, zeros};
 use crate::owned::data::{Data, Whole};
 use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
@@ -126,7 +126,7 @@ impl<T: Scalar> Model<T> {
         let mut first = Self::blank(config)?;
         first.set_parallel(self.parallel());
         let (from, to) = (self.layout(), Layout::new(&config));
-        let mut params = Aligned::<T>::new(to.params_len());
+        let mut params = Aligned::<T>::try_new(to.params_len())?;
         let mut copy = |to: core::ops::Range<usize>, from: core::ops::Range<usize>| {
             params[to].copy_from_slice(&self.params[from]);
         };
@@ -166,7 +166,7 @@ impl<T: Scalar> Model<T> {
                 return Err(Error::new(Status::Length, name, Value::Int(is as u64), allowed));
             }
         }
-        let mut bytes = AlignedBytes::new(state.len());
+        let mut bytes = AlignedBytes::try_new(state.len())?;
         bytes.copy_from_slice(state);
         Session::<T>::attach(&self.config, &mut bytes, &mut self.workspace)?;
         self.state = bytes;
@@ -218,13 +218,18 @@ impl<T: Scalar> Model<T> {
     /// than with the few that a step may have. Parameters and state stay as they are.
     ///
     /// # Errors
-    /// Those of [`Config::check`]; the model is as it was then.
+    /// Those of [`Config::check`]; more memory than there is. The model is as it was then.
     pub fn set_max_batch(&mut self, rows: usize) -> Result<()> {
         let config = Config { max_batch: rows, ..self.config };
         let sizes = Sizes::of::<T>(&config)?;
         // Not both at a time.
         self.workspace = AlignedBytes::new(0);
-        self.workspace = AlignedBytes::new(sizes.workspace_bytes);
+        let workspace = AlignedBytes::try_new(sizes.workspace_bytes);
+        if let Err(e) = workspace {
+            self.workspace = AlignedBytes::new(self.sizes.workspace_bytes);
+            return Err(e);
+        }
+        self.workspace = workspace?;
         (self.config, self.sizes) = (config, sizes);
         Session::<T>::attach(&self.config, &mut self.state, &mut self.workspace)?;
         Ok(())
@@ -243,15 +248,15 @@ impl<T: Scalar> Model<T> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Config::check`].
+    /// Those of [`Config::check`]; [`Status::Dim`] if there is not so much memory.
     pub fn blank(config: Config) -> Result<Self> {
         let sizes = Sizes::of::<T>(&config)?;
         let mut model = Model {
             config,
             sizes,
-            params: Aligned::new(sizes.params_len),
-            state: AlignedBytes::new(sizes.state_bytes),
-            workspace: AlignedBytes::new(sizes.workspace_bytes),
+            params: Aligned::try_new(sizes.params_len)?,
+            state: AlignedBytes::try_new(sizes.state_bytes)?,
+            workspace: AlignedBytes::try_new(sizes.workspace_bytes)?,
             factorization: None,
             team: None,
         };
@@ -288,7 +293,7 @@ impl<T: Scalar> Model<T> {
         seed: u64,
     ) -> Result<()> {
         let data = self.data(data)?.batch();
-        let mut scratch = AlignedBytes::new(self.sizes.start_bytes);
+        let mut scratch = AlignedBytes::try_new(self.sizes.start_bytes)?;
         let (mut session, params) = self.session();
         session.start_from_data(params, &data, start, seed, 1e-6, &mut scratch)?;
         session.reset_optimizer();
@@ -306,7 +311,7 @@ impl<T: Scalar> Model<T> {
     pub fn set_params(&mut self, params: &[T]) -> Result<()> {
         crate::status::check_len("params", params.len(), self.sizes.params_len)?;
         let params = &params[..self.sizes.params_len];
-        let mut scratch = AlignedBytes::new(self.sizes.refresh_bytes);
+        let mut scratch = AlignedBytes::try_new(self.sizes.refresh_bytes)?;
         let (mut session, own) = self.view();
         session.refresh(params, &mut scratch)?;
         session.reset_optimizer();
@@ -389,7 +394,7 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// Those of [`Session::refresh`].
     pub fn refresh(&mut self) -> Result<Refresh> {
-        let mut scratch = AlignedBytes::new(self.sizes.refresh_bytes);
+        let mut scratch = AlignedBytes::try_new(self.sizes.refresh_bytes)?;
         let (mut session, params) = self.view();
         session.refresh(params, &mut scratch)
     }
@@ -414,7 +419,7 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Session::forward`].
     pub fn forward<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<T>> {
         let x = self.data(x)?;
-        let mut z = vec![T::ZERO; x.rows * self.config.dim];
+        let mut z = zeros(x.rows, self.config.dim)?;
         let chunk = self.config.dim * self.config.max_batch;
         let (mut session, params) = self.view();
         for (batch, z) in x.batches(session.config().max_batch).zip(z.chunks_mut(chunk)) {
@@ -430,7 +435,7 @@ impl<T: Scalar> Model<T> {
     pub fn log_likelihood<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<f64>> {
         let x = self.data(x)?;
         self.log_det()?;
-        let mut out = vec![0.0; x.rows];
+        let mut out = zeros(x.rows, 1)?;
         let max_batch = self.config.max_batch;
         let (mut session, params) = self.view();
         for (batch, out) in x.batches(session.config().max_batch).zip(out.chunks_mut(max_batch)) {
@@ -445,7 +450,7 @@ impl<T: Scalar> Model<T> {
     /// Those of [`Session::input_gradient`].
     pub fn input_gradient<'a>(&mut self, x: impl Into<Data<'a, T>>) -> Result<Vec<T>> {
         let x = self.data(x)?;
-        let mut gradient = vec![T::ZERO; x.rows * self.config.dim];
+        let mut gradient = zeros(x.rows, self.config.dim)?;
         let chunk = self.config.dim * self.config.max_batch;
         let (mut session, params) = self.view();
         for (batch, gradient) in
@@ -506,7 +511,7 @@ impl<T: Scalar> Model<T> {
             let (z, u) = (split(0, self.config.dim), split(self.config.dim, d));
             return self.inverse((&z, &u));
         }
-        let mut x = vec![T::ZERO; z.x.len()];
+        let mut x = zeros(z.x.len(), 1)?;
         let mut all = Inversion::default();
         let (chunk, width) =
             (self.config.dim * self.config.max_batch, self.config.condition_width());
@@ -544,7 +549,7 @@ impl<T: Scalar> Model<T> {
     fn draw(&mut self, rows: usize, given: Option<&[T]>, seed: u64) -> Result<Vec<T>> {
         let (d, max_batch) = (self.config.dim, self.config.max_batch);
         let width = self.config.condition_width();
-        let mut x = vec![T::ZERO; rows * d];
+        let mut x = zeros(rows, d)?;
         let (mut session, params, with) = self.inverting()?;
         for (first, x) in (0..).step_by(max_batch).zip(x.chunks_mut(d * max_batch)) {
             let (rows, number) = (x.len() / d, first as u64);
@@ -574,7 +579,7 @@ impl<T: Scalar> Model<T> {
         if self.config.track_inverse || self.factorization.is_some() {
             return Ok(());
         }
-        let mut memory = AlignedBytes::new(self.sizes.factorization_bytes);
+        let mut memory = AlignedBytes::try_new(self.sizes.factorization_bytes)?;
         let (session, params) = self.view();
         session.factorize(params, &mut memory)?;
         self.factorization = Some(memory);

@@ -252,9 +252,9 @@ fn time<T: Scalar>(
     let config = &case.config;
     let sizes = Sizes::of::<T>(config)?;
     process::reset_peak();
-    let mut params = Aligned::new(sizes.params_len);
-    let mut state = AlignedBytes::new(sizes.state_bytes);
-    let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
+    let mut params = Aligned::try_new(sizes.params_len)?;
+    let mut state = AlignedBytes::try_new(sizes.state_bytes)?;
+    let mut workspace = AlignedBytes::try_new(sizes.workspace_bytes)?;
     let pool = Pool::new(case.threads)?;
     let mut session = Session::new(config, &mut state, &mut workspace)?;
     session.set_parallel((case.threads > 1).then_some(&pool));

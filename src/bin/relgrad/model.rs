@@ -90,7 +90,16 @@ impl<T: Scalar + 'static> Opened<T> {
     /// Samples, all given the same condition if the model has one.
     pub fn draw(&mut self, rows: usize, given: Option<&[T]>, seed: u64) -> Result<Vec<T>, Failure> {
         Ok(match given {
-            Some(given) => self.model.sample_given(&given.repeat(rows), seed)?,
+            Some(given) => {
+                let (len, mut all) = (given.len().saturating_mul(rows), Vec::new());
+                if all.try_reserve_exact(len).is_err() {
+                    let allowed = "must be as many as there is memory for";
+                    return Err(format!("rows: {rows}; {allowed}").into());
+                }
+                all.resize(len, T::ZERO);
+                all.chunks_exact_mut(given.len()).for_each(|to| to.copy_from_slice(given));
+                self.model.sample_given(&all, seed)?
+            }
             None => self.model.sample(rows, seed)?,
         })
     }
