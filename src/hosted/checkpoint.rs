@@ -132,13 +132,19 @@ impl Checkpoint {
         Ok(bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect())
     }
 
-    /// Fills `values`.
+    /// Fills `values`, which are parameters.
     ///
     /// # Errors
-    /// If there are none of this name, as many, in this precision.
+    /// If there are none of this name, as many, in this precision, all finite.
     pub fn numbers<T: Real>(&self, name: &str, values: &mut [T]) -> FileResult<()> {
         let mut from = self.tensor(name, dtype::<T>(), values.len())?;
-        read_numbers(&mut from, values).map_err(|e| FileError::io(&self.path, e))
+        read_numbers(&mut from, values).map_err(|e| FileError::io(&self.path, e))?;
+        match values.iter().find(|v| !v.is_finite()) {
+            Some(v) => {
+                Err(FileError::field(&self.path, name, v.to_f64().to_string(), "must be finite"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Fills `bytes`.
@@ -203,6 +209,13 @@ mod tests {
         assert_eq!(checkpoint.words("counts").unwrap(), [3, u64::MAX]);
         assert_eq!(checkpoint.settings(), SETTINGS);
         assert!(checkpoint.has("params") && !checkpoint.has("best"));
+        drop(checkpoint);
+        let broken = [T::from_f64(0.5), T::from_f64(f64::NAN)];
+        write(path, "", Vec::from([Tensor::numbers("best", [2].to_vec(), &broken)])).unwrap();
+        let broken = Checkpoint::open(path).unwrap().numbers("best", &mut [T::from_f64(0.0); 2]);
+        assert!(broken.unwrap_err().to_string().ends_with("best: NaN; must be finite"));
+        write_some::<T>(path);
+        let checkpoint = Checkpoint::open(path).unwrap();
         let refused = |e: FileResult<()>| e.unwrap_err().to_string();
         let short = refused(checkpoint.bytes("state", &mut [0; 255]));
         assert!(short.ends_with("state: U8 [256]; must be U8 [255], as this run has it"));

@@ -239,6 +239,10 @@ impl<T: Scalar> Training<T> {
         (training.best_epoch, training.roll_backs) = (best_epoch, roll_backs);
         training.best_value = f64::from_bits(best_value);
         training.reference = f64::from_bits(reference);
+        if training.best_value.is_nan() || training.reference.is_nan() {
+            let allowed = "must be likelihoods";
+            return Err(FileError::field(path, COUNTS, "NaN", allowed));
+        }
         Ok(training)
     }
 
@@ -419,7 +423,7 @@ impl<T: Scalar> Training<T> {
         reason: &str,
         observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> FileResult<()> {
-        self.roll_backs += 1;
+        self.roll_backs = self.roll_backs.saturating_add(1);
         if self.roll_backs > MAX_ROLL_BACKS {
             let allowed = "the run diverges at every rate that was tried: look at the data";
             let tried = Value::Real(self.good_position.rate_factor);

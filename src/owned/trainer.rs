@@ -1,10 +1,10 @@
 //! Training over a data set: batches in random order, a rate that follows a schedule, and a
 //! position from which a run can be taken up again.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Schedule};
+use crate::memory::zeros;
 use crate::owned::data::Data;
 use crate::owned::model::Model;
 use crate::random::Random;
@@ -70,6 +70,16 @@ impl Position {
     /// The beginning of a run of a model that has taken no steps.
     pub const START: Position =
         Position { pass: 0, row: 0, sum: 0.0, rate_factor: 1.0, first_step: 0 };
+
+    /// Refuses what no run comes to.
+    fn check(&self) -> Result<()> {
+        if self.sum.is_finite() && self.rate_factor.is_finite() && self.rate_factor > 0.0 {
+            return Ok(());
+        }
+        let v = Value::Real(self.rate_factor);
+        let allowed = "must have a finite sum and a rate factor above 0 (value: the factor)";
+        Err(Error::new(Status::State, "position", v, allowed))
+    }
 }
 
 /// A run at one moment; [`Trainer::restore`] goes back to it.
@@ -103,11 +113,11 @@ impl<T: Scalar> Trainer<T> {
     /// on with a run that was cut off.
     ///
     /// # Errors
-    /// Those of [`Schedule::check`].
+    /// Those of [`Schedule::check`]; batches that there is no memory for.
     pub fn new(mut model: Model<T>, schedule: Schedule, seed: u64) -> Result<Self> {
         schedule.check()?;
         let row = model.row_len();
-        let batch = vec![T::ZERO; row * model.config().max_batch];
+        let batch = zeros(model.config().max_batch, row)?;
         let position = Position { first_step: model.steps(), ..Position::START };
         let (order, order_of) = (Vec::new(), u64::MAX);
         Ok(Trainer { model, shuffle: true, schedule, seed, position, order, order_of, batch })
@@ -137,8 +147,10 @@ impl<T: Scalar> Trainer<T> {
     /// Goes (back) to `snapshot`: the same steps follow as followed there, bit for bit.
     ///
     /// # Errors
-    /// Those of [`Model::restore`]; nothing has changed then.
+    /// Those of [`Model::restore`], and a position without a finite sum and a rate factor above 0;
+    /// nothing has changed then.
     pub fn restore(&mut self, snapshot: &Snapshot<T>) -> Result<()> {
+        snapshot.position.check()?;
         self.model.restore(&snapshot.params, &snapshot.state)?;
         self.position = snapshot.position;
         Ok(())
@@ -151,6 +163,7 @@ impl<T: Scalar> Trainer<T> {
         position: Position,
         fill: impl FnOnce(&mut [T], &mut [u8]) -> core::result::Result<(), E>,
     ) -> core::result::Result<(), E> {
+        position.check()?;
         self.model.overwrite(fill)?;
         self.position = position;
         Ok(())
@@ -284,6 +297,21 @@ mod tests {
                 // Five batches a pass, the last with two rows.
                 assert_eq!(first.pass_mean.is_some(), steps % 5 == 4);
             }
+            let at = whole.position();
+            for forged in [
+                Position { rate_factor: f64::NAN, ..at },
+                Position { rate_factor: -1.0, ..at },
+                Position { sum: f64::INFINITY, ..at },
+            ] {
+                let forged = Snapshot { position: forged, ..whole.snapshot() };
+                assert_eq!(whole.restore(&forged).unwrap_err().status, Status::State);
+            }
+            for row in [30, 1 << 40, u64::MAX] {
+                let far = Position { row, ..at };
+                whole.restore(&Snapshot { position: far, ..whole.snapshot() }).unwrap();
+                assert_eq!(whole.step(30, fetch).unwrap_err().status, Status::Batch);
+            }
+            whole.restore(&Snapshot { position: at, ..whole.snapshot() }).unwrap();
             let other = Config { max_batch: 7, ..Config::new(3, 3) };
             let mut other = Trainer::new(Model::new(other, 1).unwrap(), schedule, 5).unwrap();
             assert_eq!(other.restore(&whole.snapshot()).unwrap_err().status, Status::Length);

@@ -2,8 +2,10 @@
 //! and messages: versioned, checksummed, and loaded whole or not at all. No allocation.
 
 use crate::config::Config;
+use crate::memory::layout::Layout;
 use crate::memory::sizes::Sizes;
 use crate::session::SAME;
+use crate::session::believed;
 use crate::session::words::{self, WORDS, fingerprint};
 use crate::simd::Real;
 use crate::status::{Error, Result, Status, Value, check_len};
@@ -116,8 +118,8 @@ pub fn save<T: Real>(config: &Config, params: &[T], state: &[u8], blob: &mut [u8
 /// goes on bit for bit where [`save`] was called.
 ///
 /// # Errors
-/// Lengths; a blob that is damaged, of another version, byte order or configuration: nothing is
-/// written then.
+/// Lengths; a blob that is damaged, of another version, byte order or configuration, or holds what
+/// no step leaves: nothing is written then.
 pub fn load<T: Real>(
     config: &Config,
     blob: &[u8],
@@ -138,16 +140,35 @@ pub fn load<T: Real>(
     }
     check_whole(blob)?;
     let (from_params, from_state) = blob[HEADER..].split_at(sizes.params_len * size_of::<T>());
-    for (p, from) in params.iter_mut().zip(from_params.chunks_exact(size_of::<T>())) {
-        let mut word = [0; 8];
-        word[..from.len()].copy_from_slice(from);
-        *p = T::from_f64(match T::BITS {
-            32 => f32::from_bits(u64::from_le_bytes(word) as u32).into(),
-            _ => f64::from_bits(u64::from_le_bytes(word)),
-        });
+    if !written::<T>(from_params).all(f64::is_finite) {
+        return Err(refused("must hold finite parameters"));
+    }
+    believed::check::<T>(config, from_state)
+        .map_err(|e| Error { argument: "state in blob", ..e })?;
+    for (p, from) in params.iter_mut().zip(written::<T>(from_params)) {
+        *p = T::from_f64(from);
     }
     state[..sizes.state_bytes].copy_from_slice(from_state);
+    // Whoever changed the weights may not have said so: they are within their bounds.
+    let bounds = state[believed::weight_bounds(config)..].as_chunks_mut().0.iter_mut();
+    for (k, bound) in bounds.take(config.layers).enumerate() {
+        let weights = params[Layout::new(config).weight(k)].iter();
+        let raised = weights.fold(f64::from_ne_bytes(*bound), |m, w| m.max(libm::fabs(w.to_f64())));
+        *bound = raised.to_ne_bytes();
+    }
     Ok(())
+}
+
+/// Parameters as [`save`] writes them.
+fn written<T: Real>(bytes: &[u8]) -> impl Iterator<Item = f64> {
+    bytes.chunks_exact(size_of::<T>()).map(|from| {
+        let mut word = [0; 8];
+        word[..from.len()].copy_from_slice(from);
+        match T::BITS {
+            32 => f32::from_bits(u64::from_le_bytes(word) as u32).into(),
+            _ => f64::from_bits(u64::from_le_bytes(word)),
+        }
+    })
 }
 
 /// CRC-32 as of IEEE 802.3, bit by bit: no table, for small memories.
@@ -168,6 +189,28 @@ mod tests {
     #[test]
     fn checksum_is_the_usual_one() {
         assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
+    }
+
+    fn seal(blob: &mut [u8]) {
+        let sum = checksum(&blob[12..]).to_le_bytes();
+        blob[8..12].copy_from_slice(&sum);
+    }
+
+    #[test]
+    fn weights_are_within_their_bounds() {
+        let config = Config { optimizer: Optimizer::SGD, ..Config::new(2, 2) };
+        let sizes = Sizes::of::<f32>(&config).unwrap();
+        let mut blob = vec![0; bytes::<f32>(&config).unwrap()];
+        let mut state = AlignedBytes::new(sizes.state_bytes);
+        let mut workspace = AlignedBytes::new(sizes.workspace_bytes);
+        let mut params = vec![0f32; sizes.params_len];
+        let mut s = Session::new(&config, &mut state, &mut workspace).unwrap();
+        s.start_identity(&mut params).unwrap();
+        params[1] = 1e17;
+        save(&config, &params, &state, &mut blob).unwrap();
+        load(&config, &blob, &mut params, &mut state).unwrap();
+        let s = Session::<f32>::attach(&config, &mut state, &mut workspace).unwrap();
+        assert_eq!(s.state.weight_max, [f64::from(1e17f32), 1.0]);
     }
 
     /// A run that is saved, lost and loaded ends as one that was not.
@@ -217,6 +260,18 @@ mod tests {
             blob[8..12].copy_from_slice(&sum);
             assert_eq!(info(&blob).unwrap_err().status, Status::State, "{forged} at {at}");
         }
+        // Numbers that no step leaves, in parameters and in the state.
+        let state_at = HEADER + sizes.params_len * size_of::<T>();
+        let nan = f64::NAN.to_ne_bytes();
+        let steps = u64::MAX.to_ne_bytes();
+        for (at, forged) in [(HEADER, [0xff; 8]), (state_at + 16, steps), (state_at + 64, nan)] {
+            let mut blob = blob.clone();
+            blob[at..at + 8].copy_from_slice(&forged);
+            seal(&mut blob);
+            let refused = load(&config, &blob, &mut params, &mut state).unwrap_err();
+            assert_eq!(refused.status, Status::State, "at {at}");
+        }
+        assert!(params == before.0 && *state == *before.1);
         let short = &blob[..blob.len() - 1];
         let refused = load(&config, short, &mut params, &mut state).unwrap_err();
         assert_eq!(refused.status, Status::Length);

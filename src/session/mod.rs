@@ -1,5 +1,6 @@
 //! A configuration with its memory: what every call works in.
 
+pub(crate) mod believed;
 pub mod blob;
 mod calls;
 pub(crate) mod evaluate;
@@ -91,7 +92,17 @@ impl<'m, T: Real> Session<'m, T> {
         workspace::check(workspace, sizes.workspace_bytes, "workspace")?;
         state[..sizes.state_bytes].fill(0);
         workspace[..sizes.workspace_bytes].fill(0);
-        let session = Self::carve(config, &sizes, state, workspace)?;
+        Self::of_zeros(config, &sizes, state, workspace)
+    }
+
+    /// [`Session::new`] in memory that was checked and zeroed.
+    pub(crate) fn of_zeros(
+        config: &Config,
+        sizes: &Sizes,
+        state: &'m mut [u8],
+        workspace: &'m mut [u8],
+    ) -> Result<Self> {
+        let session = Self::carve(config, sizes, state, workspace)?;
         session.state.header[HEADER_MAGIC] = MAGIC;
         session.state.header[HEADER_FINGERPRINT] = fingerprint::<T>(config);
         Ok(session)
@@ -101,12 +112,13 @@ impl<'m, T: Real> Session<'m, T> {
     /// bytes were kept: training goes on as if it had not stopped.
     ///
     /// # Errors
-    /// As for [`Session::new`], and [`Status::State`] if the state is of another configuration.
+    /// As for [`Session::new`], and [`Status::State`] if the state is of another configuration, or
+    /// holds what no step leaves: numbers that are not finite, negative averages of squares.
     pub fn attach(config: &Config, state: &'m mut [u8], workspace: &'m mut [u8]) -> Result<Self> {
         let sizes = Sizes::of::<T>(config)?;
         workspace::check(state, sizes.state_bytes, "state")?;
         workspace::check(workspace, sizes.workspace_bytes, "workspace")?;
-        check_state::<T>(&Known::of_bytes(state, config.layers), config)?;
+        believed::check::<T>(config, &state[..sizes.state_bytes])?;
         workspace[..sizes.workspace_bytes].fill(0);
         Self::carve(config, &sizes, state, workspace)
     }
@@ -241,7 +253,10 @@ impl<'m, T: Real> Session<'m, T> {
     }
 
     pub(crate) fn check_finite(&self, params: &[T]) -> Result<()> {
-        if let Some(i) = params.iter().position(|p| !p.is_finite()) {
+        let broken = || params.iter().position(|p| !p.is_finite());
+        if !T::max_abs(self.exec, params).is_finite()
+            && let Some(i) = broken()
+        {
             let v = Value::At(i as u64, params[i].to_f64());
             let allowed = "parameters must be finite";
             return Err(Error::new(Status::NonFiniteParameters, "params", v, allowed));

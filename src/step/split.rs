@@ -53,7 +53,12 @@ impl Totals {
 
     fn means(&self, limit: f64) -> Result<(f64, f64)> {
         if self.weight.is_finite() && self.weight * limit >= 1.0 {
-            return Ok((self.base_density / self.weight, self.log_slopes / self.weight));
+            let means = (self.base_density / self.weight, self.log_slopes / self.weight);
+            if (means.0 + means.1).is_finite() {
+                return Ok(means);
+            }
+            let v = Value::Real(self.base_density + self.log_slopes);
+            return Err(Error::new(Status::Accumulator, "totals", v, "sums must be finite"));
         }
         let v = Value::Real(self.weight);
         let allowed = "the accumulated weight must be positive and in range";
@@ -235,6 +240,8 @@ pub(crate) fn apply<T: Real>(
     session.state.known().check()?;
     check_len("sums", sums.len(), session.layout.network_len())?;
     let terms = totals.means(T::LIMIT)?;
+    // No sample goes through the layers here, which would tell.
+    session.check_finite(params)?;
     let (net, state, work) = session.parts(params);
     let mut report = report(&net, state, terms, Certificate::default(), Proposed::WHOLE);
     report.relative_gradient_norm = None;
@@ -370,6 +377,7 @@ pub(crate) fn apply_factors<T: Real>(
     let sample = factors_len(&session.config);
     check_len("factors", factors.len(), n * sample)?;
     let terms = totals.means(T::LIMIT)?;
+    session.check_finite(params)?;
     let (net, state, work) = session.parts(params);
     load_weights(weights, &mut work.pass.weights[..n])?;
     if let Some(i) = factors[..n * sample].iter().position(|v| !v.is_finite()) {

@@ -365,6 +365,21 @@ fn sums_and_factors() {
         refused(sgd, empty, |s, p, _, _| s.apply(p, &sums, totals, 0.1));
         refused(sgd, empty, |s, p, _, _| s.apply_factors(p, &sums, B, None, totals, 0.1));
     }
+    for bad in [NAN, INF] {
+        let broken = (Status::Accumulator, "totals");
+        for totals in [Totals { base_density: bad, ..fine }, Totals { log_slopes: bad, ..fine }] {
+            refused(sgd, broken, |s, p, _, _| s.apply(p, &sums, &totals, 0.1));
+            refused(sgd, broken, |s, p, _, _| s.apply_factors(p, &sums, B, None, &totals, 0.1));
+        }
+        // No sample goes through the layers that would tell of these.
+        let weight = (Status::NonFiniteParameters, "params");
+        for at in [0, D * D, sgd.params.len() - 1] {
+            let kept = core::mem::replace(&mut sgd.params[at], bad);
+            refused(sgd, weight, |s, p, _, _| s.apply(p, &sums, &fine, 0.1));
+            refused(sgd, weight, |s, p, _, _| s.apply_factors(p, &sums, B, None, &fine, 0.1));
+            sgd.params[at] = kept;
+        }
+    }
     let weights = (Status::SampleWeight, "weights");
     let bad = Some(&[1.0, -1.0, 1.0, 1.0][..]);
     refused(sgd, weights, |s, p, _, _| s.apply_factors(p, &sums, B, bad, &fine, 0.1));

@@ -36,7 +36,7 @@ impl<T: Scalar> Average<T> {
     }
 
     fn take(&mut self, params: &[T]) {
-        self.taken += 1;
+        self.taken = self.taken.saturating_add(1);
         let newest = 1.0 / (self.share * self.taken as f64);
         if newest >= 1.0 {
             self.values.copy_from_slice(params);

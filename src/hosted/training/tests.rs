@@ -353,3 +353,70 @@ fn a_checkpoint_that_cannot_be_written_does_not_end_the_run() {
     });
     assert_eq!((end.unwrap(), failures), (End::Finished, 3));
 }
+
+/// A checkpoint with a right checksum whose `name` has other bytes.
+fn forge(path: &Path, name: &str, bytes: &[u8]) {
+    // The head is 20 bytes long.
+    let whole = std::fs::read(path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&whole[20..]).unwrap();
+    let tensors = tensors.iter().map(|(n, t)| {
+        let data = if n == name { bytes } else { t.data() };
+        let count = data.len() * 8 / t.dtype().bitsize();
+        Tensor::bytes(n, t.dtype(), [count].to_vec(), data)
+    });
+    checkpoint::write(path, "", tensors.collect()).unwrap();
+}
+
+#[test]
+fn forged_checkpoints_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let mut run = training(Optimizer::ADAM, 0.02, Plan::new(6));
+    let mut left = 10;
+    run.run(&data(100, 1), Some(&data(50, 2)), &mut |event| {
+        left -= i32::from(matches!(event, Event::Step { .. }));
+        if left <= 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .unwrap();
+    let words = |w: &[u64]| -> Vec<u8> { w.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let params: Vec<u8> = run.trainer.model.params().iter().flat_map(|p| p.to_le_bytes()).collect();
+    let nan = [&f32::NAN.to_le_bytes(), &params[4..]].concat();
+    let mut steps = run.trainer.model.state().to_vec();
+    steps[16..24].fill(0xff);
+    let position = |factor: f64, sum: f64| words(&[1, 3, sum.to_bits(), factor.to_bits(), 0]);
+    let resume = || {
+        let trainer = training(Optimizer::ADAM, 0.02, Plan::new(1)).trainer;
+        Training::resume(trainer, Plan::new(6), &path)
+    };
+    for (name, bytes) in [
+        (BEST, &params[4..]),
+        (BEST, &[]),
+        (BEST, &nan),
+        (GOOD[0], &params[4..]),
+        (GOOD[1], &steps[1..]),
+        (GOOD[1], &steps),
+        (GOOD[2], &position(-1.0, 0.0)),
+        (NOW[0], &nan),
+        (NOW[1], &steps),
+        (NOW[2], &position(f64::NAN, 0.0)),
+        (NOW[2], &position(1.0, f64::NAN)),
+        (NOW[2], &words(&[1, 3])),
+        (COUNTS, &words(&[u64::MAX; 5])),
+        (COUNTS, &words(&[])),
+    ] {
+        run.save(&path).unwrap();
+        resume().unwrap();
+        forge(&path, name, bytes);
+        let refused = resume().unwrap_err().to_string();
+        assert!(!refused.is_empty(), "{name}");
+    }
+    // Rows that are not there, and as many roll-backs as can be, are errors of the run.
+    run.save(&path).unwrap();
+    forge(&path, NOW[2], &words(&[1, u64::MAX, 0, 1.0f64.to_bits(), 0]));
+    let end = resume().unwrap().run(&data(100, 1), Some(&data(50, 2)), &mut go_on);
+    assert!(end.unwrap_err().to_string().contains("position"));
+    run.save(&path).unwrap();
+    forge(&path, COUNTS, &words(&[u64::MAX, u64::MAX, 0, 0, u64::MAX]));
+    let end = resume().unwrap().run(&data(100, 1), Some(&data(50, 2)), &mut go_on);
+    assert!(end.unwrap_err().to_string().contains("diverges at every rate"));
+}
