@@ -54,12 +54,40 @@ static void carelessly(void *user, relgrad_task run, void *task, size_t count) {
     }
 }
 
+/* The model whose step is under way. */
+static struct model *stepped;
+static unsigned refusals;
+
+/* Calls on the context of the step that it is called by: each is refused and leaves the step alone. */
+static void from_within(void *user, relgrad_task run, void *task, size_t count) {
+    ((struct team *)user)->calls++;
+    for (size_t i = 0; i < count; i++) {
+        run(task, i);
+        struct model *m = stepped;
+        number x[DIM] = {0};
+        R(batch) batch = batch_of(x, 1);
+        uint64_t steps = 77;
+        char text[200];
+        RETURNS(RELGRAD_ERR_STATE,
+                R(step)(m->context, m->params, m->sizes.params_len, &batch, 0.01, NULL));
+        RETURNS(RELGRAD_ERR_STATE,
+                R(forward)(m->context, m->params, m->sizes.params_len, &batch, x, DIM));
+        RETURNS(RELGRAD_ERR_STATE, R(set_parallel)(m->context, NULL, NULL, 0));
+        RETURNS(RELGRAD_ERR_STATE, R(steps)(m->context, &steps));
+        RETURNS(RELGRAD_ERR_STATE, R(message)(m->context, text, sizeof text));
+        OK(R(message)(NULL, text, sizeof text));
+        CHECK(strstr(text, "parallel_for") != NULL && steps == 77, "%s", text);
+        refusals++;
+    }
+}
+
 static struct model trained(uint32_t optimizer, relgrad_parallel_for parallel_for,
                             struct team *team) {
     struct model m = model_new(config_of(DIM, LAYERS, BATCH, optimizer));
     uint32_t threads = team == NULL ? 0 : (uint32_t)team->threads;
     OK(R(set_parallel)(m.context, parallel_for, team, threads));
     struct lcg g = {5};
+    stepped = &m;
     for (int step = 0; step < STEPS; step++) {
         number *x = (number *)malloc(DIM * BATCH * sizeof *x);
         CHECK(x != NULL, "no memory");
@@ -68,6 +96,7 @@ static struct model trained(uint32_t optimizer, relgrad_parallel_for parallel_fo
         OK(R(step)(m.context, m.params, m.sizes.params_len, &batch, 0.01, NULL));
         free(x);
     }
+    stepped = NULL;
     return m;
 }
 
@@ -93,6 +122,9 @@ int main(void) {
         struct team team = {3, 0, 0};
         struct model m = trained(optimizers[i], carelessly, &team);
         CHECK(team.calls > STEPS, "not split");
+        same(&alone, &m);
+        m = trained(optimizers[i], from_within, &team);
+        CHECK(refusals > STEPS, "not split");
         same(&alone, &m);
         model_free(&alone);
     }

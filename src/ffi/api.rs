@@ -10,8 +10,8 @@ use core::ffi::c_void;
 
 use super::constants::*;
 use super::context::{
-    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, Of, Threads, check_threads, enter,
-    look,
+    CBatch, CONTEXT_BYTES, CallersThreads, Checked, Context, Handle, Of, Threads, check_threads,
+    enter, look,
 };
 use super::convert::one_of;
 use super::edge::{self, call};
@@ -44,7 +44,7 @@ pub unsafe fn create<T: Scalar>(
     config: *const relgrad_config,
     state: (*mut c_void, usize),
     workspace: (*mut c_void, usize),
-    out: *mut *mut Context<T>,
+    out: *mut *mut Handle<T>,
     fresh: bool,
 ) -> i32 {
     // SAFETY: as the module says.
@@ -64,7 +64,7 @@ unsafe fn with_params<T: Scalar>(
 }
 
 pub unsafe fn params_init<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     params: *mut T,
     len: usize,
     init: u32,
@@ -82,7 +82,7 @@ pub unsafe fn params_init<T: Scalar>(
 }
 
 pub unsafe fn params_init_data<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: *mut B::Number,
     len: usize,
     data: *const B,
@@ -109,7 +109,7 @@ pub unsafe fn params_init_data<B: CBatch>(
 }
 
 pub unsafe fn refresh<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     params: *const T,
     len: usize,
     (scratch, bytes): (*mut c_void, usize),
@@ -130,7 +130,7 @@ pub unsafe fn refresh<T: Scalar>(
     }
 }
 
-pub unsafe fn log_det<T: Scalar>(ctx: *const Context<T>, out: *mut f64, age: *mut u64) -> i32 {
+pub unsafe fn log_det<T: Scalar>(ctx: *const Handle<T>, out: *mut f64, age: *mut u64) -> i32 {
     // SAFETY: as the module says.
     unsafe {
         look(ctx, |c| {
@@ -143,7 +143,7 @@ pub unsafe fn log_det<T: Scalar>(ctx: *const Context<T>, out: *mut f64, age: *mu
     }
 }
 
-pub unsafe fn steps<T: Scalar>(ctx: *const Context<T>, out: *mut u64) -> i32 {
+pub unsafe fn steps<T: Scalar>(ctx: *const Handle<T>, out: *mut u64) -> i32 {
     // SAFETY: as the module says.
     unsafe {
         look(ctx, |c| {
@@ -154,7 +154,7 @@ pub unsafe fn steps<T: Scalar>(ctx: *const Context<T>, out: *mut u64) -> i32 {
     }
 }
 
-pub unsafe fn level<T: Scalar>(ctx: *const Context<T>, out: *mut u32) -> i32 {
+pub unsafe fn level<T: Scalar>(ctx: *const Handle<T>, out: *mut u32) -> i32 {
     // SAFETY: as the module says.
     unsafe {
         look(ctx, |c| {
@@ -166,7 +166,7 @@ pub unsafe fn level<T: Scalar>(ctx: *const Context<T>, out: *mut u32) -> i32 {
 }
 
 pub unsafe fn set_parallel<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     function: relgrad_parallel_for,
     user: *mut c_void,
     threads: u32,
@@ -183,13 +183,13 @@ pub unsafe fn set_parallel<T: Scalar>(
     }
 }
 
-pub unsafe fn message<T: Scalar>(ctx: *const Context<T>, text: *mut u8, len: usize) -> i32 {
+pub unsafe fn message<T: Scalar>(ctx: *const Handle<T>, text: *mut u8, len: usize) -> i32 {
     // Asking is not a call to remember, whether it succeeds or not.
     let kept = edge::remembered();
     let write = |error: Option<Error>| {
         Region::of("text", text, len)?;
         // SAFETY: as the module says.
-        super::write_text(unsafe { guard::write("text", text, len)? }, error.as_ref());
+        super::write_text(unsafe { guard::write("text", text.cast(), len)? }, error.as_ref());
         Ok(())
     };
     let status = if ctx.is_null() {
@@ -207,7 +207,7 @@ pub unsafe fn message<T: Scalar>(ctx: *const Context<T>, text: *mut u8, len: usi
     status
 }
 
-pub unsafe fn config<T: Scalar>(ctx: *const Context<T>, out: *mut relgrad_config) -> i32 {
+pub unsafe fn config<T: Scalar>(ctx: *const Handle<T>, out: *mut relgrad_config) -> i32 {
     // SAFETY: as the module says.
     unsafe {
         look(ctx, |c| {
@@ -218,7 +218,7 @@ pub unsafe fn config<T: Scalar>(ctx: *const Context<T>, out: *mut relgrad_config
     }
 }
 
-pub unsafe fn reset_optimizer<T: Scalar>(ctx: *mut Context<T>) -> i32 {
+pub unsafe fn reset_optimizer<T: Scalar>(ctx: *mut Handle<T>) -> i32 {
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, Of::Training, |c| {
@@ -245,17 +245,17 @@ pub unsafe fn evaluator_bytes<T: Scalar>(
 }
 
 pub unsafe fn evaluator<T: Scalar>(
-    ctx: *const Context<T>,
+    ctx: *const Handle<T>,
     max_batch: u32,
     (memory, bytes): (*mut c_void, usize),
-    out: *mut *mut Context<T>,
+    out: *mut *mut Handle<T>,
 ) -> i32 {
     // SAFETY: as the module says.
     unsafe { look(ctx, |c| c.evaluator(max_batch as usize, (memory.cast(), bytes), out)) }
 }
 
 #[cfg(feature = "std")]
-pub unsafe fn set_pool<T: Scalar>(ctx: *mut Context<T>, pool: *const relgrad_pool) -> i32 {
+pub unsafe fn set_pool<T: Scalar>(ctx: *mut Handle<T>, pool: *const relgrad_pool) -> i32 {
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, Of::Inference, |c| {
@@ -271,7 +271,7 @@ pub unsafe fn set_pool<T: Scalar>(ctx: *mut Context<T>, pool: *const relgrad_poo
 }
 
 pub unsafe fn step<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: *mut B::Number,
     len: usize,
     batch: *const B,
@@ -295,7 +295,7 @@ pub unsafe fn step<B: CBatch>(
 
 /// Runs `f` on a session, parameters to read, a batch, and an output slice.
 unsafe fn on_batch<B: CBatch, O>(
-    (ctx, of): (*mut Context<B::Number>, Of),
+    (ctx, of): (*mut Handle<B::Number>, Of),
     (params, len): (*const B::Number, usize),
     batch: *const B,
     (name, out, out_len): (&'static str, *mut O, usize),
@@ -345,7 +345,7 @@ fn no_more() -> Result<Region> {
 }
 
 pub unsafe fn gradient<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     out: (*mut B::Number, usize),
@@ -370,7 +370,7 @@ pub unsafe fn gradient<B: CBatch>(
 }
 
 pub unsafe fn accumulate<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     sums: (*mut B::Number, usize),
@@ -391,7 +391,7 @@ pub unsafe fn accumulate<B: CBatch>(
 }
 
 pub unsafe fn factors<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     out: (*mut B::Number, usize),
@@ -412,7 +412,7 @@ pub unsafe fn factors<B: CBatch>(
 }
 
 pub unsafe fn merge<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     (sums, len): (*mut T, usize),
     totals: *mut relgrad_totals,
     (other, other_len): (*const T, usize),
@@ -434,7 +434,7 @@ pub unsafe fn merge<T: Scalar>(
 }
 
 pub unsafe fn apply<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     (params, len): (*mut T, usize),
     (sums, sums_len): (*const T, usize),
     totals: *const relgrad_totals,
@@ -461,7 +461,7 @@ pub unsafe fn apply<T: Scalar>(
 }
 
 pub unsafe fn apply_factors<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     (params, len): (*mut T, usize),
     (factors, factors_len): (*const T, usize),
     rows: usize,
@@ -497,7 +497,7 @@ pub unsafe fn apply_factors<T: Scalar>(
 }
 
 pub unsafe fn forward<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     z: (*mut B::Number, usize),
@@ -511,7 +511,7 @@ pub unsafe fn forward<B: CBatch>(
 }
 
 pub unsafe fn log_likelihood<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     out: (*mut f64, usize),
@@ -526,7 +526,7 @@ pub unsafe fn log_likelihood<B: CBatch>(
 }
 
 pub unsafe fn input_gradient<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     gradient: (*mut B::Number, usize),
@@ -553,7 +553,7 @@ pub unsafe fn input_gradient<B: CBatch>(
 }
 
 pub unsafe fn sum_log_slopes<B: CBatch>(
-    ctx: *mut Context<B::Number>,
+    ctx: *mut Handle<B::Number>,
     params: (*const B::Number, usize),
     batch: *const B,
     sums: (*mut f64, usize),
@@ -568,7 +568,7 @@ pub unsafe fn sum_log_slopes<B: CBatch>(
 }
 
 pub unsafe fn factorize<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     (params, len): (*const T, usize),
     (memory, bytes): (*mut c_void, usize),
 ) -> i32 {
@@ -586,7 +586,7 @@ pub unsafe fn factorize<T: Scalar>(
 
 /// Runs `f` with what inverts the layers: a factorization, or with NULL the tracked inverses.
 unsafe fn inverting<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     (params, len): (*const T, usize),
     (memory, bytes): (*const c_void, usize),
     (x, x_len): (*mut T, usize),
@@ -623,7 +623,7 @@ unsafe fn inverting<T: Scalar>(
 }
 
 pub unsafe fn inverse<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     params: (*const T, usize),
     memory: (*const c_void, usize),
     (z, z_len): (*const T, usize),
@@ -641,7 +641,7 @@ pub unsafe fn inverse<T: Scalar>(
 }
 
 pub unsafe fn sample<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     params: (*const T, usize),
     memory: (*const c_void, usize),
     seed: u64,

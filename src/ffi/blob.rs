@@ -5,7 +5,7 @@
 
 use core::ffi::c_void;
 
-use super::context::{Context, Of, enter, look};
+use super::context::{Handle, Of, enter, look};
 use super::edge::call;
 use super::guard::{self, Region};
 use super::types::*;
@@ -22,7 +22,7 @@ unsafe fn bytes<T: Scalar>(config: *const relgrad_config, out: *mut usize) -> i3
 }
 
 unsafe fn save<T: Scalar>(
-    ctx: *const Context<T>,
+    ctx: *const Handle<T>,
     (params, len): (*const T, usize),
     (to, bytes): (*mut c_void, usize),
 ) -> i32 {
@@ -40,7 +40,7 @@ unsafe fn save<T: Scalar>(
 }
 
 unsafe fn load<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     (params, len): (*mut T, usize),
     (from, bytes): (*const c_void, usize),
 ) -> i32 {

@@ -1,5 +1,6 @@
 //! What an opaque `relgrad_context` is: a session's configuration and where its memory lies.
-//! It lives at the start of the workspace, so that the caller frees nothing of ours.
+//! It lives at the start of the workspace, so that the caller frees nothing of ours. Calls from
+//! within a call, by a caller's function, are refused.
 
 use core::ffi::c_void;
 use core::marker::PhantomData;
@@ -12,8 +13,9 @@ use crate::config::Config;
 use crate::density::base::CustomBase;
 use crate::memory::known::Known;
 use crate::memory::sizes::Sizes;
+use crate::memory::workspace::check_region;
 use crate::scalar::Scalar;
-use crate::session::{Evaluator, Session, evaluator};
+use crate::session::{Evaluator, Session, believed, evaluator};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::batch::Batch;
 use crate::threads::counters::AtomicU32;
@@ -22,9 +24,16 @@ use crate::threads::parallel::ParallelFor;
 /// Bytes of the workspace that the context takes; the same on every target.
 pub(super) const CONTEXT_BYTES: usize = 1024;
 
+/// What a caller's pointer leads to.
+pub(super) struct Handle<T> {
+    magic: u64,
+    /// Whether a call is under way, which has the context to itself.
+    busy: AtomicBool,
+    context: Context<T>,
+}
+
 /// See the module.
 pub(super) struct Context<T> {
-    magic: u64,
     config: Config,
     sizes: Sizes,
     /// Whether the state lies between context and workspace, and nothing is trained.
@@ -37,7 +46,7 @@ pub(super) struct Context<T> {
     numbers: PhantomData<T>,
 }
 
-const _: () = assert!(size_of::<Context<f64>>() <= CONTEXT_BYTES);
+const _: () = assert!(size_of::<Handle<f64>>() <= CONTEXT_BYTES);
 
 /// "relgradc", and the number type's width.
 fn magic<T: Scalar>() -> u64 {
@@ -51,21 +60,28 @@ fn none() -> Error {
     Error::new(Status::State, "context", Value::None, allowed)
 }
 
-/// The context behind `ctx`.
+/// The mark of the context behind `ctx` that a call is under way.
 ///
 /// # Safety
 /// `ctx` is NULL or was returned by init, attach or evaluator, its memory still there, and no other
 /// thread writes to it.
-unsafe fn check<T: Scalar>(ctx: *const Context<T>) -> Result<()> {
+unsafe fn check<'a, T: Scalar>(ctx: *const Handle<T>) -> Result<&'a AtomicBool> {
     Region::of("context", ctx, 1)?;
     // SAFETY: not NULL and aligned; readable by contract.
     if unsafe { (&raw const (*ctx).magic).read() } != magic::<T>() {
         return Err(none());
     }
-    // SAFETY: a context, as it begins like one.
-    let context = unsafe { &*ctx };
+    // SAFETY: a context, as it begins like one; the call under way, if there is one, does not have
+    // this field to itself.
+    let busy = unsafe { &(*ctx).busy };
+    if busy.load(Ordering::Acquire) {
+        let allowed = "must not be used by what a call on it calls: parallel_for, a base density";
+        return Err(Error::new(Status::State, "context", Value::None, allowed));
+    }
+    // SAFETY: as above, and no call has the context to itself.
+    let context = unsafe { &(*ctx).context };
     let work = ctx.cast::<u8>().wrapping_add(CONTEXT_BYTES + context.state_here());
-    if context.work.cast_const() == work { Ok(()) } else { Err(none()) }
+    if context.work.cast_const() == work { Ok(busy) } else { Err(none()) }
 }
 
 /// What a call is a part of. Evaluators refuse training.
@@ -80,16 +96,19 @@ pub(super) enum Of {
 /// # Safety
 /// As for [`check`], and no other thread uses the context.
 pub(super) unsafe fn enter<T: Scalar>(
-    ctx: *mut Context<T>,
+    ctx: *mut Handle<T>,
     of: Of,
     f: impl FnOnce(&mut Context<T>) -> Result<()>,
 ) -> i32 {
     // SAFETY: by contract.
-    if let Err(e) = unsafe { check(ctx) } {
-        return edge::call(|| Err(e));
-    }
-    // SAFETY: a context, by `check`, and this thread's alone.
-    let context = unsafe { &mut *ctx };
+    let busy = match unsafe { check(ctx) } {
+        Ok(busy) => busy,
+        Err(e) => return edge::call(|| Err(e)),
+    };
+    // A load and a store: what comes from within a call comes after its beginning.
+    busy.store(true, Ordering::Release);
+    // SAFETY: a context, by `check`, and this call's alone.
+    let context = unsafe { &mut (*ctx).context };
     let result = edge::guarded(|| {
         if of == Of::Training {
             context.trains()?;
@@ -97,6 +116,7 @@ pub(super) unsafe fn enter<T: Scalar>(
         f(context)
     });
     context.last = result.err();
+    busy.store(false, Ordering::Release);
     edge::code(&result)
 }
 
@@ -105,13 +125,13 @@ pub(super) unsafe fn enter<T: Scalar>(
 /// # Safety
 /// As for [`check`].
 pub(super) unsafe fn look<T: Scalar>(
-    ctx: *const Context<T>,
+    ctx: *const Handle<T>,
     f: impl FnOnce(&Context<T>) -> Result<()>,
 ) -> i32 {
     // SAFETY: by contract; a context, by `check`.
     edge::call(|| unsafe {
         check(ctx)?;
-        f(&*ctx)
+        f(&(*ctx).context)
     })
 }
 
@@ -136,7 +156,7 @@ impl<T: Scalar> Context<T> {
         config: *const relgrad_config,
         (state, state_bytes): (*mut c_void, usize),
         (workspace, workspace_bytes): (*mut c_void, usize),
-        out: *mut *mut Context<T>,
+        out: *mut *mut Handle<T>,
         fresh: bool,
     ) -> Result<()> {
         let (state, workspace) = (state.cast::<u8>(), workspace.cast::<u8>());
@@ -152,21 +172,21 @@ impl<T: Scalar> Context<T> {
         };
         let sizes = Sizes::of::<T>(&config)?;
         let needed = sizes.workspace_bytes + CONTEXT_BYTES;
-        // SAFETY: by contract, and disjoint from each other.
-        let (state_slice, memory) = unsafe {
-            (
-                guard::write("state", state, state_bytes)?,
-                guard::write("workspace", workspace, workspace_bytes)?,
-            )
-        };
-        crate::memory::workspace::check(memory, needed, "workspace")?;
-        let work = &mut memory[CONTEXT_BYTES..];
-        if fresh {
-            Session::<T>::new(&config, state_slice, work)?;
-        } else {
-            Session::<T>::attach(&config, state_slice, work)?;
+        check_region((state, state_bytes), sizes.state_bytes, "state")?;
+        check_region((workspace, workspace_bytes), needed, "workspace")?;
+        let work = workspace.wrapping_add(CONTEXT_BYTES);
+        // SAFETY: by contract, long enough and disjoint from each other.
+        unsafe {
+            if fresh {
+                let state = guard::zeroed("state", state, sizes.state_bytes)?;
+                let work = guard::zeroed("workspace", work, sizes.workspace_bytes)?;
+                Session::<T>::of_zeros(&config, &sizes, state, work)?;
+            } else {
+                let state = guard::read("state", state, sizes.state_bytes)?;
+                believed::check::<T>(&config, state)?;
+                guard::zeroed("workspace", work, sizes.workspace_bytes)?;
+            }
         }
-        let work = work.as_mut_ptr();
         // SAFETY: the workspace is aligned to 64 and begins with CONTEXT_BYTES for this.
         unsafe { Self::put(config, sizes, false, (workspace, state, work), out) };
         Ok(())
@@ -181,19 +201,18 @@ impl<T: Scalar> Context<T> {
         &self,
         max_batch: usize,
         (memory, bytes): (*mut u8, usize),
-        out: *mut *mut Context<T>,
+        out: *mut *mut Handle<T>,
     ) -> Result<()> {
         let written = [Region::of("memory", memory, bytes)?, Region::of("evaluator", out, 1)?];
         self.disjoint(written, &[])?;
-        // SAFETY: by contract.
-        let whole = unsafe { guard::write("memory", memory, bytes)? };
-        let needed = Evaluator::<T>::bytes(&self.config, max_batch)? + CONTEXT_BYTES;
-        crate::memory::workspace::check(whole, needed, "memory")?;
+        let own_bytes = Evaluator::<T>::bytes(&self.config, max_batch)?;
+        check_region((memory, bytes), own_bytes + CONTEXT_BYTES, "memory")?;
         let config = evaluator::config(&self.config, max_batch);
         let sizes = Sizes::of::<T>(&config)?;
-        let own = &mut whole[CONTEXT_BYTES..];
+        let state = memory.wrapping_add(CONTEXT_BYTES);
+        // SAFETY: by contract, and long enough.
+        let own = unsafe { guard::zeroed("memory", state, own_bytes)? };
         Evaluator::<T>::new(&self.config, self.state(), max_batch, own)?;
-        let state = own.as_mut_ptr();
         let work = state.wrapping_add(sizes.state_bytes);
         // SAFETY: as for `create`.
         unsafe { Self::put(config, sizes, true, (memory, state, work), out) };
@@ -209,23 +228,23 @@ impl<T: Scalar> Context<T> {
         sizes: Sizes,
         evaluator: bool,
         (memory, state, work): (*mut u8, *mut u8, *mut u8),
-        out: *mut *mut Context<T>,
+        out: *mut *mut Handle<T>,
     ) {
-        let context = memory.cast::<Context<T>>();
+        let handle = memory.cast::<Handle<T>>();
+        let context = Context {
+            config,
+            sizes,
+            evaluator,
+            state,
+            work,
+            team: Threads::Mine,
+            last: None,
+            numbers: PhantomData,
+        };
         // SAFETY: by contract.
         unsafe {
-            context.write(Context {
-                magic: magic::<T>(),
-                config,
-                sizes,
-                evaluator,
-                state,
-                work,
-                team: Threads::Mine,
-                last: None,
-                numbers: PhantomData,
-            });
-            out.write(context);
+            handle.write(Handle { magic: magic::<T>(), busy: AtomicBool::new(false), context });
+            out.write(handle);
         }
     }
 

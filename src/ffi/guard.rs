@@ -78,11 +78,11 @@ pub(super) unsafe fn read<'a, X>(name: &'static str, p: *const X, len: usize) ->
     Ok(unsafe { core::slice::from_raw_parts(p, len) })
 }
 
-/// A checked slice to write.
+/// A checked slice to write. C may leave it uninitialised: it is written before it is read, which
+/// valgrind holds calls to (`ffi-tests`); where that cannot be, [`zeroed`].
 ///
 /// # Safety
-/// If not NULL and aligned, `p` points to `len` writable initialised values that nothing else
-/// uses for `'a`.
+/// If not NULL and aligned, `p` points to `len` writable values that nothing else uses for `'a`.
 pub(super) unsafe fn write<'a, X>(
     name: &'static str,
     p: *mut X,
@@ -94,6 +94,22 @@ pub(super) unsafe fn write<'a, X>(
     Region::of(name, p, len)?;
     // SAFETY: not NULL, aligned, not too long; writable and exclusive by contract.
     Ok(unsafe { core::slice::from_raw_parts_mut(p, len) })
+}
+
+/// A checked slice of zeros, whatever was there.
+///
+/// # Safety
+/// As for [`write`].
+pub(super) unsafe fn zeroed<'a>(
+    name: &'static str,
+    p: *mut u8,
+    len: usize,
+) -> Result<&'a mut [u8]> {
+    Region::of(name, p, len)?;
+    // SAFETY: not NULL, not too long; writable by contract.
+    unsafe { p.write_bytes(0, len) };
+    // SAFETY: by contract.
+    unsafe { write(name, p, len) }
 }
 
 /// Writes an output, which must be there.

@@ -27,6 +27,7 @@ pub use types::*;
 
 use core::ffi::{CStr, c_char};
 use core::fmt::Write;
+use core::mem::MaybeUninit;
 
 use crate::alarm::Alarm;
 use crate::config::{Activation, Config};
@@ -101,7 +102,7 @@ pub unsafe extern "C" fn relgrad_config_check(
     });
     if !text.is_null() {
         // SAFETY: the caller vouches for `len` bytes of `text`.
-        if let Ok(out) = unsafe { guard::write("text", text.cast::<u8>(), len) } {
+        if let Ok(out) = unsafe { guard::write("text", text.cast(), len) } {
             write_text(out, wrong.as_ref());
         }
     }
@@ -315,13 +316,13 @@ fn read_activation(activation: u32, a: f64, b: f64) -> Result<Activation> {
 }
 
 /// Writes an error's text with a closing NUL, cut to what fits; nothing for no error.
-fn write_text(out: &mut [u8], error: Option<&Error>) {
-    struct Buffer<'a>(&'a mut [u8], usize);
+fn write_text(out: &mut [MaybeUninit<u8>], error: Option<&Error>) {
+    struct Buffer<'a>(&'a mut [MaybeUninit<u8>], usize);
     impl Write for Buffer<'_> {
         fn write_str(&mut self, s: &str) -> core::fmt::Result {
             let room = self.0.len().saturating_sub(self.1 + 1);
             let n = room.min(s.len());
-            self.0[self.1..self.1 + n].copy_from_slice(&s.as_bytes()[..n]);
+            self.0[self.1..self.1 + n].write_copy_of_slice(&s.as_bytes()[..n]);
             self.1 += n;
             Ok(())
         }
@@ -335,7 +336,7 @@ fn write_text(out: &mut [u8], error: Option<&Error>) {
         let _ = write!(buffer, "{error}");
     }
     let end = buffer.1;
-    out[end] = 0;
+    out[end].write(0);
 }
 
 #[cfg(relgrad_panic_handler)]
@@ -407,10 +408,12 @@ mod tests {
     #[test]
     fn texts_are_cut_to_the_buffer() {
         let error = Config::new(0, 1).check().unwrap_err();
-        let mut text = [b'x'; 8];
+        let mut text = [b'x'; 8].map(MaybeUninit::new);
+        // SAFETY: set above.
+        let bytes = |text: [MaybeUninit<u8>; 8]| text.map(|b| unsafe { b.assume_init() });
         write_text(&mut text, Some(&error));
-        assert_eq!(&text, b"dim out\0");
+        assert_eq!(&bytes(text), b"dim out\0");
         write_text(&mut text, None);
-        assert_eq!(text[0], 0);
+        assert_eq!(bytes(text)[0], 0);
     }
 }

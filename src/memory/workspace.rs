@@ -70,12 +70,21 @@ pub(crate) fn carve<'m, R>(
 
 /// Whether `memory` is aligned and long enough.
 pub(crate) fn check(memory: &[u8], bytes: usize, argument: &'static str) -> Result<()> {
-    if memory.len() < bytes {
-        let v = Value::Int(memory.len() as u64);
+    check_region((memory.as_ptr(), memory.len()), bytes, argument)
+}
+
+/// [`check`] for memory that may not be looked at yet.
+pub(crate) fn check_region(
+    (start, len): (*const u8, usize),
+    bytes: usize,
+    argument: &'static str,
+) -> Result<()> {
+    if len < bytes {
+        let v = Value::Int(len as u64);
         return Err(Error::new(Status::Length, argument, v, "must have the bytes that Sizes says"));
     }
-    if !memory.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-        let v = Value::Int((memory.as_ptr().addr() % ALIGNMENT) as u64);
+    if !start.addr().is_multiple_of(ALIGNMENT) {
+        let v = Value::Int((start.addr() % ALIGNMENT) as u64);
         return Err(Error::new(Status::Alignment, argument, v, "must start at a multiple of 64"));
     }
     Ok(())
