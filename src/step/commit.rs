@@ -7,19 +7,22 @@ use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
 use crate::step::net::Net;
-use crate::step::propose::{GradientRows, bias_keeps_own, moves_together};
+use crate::step::propose::{GradientRows, Proposed, bias_keeps_own, moves_together};
 use crate::step::{condition, curves, determinant, lanes};
 use crate::threads::parallel::Exec;
 
-/// Moves parameters and state as proposed.
+/// Moves parameters and state as proposed. Whether log-determinants stay exact is also known by the
+/// weights that there are then.
 pub(crate) fn run<T: Real>(
     net: &Net<T>,
     params: &mut [T],
     state: &mut State<T>,
     work: &mut Work<T>,
     plan: Plan,
+    proposed: &Proposed,
 ) {
-    let exact = net.config.exact_log_det();
+    let carried = net.config.exact_log_det();
+    let mut exact = carried && proposed.exact;
     let pace = Pace::of(net.config, state.steps());
     if plan.route == Route::Lanes {
         all_layers(net, params, state, work, &pace);
@@ -28,8 +31,10 @@ pub(crate) fn run<T: Real>(
         if plan.route != Route::Lanes {
             layer(net, params, state, work, plan, k, &pace);
         }
-        if exact {
+        if carried {
             state.log_det[k] += work.proposal.log_det_change[k];
+            let (d, largest) = (net.config.dim, state.weight_max[k]);
+            exact &= determinant::is_kept::<T>(d, largest, state.log_det[k]);
         }
         if net.config.track_inverse {
             let inverse = &mut state.inverse[net.square(k)];

@@ -10,8 +10,8 @@
 use crate::linalg::lu::{self, Determinant};
 use crate::memory::workspace::{Capacitance, Pass, Work};
 use crate::plan::Plan;
-use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
+use crate::simd::{Kernels, Real};
 use crate::step::net::Net;
 
 /// Columns whose products are summed in working precision before f64 takes over.
@@ -20,12 +20,14 @@ const CHUNK: usize = 512;
 /// The determinant of `W' W^-1` for layer `k`, whose A is in `pass.delta`, C in `pass.c` (or
 /// `(A^T C)^T` in `sums.products`) and S in the proposal's diagonal. Leaves the capacitance matrix
 /// factored; for rows, `C S^-1` in `pass.z` and `S^-1` in `pass.features`. `None` if it is singular.
+/// With it, how far its logarithm may be off, to first order: the matrix is made of sums in working
+/// precision, and an error of an element is divided by a pivot.
 pub(crate) fn of_step<T: Real>(
     net: &Net<T>,
     work: &mut Work<T>,
     plan: Plan,
     k: usize,
-) -> Option<Determinant> {
+) -> Option<(Determinant, f64)> {
     let Work { pass, sums, proposal, capacitance, .. } = work;
     let diagonal = &proposal.diagonal[net.features(k)];
     let order = if plan.is_summed() {
@@ -34,12 +36,29 @@ pub(crate) fn of_step<T: Real>(
         of_rows(net, pass, diagonal, capacitance, k, plan.rows)
     };
     let matrix = &mut capacitance.matrix[..order * order];
+    let element_error = T::EPSILON * f64::max_abs(net.exec, matrix);
     let mut determinant =
         lu::factor(net.exec, matrix, order, capacitance.panel, capacitance.pivots)?;
+    let pivots = matrix.iter().step_by(order + 1);
+    let error = pivots.map(|pivot| element_error / libm::fabs(*pivot)).sum();
     if !plan.is_summed() {
         determinant.magnitude = determinant.magnitude.times(diagonal.iter().map(|s| s.to_f64()));
     }
-    Some(determinant)
+    Some((determinant, error))
+}
+
+/// Whether a log-determinant that may be off by so much counts as exact.
+pub(crate) fn is_exact(error: f64) -> bool {
+    error < 0.05
+}
+
+/// Whether a weight of `d` features whose largest element is `largest` keeps its log-determinant as it is
+/// rounded: `eps |W|_F |W^-1|_F`, where all of its singular values are as large as their mean.
+pub(crate) fn is_kept<T: Real>(d: usize, largest: f64, log_det: f64) -> bool {
+    // Nearly always, and then without a power.
+    let mean = log_det / d as f64;
+    let plain = largest < 1e3 && mean > -2.0 && d < 10_000;
+    plain || is_exact(T::EPSILON * libm::sqrt(d as f64) * largest * libm::exp(-mean))
 }
 
 /// The capacitance matrix `I + C S^-1 A^T`; returns its order, B.

@@ -50,7 +50,7 @@ pub(crate) fn step<T: Real>(
         let (terms, certificate) = differentiate::run(&net, params, &batch, state, work, plan)?;
         let proposed = propose::run(&net, params, state, work, plan, rate)?;
         let report = report(&net, state, terms, certificate, proposed);
-        commit::run(&net, params, state, work, plan);
+        commit::run(&net, params, state, work, plan, &proposed);
         Ok(report)
     })
 }

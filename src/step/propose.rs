@@ -17,11 +17,13 @@ const MAX_HALVINGS: u32 = 20;
 pub(crate) struct Proposed {
     pub trust_scale: f64,
     pub halvings: u32,
+    /// Whether the log-determinants are as exact after it as before.
+    pub exact: bool,
 }
 
 impl Proposed {
     /// Steps of which nothing was shortened.
-    pub const WHOLE: Self = Proposed { trust_scale: 1.0, halvings: 0 };
+    pub const WHOLE: Self = Proposed { trust_scale: 1.0, halvings: 0, exact: true };
 }
 
 /// Scales every layer's gradient, finds S, shortens the step where the trust region or a crossing
@@ -71,11 +73,12 @@ fn layer<T: Real>(
         let mut halvings = 0;
         loop {
             let determinant = determinant::of_step(net, work, plan, k);
-            let fine = determinant.is_some_and(|d| !d.negative);
-            if let Some(determinant) = determinant
+            let fine = determinant.is_some_and(|(d, _)| !d.negative);
+            if let Some((determinant, error)) = determinant
                 && (fine || net.config.crossing == Crossing::Allow)
             {
                 change = determinant.log_abs();
+                proposed.exact &= determinant::is_exact(error);
                 break;
             }
             if halvings == MAX_HALVINGS || net.config.crossing == Crossing::Allow {

@@ -406,7 +406,7 @@ pub(crate) fn apply_factors<T: Real>(
     }
     let proposed = propose::run(&net, params, state, work, plan, rate)?;
     let report = report(&net, state, terms, certificate, proposed);
-    commit::run(&net, params, state, work, plan);
+    commit::run(&net, params, state, work, plan, &proposed);
     Ok(report)
 }
 

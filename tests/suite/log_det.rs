@@ -303,3 +303,48 @@ fn an_outdated_tracked_inverse_is_refused() {
     s.start_from_data(params, &batch, Start::Whitened, 1, 0.0, &mut scratch).unwrap();
     refused_until_refreshed(&mut owned);
 }
+
+/// Steps on raw numbers, as of a clock or a pressure, may leave weights whose small part is lost in
+/// the large: their log-determinant is then not called exact.
+#[test]
+fn what_is_called_exact_is_exact() {
+    let (mut stale, mut kept) = (0, 0);
+    for (optimizer, rows, big, rate) in [
+        (Optimizer::SGD, 4, 1e5, 0.01),
+        (Optimizer::SGD, 4, 1e5, 1e-6),
+        (Optimizer::SGD, 1, 1e5, 0.01),
+        (Optimizer::SGD, 1, 1e7, 1e-4),
+        (Optimizer::SGD, 2, 1e3, 0.01),
+        (Optimizer::NATURAL, 4, 1e5, 0.01),
+        (Optimizer::NATURAL, 1, 1.7e9, 0.1),
+    ] {
+        for activation in [Activation::Identity, Activation::SmoothLeakyRelu { a: 0.3 }] {
+            let config = Config { max_batch: rows, optimizer, ..fixed_curves(3, 2) };
+            let mut owned = Owned::<f32>::orthogonal(Config { activation, ..config }, 1);
+            let mut random = Lcg(5);
+            for t in 0..200 {
+                let noise: Vec<f64> = random.normals(2 * rows);
+                let row = |u: &[f64]| [big + f64::from(t), 1e5 + 100.0 * u[0], 20.0 + u[1]];
+                let x: Vec<f64> = noise.chunks(2).flat_map(row).collect();
+                if owned.step(&cast(&x), rate).is_err() {
+                    continue;
+                }
+                let running = owned.session().0.layer_log_dets().to_vec();
+                if owned.session().0.log_det().unwrap().1 > 0 {
+                    stale += 1;
+                    let (mut s, params, scratch) = owned.session();
+                    if s.refresh(params, scratch).is_err() {
+                        break;
+                    }
+                    continue;
+                }
+                kept += 1;
+                for (k, running) in running.iter().enumerate() {
+                    let (_, exact) = determinant(&owned.weight(k), 3);
+                    assert!((exact - running).abs() < 0.1, "{optimizer:?} {big} {rate} {t}");
+                }
+            }
+        }
+    }
+    assert!(stale > 0 && kept > 0, "{stale} {kept}");
+}
