@@ -11,7 +11,8 @@ use crate::threads::parallel::Exec;
 pub struct Preimage {
     /// The most iterations that an element took.
     pub iterations: u32,
-    /// The largest `|s(y) - t| / max(|t|, |s(0)|)`; of tanh mixtures
+    /// The largest `|s(y) - t| / max(|t|, |s(0)|)`, of targets below the normal numbers by about
+    /// the least of those; of tanh mixtures
     /// `|s(y) - t| / (|t| + sum w + s'(y) |y|)`, since they may be steep far from 0; of bends
     /// `|s(y) - t| / max(|t|, |y|, 1 / c)`.
     pub residual: f64,
@@ -29,6 +30,11 @@ impl Preimage {
 
 /// Enough for any bracket to be halved down to neighbouring numbers where Newton's steps fail.
 const MAX_ITERATIONS: u32 = 200;
+
+/// A preimage of a larger residual is none: it lies beyond the range of numbers.
+fn most_residual<T: Real>() -> T {
+    T::from_f64(1e3 * T::EPSILON)
+}
 
 /// Replaces every target `t` by `y` with `s(y) = t`; infinite where `y` does not fit.
 pub(crate) fn invert<T: Real>(exec: Exec, curve: Curve<T>, t: &mut [T]) -> Preimage {
@@ -101,8 +107,7 @@ impl<T: Real> Newton<'_, T> {
         let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));
         self.worst.residual = self.worst.residual.max(worst);
         self.worst.iterations = self.worst.iterations.max(1);
-        let half = S::splat(T::from_f64(0.5));
-        S::select_lt(residual, half, y, S::splat(T::INFINITY))
+        S::select_lt(residual, S::splat(most_residual()), y, S::splat(T::INFINITY))
     }
 }
 
@@ -121,11 +126,12 @@ impl<T: Real> Map<T> for Newton<'_, T> {
         }
         let largest = S::splat(T::MAX);
         let Bracket { mut low, mut high, scale } = self.curve.bracket(units, t);
-        let few_ulps = S::splat(T::from_f64(16.0 * T::EPSILON));
+        // Of half the size, which may itself be beyond the largest number.
+        let few_ulps = S::splat(T::from_f64(32.0 * T::EPSILON));
         let is_learned = self.curve.table().is_some();
-        let size = |y: S, slope: S| match is_learned {
-            true => slope.fma(y.abs(), scale),
-            false => scale,
+        let half_size = |y: S, slope: S| match is_learned {
+            true => slope.fma(half.mul(y.abs()), half.mul(scale)),
+            false => half.mul(scale),
         };
         let (mut y, mut last_step, mut last_move, mut open) = (zero, largest, largest, one);
         let mut iterations = 0;
@@ -140,7 +146,7 @@ impl<T: Real> Map<T> for Newton<'_, T> {
             let middle = half.mul(low).add(half.mul(high));
             let inside = S::select_lt(newton, low, middle, newton);
             let mut next = S::select_lt(high, inside, middle, inside);
-            let tolerance = size(y, v.slope.0[0]).mul(few_ulps);
+            let tolerance = half_size(y, v.slope.0[0]).mul(few_ulps);
             let settled = S::select_lt(excess.abs(), tolerance, one, zero);
             if is_learned {
                 let halved = S::select_lt(step.abs(), half.mul(last_move), next, middle);
@@ -159,14 +165,14 @@ impl<T: Real> Map<T> for Newton<'_, T> {
             }
         }
         let v = self.curve.values(|_| units, Interleaved([y]));
-        // 0 for the preimage of 0 under an odd curve.
-        let scale = size(y, v.slope.0[0]);
-        let scale = S::select_lt(zero, scale, scale, one);
-        let residual = v.s.0[0].sub(t).abs().div(scale);
+        // 0 for the preimage of 0 under an odd curve; below the normal numbers y is as coarse as they.
+        let least = S::splat(T::from_f64(4.0 / T::MAX.to_f64()));
+        let half_scale = half_size(y, v.slope.0[0]).max(least);
+        let residual = half.mul(v.s.0[0].sub(t).abs()).div(half_scale);
         let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));
         self.worst.residual = self.worst.residual.max(worst);
         self.worst.iterations = self.worst.iterations.max(iterations);
         // Where the range of numbers ends before the preimage, the residual stays large.
-        S::select_lt(residual, half, y, S::splat(T::INFINITY))
+        S::select_lt(residual, S::splat(most_residual()), y, S::splat(T::INFINITY))
     }
 }

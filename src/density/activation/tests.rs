@@ -74,6 +74,43 @@ fn newton_inverts_tiny_and_huge_targets() {
     inverse_is_right::<f32>(24);
 }
 
+/// At the ends of the range of numbers a preimage is right, or is said not to fit.
+fn ends_are_right<T: Real>() {
+    let (max, least) = (T::MAX.to_f64(), 4.0 / T::MAX.to_f64());
+    let mut ends = Vec::from([1.0, 0.999, 0.5, 0.3, 0.17, 0.1, 0.02, 1e-3, 1e-4].map(|x| x * max));
+    // Subnormal numbers, from the smallest on.
+    ends.extend([1.0, 2.0, 3.0, 7.0, 1e3, 1e5].map(|x| x * T::EPSILON * least * 0.251));
+    ends.extend([0.3, 0.9, 1.1].map(|x| x * least));
+    let extra = [
+        Activation::LeakyTanh { a: 5.0, b: 0.1 },
+        Activation::LeakyTanh { a: 1.0, b: 1.0 },
+        Activation::LeakyTanh { a: 0.7, b: 0.3 },
+    ];
+    for activation in CURVES.into_iter().chain(extra) {
+        for t in ends.iter().flat_map(|t| [*t, -*t]).map(T::from_f64) {
+            let mut y = [t];
+            let exec = Exec::serial(Level::Auto.resolve());
+            let went = activation.with_one(|curve| invert_each(exec, curve, &mut y));
+            let farthest = activation.evaluate(T::from_f64(max.copysign(t.to_f64()))).0.to_f64();
+            if farthest.abs() < t.to_f64().abs() {
+                assert!(!y[0].is_finite(), "{activation:?} {t:?}: {y:?} {went:?}");
+                continue;
+            }
+            let s = activation.evaluate(y[0]).0.to_f64();
+            let size = t.to_f64().abs().max(size::<T>(activation)).max(least);
+            let error = (s - t.to_f64()).abs() / size;
+            assert!(error <= 32.0 * T::EPSILON, "{activation:?} {t:?}: {y:?} {went:?}");
+            assert!(went.residual <= 32.0 * T::EPSILON, "{activation:?} {t:?}: {y:?} {went:?}");
+        }
+    }
+}
+
+#[test]
+fn preimages_at_the_ends_of_the_range() {
+    ends_are_right::<f64>();
+    ends_are_right::<f32>();
+}
+
 #[test]
 fn a_preimage_that_overflows_is_infinite() {
     let mut y = [-1e38f32, 1e38];
