@@ -1,7 +1,9 @@
 //! How files are written: whole or not at all, where there are files to replace.
 
+use std::borrow::ToOwned;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::format;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +61,7 @@ const MOST_LINKS: usize = 40;
 
 /// Makes what `write` writes the content of `path` in one step: written beside it, synchronised,
 /// renamed. A kill leaves the old file or the new one, and at most one unfinished file beside it,
-/// which the next call replaces. Permissions stay those of the old file. What is no file gets all
+/// which the next call takes; two calls at a time have one each. Permissions stay those of the old file. What is no file gets all
 /// that is written as it comes.
 pub(crate) fn write_file(
     path: &Path,
@@ -76,44 +78,79 @@ pub(crate) fn write_file(
         }
     };
     let old = fs::metadata(&file).ok().map(|about| about.permissions());
-    let mut name = OsString::from(&file);
-    name.push(".new");
-    let new = Path::new(&name);
+    let (new, file_of_new) = create(&file, old.is_some()).map_err(io)?;
+    // The lock stays until the name is gone.
+    let _lock = file_of_new.try_clone();
     let whole = || {
-        let mut file_of_new = BufWriter::new(create(new, old.is_some()).map_err(io)?);
+        let mut file_of_new = BufWriter::new(file_of_new);
         write(&mut file_of_new)?;
         let whole = file_of_new.into_inner().map_err(|e| io(e.into_error()))?;
         if let Some(permissions) = old {
             whole.set_permissions(permissions).map_err(io)?;
         }
         whole.sync_all().map_err(io)?;
-        fs::rename(new, &file).map_err(io)
+        fs::rename(&new, &file).map_err(io)
     };
     whole().inspect_err(|_| {
         // The error is what matters; what is left of the file does not.
-        let _ = fs::remove_file(new);
+        let _ = fs::remove_file(&new);
     })?;
-    // The new name must last too.
+    // The new name must last too. Where a folder cannot be synchronised, as on some network file
+    // systems, the file is in its place all the same.
     #[cfg(unix)]
     if let Some(folder) = file.parent() {
         let here = folder.as_os_str().is_empty();
-        let folder = File::open(if here { Path::new(".") } else { folder }).map_err(io)?;
-        folder.sync_all().map_err(io)?;
+        let _ = File::open(if here { Path::new(".") } else { folder }).and_then(|f| f.sync_all());
     }
     Ok(())
 }
 
-/// A new file; only its owner may read it before it has the permissions of a `secret` old one.
-fn create(path: &Path, secret: bool) -> io::Result<File> {
+/// An empty file beside `path`, which nobody else writes to: `.new`, or with a number if another
+/// call is at work there. Only its owner may read it before it has the permissions of a `secret`
+/// old one.
+fn create(path: &Path, secret: bool) -> io::Result<(PathBuf, File)> {
     let mut options = File::options();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     if secret {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
     #[cfg(not(unix))]
     let _ = secret;
-    options.open(path)
+    for number in 0..MOST_WRITERS {
+        let mut name = OsString::from(path);
+        name.push(if number == 0 { ".new".to_owned() } else { format!(".new{number}") });
+        let new = PathBuf::from(name);
+        let file = options.open(&new)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => continue,
+            // File systems without locks have one writer at a time, as all had.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        // Who had the lock may have put this very file in its place meanwhile.
+        if is_at(&file, &new) {
+            file.set_len(0)?;
+            return Ok((new, file));
+        }
+    }
+    let too_many = format!("{MOST_WRITERS} others write to it");
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, too_many))
+}
+
+/// As many at a time as there will hardly be.
+const MOST_WRITERS: u32 = 100;
+
+/// Whether `file` is the one of this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |about: &fs::Metadata| (about.dev(), about.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if id(&a) == id(&b))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 #[cfg(all(test, unix))]
@@ -144,6 +181,35 @@ mod tests {
         assert!(replace_file(folder.path(), b"new").is_err());
         assert!(replace_file(&folder.path().join("no/file"), b"new").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+    }
+
+    /// Each writer's file is whole at every moment, and at the end.
+    #[test]
+    fn writers_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace_file(&path, &[0; 5000]).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 1..=4u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        replace_file(path, &std::vec![writer; 1000 * (1 + round % 5)]).unwrap();
+                    }
+                });
+            }
+            for _ in 0..300 {
+                let bytes = fs::read(&path).unwrap();
+                assert!(bytes.len().is_multiple_of(1000) && !bytes.is_empty());
+                assert!(bytes.iter().all(|b| *b == bytes[0]), "of two writers");
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // What a killed one left is taken, whatever is in it.
+        fs::write(folder.path().join("file.new"), [9; 9999]).unwrap();
+        replace_file(&path, b"short").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"short");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
