@@ -9,15 +9,14 @@ use std::path::{Path, PathBuf};
 use std::string::String;
 use std::vec::Vec;
 
-use super::arrays::choose;
 use super::binary_files::{FileRows, HEAD, Table};
 use super::columns::{About, Columns, Format, Head, Kept, Picked};
 use super::data::Data;
 use super::error::{FileError, FileResult};
 use super::foreign::refuse_foreign;
-use super::npy;
 use super::rows::{Rows, in_memory};
 use super::text_files::read_text;
+use super::{npy, packed};
 use crate::Real;
 
 /// Files longer than this are left where they are, if their format allows it.
@@ -251,9 +250,7 @@ fn read<T: Real + 'static>(
     if !is_packed(&name, &bytes) {
         return decode(path, &name, bytes, format);
     }
-    let mut unpacked = Vec::new();
-    let mut gzip = flate2::read::MultiGzDecoder::new(&bytes[..]);
-    gzip.read_to_end(&mut unpacked).map_err(|e| FileError::format(path, "gzip", e))?;
+    let unpacked = packed::gunzip(path, &bytes)?;
     drop(bytes);
     let is_named = extension(&name) == "gz";
     decode(path, if is_named { &name[..name.len() - 3] } else { &name }, unpacked, format)
@@ -276,17 +273,18 @@ fn decode<T: Real + 'static>(
         }
         Kind::Table(table) => whole(path, table, &bytes, format).map(in_memory),
         Kind::Archive => {
-            let (place, entry) = entry(path, Cursor::new(&bytes[..]), format)?;
-            let mut archive = archive(path, Cursor::new(&bytes[..]))?;
-            let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
-            let mut file = archive.by_index(entry.index).map_err(fault)?;
+            let (place, entry) = packed::entry(path, Cursor::new(&bytes[..]), format)?;
+            let mut archive = packed::archive(path, Cursor::new(&bytes[..]))?;
+            let mut file = archive.by_index(entry.index).map_err(|e| packed::fault(path, e))?;
             let mut array = Vec::new();
-            let io = |e| FileError::format(path, "npz", e);
+            let io = |e| packed::fault(path, e);
             // The array's own header says how much memory it takes.
             Read::by_ref(&mut file).take(HEAD as u64).read_to_end(&mut array).map_err(io)?;
             let table = Table::npy(&place, &array)?;
             table.check_length(&place, entry.size)?;
-            file.read_to_end(&mut array).map_err(io)?;
+            // One more, for the end, where the checksum is.
+            let rest = (entry.size + 1).saturating_sub(array.len() as u64);
+            file.take(rest).read_to_end(&mut array).map_err(io)?;
             whole(&place, table, &array, format).map(in_memory)
         }
     }
@@ -426,19 +424,18 @@ fn stream<T: Real + 'static>(
             (path.to_owned(), table, 0)
         }
         Kind::Archive => {
-            let (place, entry) = entry(path, file, format)?;
-            if !entry.stored {
+            let (place, entry) = packed::entry(path, file, format)?;
+            let Some(start) = entry.stored else {
                 file.rewind().map_err(io)?;
                 return Ok(None);
-            }
-            let mut archive = archive(path, file)?;
-            let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
-            let mut inside = archive.by_index(entry.index).map_err(fault)?;
-            let start = inside.data_start().unwrap_or_default();
+            };
+            let mut archive = packed::archive(path, file)?;
+            let mut inside = archive.by_index(entry.index).map_err(|e| packed::fault(path, e))?;
             head.clear();
             Read::by_ref(&mut inside).take(HEAD as u64).read_to_end(&mut head).map_err(io)?;
             let table = Table::npy(&place, &head)?;
             table.check_length(&place, entry.size)?;
+            packed::check(path, inside)?;
             (place, table, start)
         }
         Kind::Hdf5 | Kind::Text => return Ok(None),
@@ -455,36 +452,6 @@ fn stream<T: Real + 'static>(
     let about = picked.about(|columns| all_of(&rows(columns)?))?;
     let rows = rows(picked.features)?;
     Ok(Some((Loaded::File(Box::new(rows)), about)))
-}
-
-/// A file in an archive.
-struct Entry {
-    index: usize,
-    size: u64,
-    stored: bool,
-}
-
-fn archive<R: Read + Seek>(path: &Path, bytes: R) -> FileResult<zip::ZipArchive<R>> {
-    zip::ZipArchive::new(bytes)
-        .map_err(|e| FileError::format(path, "npz", format!("{e} (has it been cut short?)")))
-}
-
-/// The place of the array that `format` asks for.
-fn entry(path: &Path, bytes: impl Read + Seek, format: &Format) -> FileResult<(PathBuf, Entry)> {
-    let mut archive = archive(path, bytes)?;
-    let names: Vec<String> = archive.file_names().flatten().map(String::from).collect();
-    let arrays: Vec<&str> = names.iter().filter_map(|n| n.strip_suffix(".npy")).collect();
-    if arrays.is_empty() && names.iter().any(|n| n == "[Content_Types].xml") {
-        let allowed = "save its table as csv";
-        return Err(FileError::field(path, "content", "an Excel or Office document", allowed));
-    }
-    let name = format!("{}.npy", choose(path, format, &arrays)?);
-    let fault = |e: zip::result::ZipError| FileError::format(path, "npz", e);
-    let index = archive.index_for_name(&name).unwrap_or_default();
-    let file = archive.by_index(index).map_err(fault)?;
-    let stored = file.compression() == zip::CompressionMethod::Stored;
-    let entry = Entry { index, size: file.size(), stored };
-    Ok((path.join(&name), entry))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What can be wrong with a file.
 
 use core::fmt;
+use std::borrow::Cow;
 use std::boxed::Box;
 use std::format;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::string::String;
+use std::string::{String, ToString};
 
 use crate::status;
 
@@ -123,7 +124,9 @@ impl fmt::Display for FileError {
         match self {
             FileError::Io { path, source } => write!(f, "{}: {source}", path.display()),
             FileError::Format { path, format, source } => {
-                write!(f, "{}: not a valid {format} file: {source}", path.display())
+                let source = source.to_string();
+                let (path, source) = (path.display(), short(&source));
+                write!(f, "{path}: not a valid {format} file: {source}")
             }
             FileError::Size { path, bytes, expected } => {
                 write!(f, "{}: {bytes} bytes long, but by its header ", path.display())?;
@@ -134,6 +137,7 @@ impl fmt::Display for FileError {
                 }
             }
             FileError::Field { path, field, value, allowed } => {
+                let [field, value, allowed] = [field, value, allowed].map(|text| short(text));
                 write!(f, "{}: {field}: {value}; {allowed}", path.display())
             }
             FileError::Row { path, row, columns, expected } => {
@@ -141,15 +145,17 @@ impl fmt::Display for FileError {
                 write!(f, "{path}: row {row}: number of columns is {columns}; must be {expected}")
             }
             FileError::Cell { path, row, column, value, problem } => {
-                let path = path.display();
+                let (path, value) = (path.display(), short(value));
                 write!(f, "{path}: row {row}, column {column}: {value:?} {problem}")
             }
             FileError::TextColumn { path, row, column, name, value } => {
                 let path = path.display();
                 let (called, drop) = match name {
+                    Some(name) if name.len() > MOST => (String::new(), format!("{column}")),
                     Some(name) => (format!(" ({name})"), quoted(name)),
                     None => (String::new(), format!("{column}")),
                 };
+                let value = short(value);
                 write!(
                     f,
                     "{path}: row {row}, column {column}{called}: {value:?} is not a number; leave \
@@ -157,6 +163,20 @@ impl fmt::Display for FileError {
                 )
             }
             FileError::Status(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Bytes of each part of a message that come from a file, which may have megabytes of them.
+const MOST: usize = 1000;
+
+/// A part of a message, cut where it is too long.
+fn short(text: &str) -> Cow<'_, str> {
+    match text.len() > MOST {
+        false => text.into(),
+        true => {
+            let end = text.floor_char_boundary(MOST);
+            format!("{}... ({} bytes)", &text[..end], text.len()).into()
         }
     }
 }
@@ -191,7 +211,30 @@ impl From<status::Error> for FileError {
 mod tests {
     use super::*;
     use core::error::Error;
-    use std::string::ToString;
+
+    #[test]
+    fn messages_are_short() {
+        let (path, long) = (Path::new("a"), "\u{e4}b".repeat(1 << 20));
+        let cell = FileError::Cell {
+            path: path.into(),
+            row: 1,
+            column: 1,
+            value: long.clone(),
+            problem: "is not a number",
+        };
+        let text = FileError::TextColumn {
+            path: path.into(),
+            row: 1,
+            column: 1,
+            name: Some(long.clone()),
+            value: long.clone(),
+        };
+        let field = FileError::field(path, &*long, &*long, &*long);
+        for error in [field, FileError::format(path, "HDF5", &*long), cell, text] {
+            let text = error.to_string();
+            assert!(text.len() < 4 * MOST && text.contains("... (3145728 bytes)"), "{text}");
+        }
+    }
 
     #[test]
     fn messages_name_the_place_and_the_value() {

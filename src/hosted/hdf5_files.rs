@@ -13,6 +13,7 @@ use super::arrays::choose;
 use super::binary_files::number;
 use super::columns::Format;
 use super::error::{FileError, FileResult};
+use super::packed;
 use super::rows::Rows;
 use crate::Real;
 
@@ -31,8 +32,6 @@ pub(super) struct HdfRows {
 
 /// Numbers of rows that are read at once.
 const AT_ONCE: usize = 1 << 18;
-/// Bytes that a compressed byte can stand for: a little more than deflate's 1,032.
-const DENSEST: u64 = 1100;
 /// Groups that are searched.
 const MOST_GROUPS: usize = 1000;
 
@@ -58,11 +57,21 @@ impl HdfRows {
         let fault = |e: hdf5_pure::Error| FileError::format(&place, "HDF5", e);
         let shape = dataset.shape().map_err(fault)?;
         let element = dataset.element_size().map_err(fault)?;
-        let held =
-            if dataset.filters().is_empty() { length } else { length.saturating_mul(DENSEST) };
+        let held = if dataset.filters().is_empty() { length } else { packed::most(length) };
         let product = |axes: &[u64]| axes.iter().try_fold(1u64, |n, axis| n.checked_mul(*axis));
-        let bytes = product(&shape).and_then(|n| n.checked_mul(element));
-        let is_held = bytes.is_some_and(|n| (1..=held).contains(&n));
+        let bytes = |axes: &[u64]| product(axes).and_then(|n| n.checked_mul(element));
+        let fits = |axes: &[u64]| bytes(axes).is_some_and(|n| (1..=held).contains(&n));
+        // A chunk is unpacked whole, however few of its numbers the table has.
+        let chunk = dataset.chunk_shape().map_err(fault)?;
+        let is_held = fits(&shape) && chunk.as_deref().is_none_or(fits);
+        // What a chunk is said to take in the file is read before anything is made of it.
+        let chunks = dataset.chunks().unwrap_or_default();
+        let inside = |at: u64, size: u64| at.checked_add(size).is_some_and(|end| end <= length);
+        if let Some(chunk) = chunks.iter().find(|c| !inside(c.address, c.storage_size)) {
+            let found = format!("{} bytes at {}", chunk.storage_size, chunk.address);
+            let allowed = format!("must lie in the file, which has {length}");
+            return Err(FileError::field(&place, "chunk", found, allowed));
+        }
         match (&shape[..], product(shape.get(1..).unwrap_or_default())) {
             (&[rows, ..], Some(width)) if is_held => {
                 let (rows, width, dataset) = (rows as usize, width as usize, Arc::new(dataset));
@@ -70,8 +79,9 @@ impl HdfRows {
             }
             _ => {
                 let allowed = "must be (rows, dim), every axis at least 1, and no more than the \
-                               file can hold";
-                Err(FileError::field(&place, "shape", format!("{shape:?}"), allowed))
+                               file can hold: of packed numbers 100 times its length, or 256 MiB";
+                let chunk = chunk.map_or(String::new(), |chunk| format!(" in chunks of {chunk:?}"));
+                Err(FileError::field(&place, "shape", format!("{shape:?}{chunk}"), allowed))
             }
         }
     }

@@ -23,6 +23,7 @@ mod model_format;
 mod npy;
 mod observed;
 mod origin;
+mod packed;
 mod preprocess;
 mod replace_file;
 mod rows;

@@ -368,6 +368,37 @@ mod hdf5 {
         assert!(Data::<f32>::read("no/file.hdf5:train").unwrap_err().to_string().contains("train"));
     }
 
+    /// A chunk of more numbers than the file can hold is not unpacked, however small the table.
+    #[test]
+    fn chunks_beyond_the_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.hdf5");
+        let mut bytes = fs::read(HDF5).unwrap();
+        // The layouts of two axes, version 3: their chunks' rows come after an address.
+        let layouts: Vec<usize> =
+            (0..bytes.len()).filter(|i| bytes[*i..].starts_with(&[3, 2, 3])).collect();
+        assert!(!layouts.is_empty());
+        layouts
+            .iter()
+            .for_each(|at| bytes[at + 11..at + 15].copy_from_slice(&(1u32 << 27).to_le_bytes()));
+        fs::write(&path, &bytes).unwrap();
+        for array in ["other/deep/packed", "other/chunks"] {
+            let address = format!("{}:{array}", path.display());
+            let refused = Data::<f32>::read(address).unwrap_err().to_string();
+            assert!(refused.contains("in chunks of [134217728, "), "{refused}");
+        }
+        // Nor is one read that the index says is longer than the file.
+        let mut bytes = fs::read(HDF5).unwrap();
+        let index = |i: &usize| bytes[*i..].starts_with(b"TREE\x01");
+        let nodes: Vec<usize> = (0..bytes.len()).filter(index).collect();
+        assert!(!nodes.is_empty());
+        nodes.iter().for_each(|at| bytes[at + 24..at + 28].copy_from_slice(&[0xc3; 4]));
+        fs::write(&path, &bytes).unwrap();
+        let address = format!("{}:other/deep/packed", path.display());
+        let refused = Data::<f32>::read(address).unwrap_err().to_string();
+        assert!(refused.contains("chunk: 3284386755 bytes at "), "{refused}");
+    }
+
     /// A file that is cut anywhere is an error, never a panic.
     #[test]
     fn cut_files_are_refused() {
