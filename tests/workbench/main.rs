@@ -5,6 +5,7 @@ mod commands;
 mod conditions;
 mod data;
 mod export;
+mod faults;
 mod flags;
 mod ica;
 mod prepare;

@@ -1,5 +1,6 @@
 //! How commands end.
 
+use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,15 +37,34 @@ pub fn keep_stdout_for_data() {
     HOLDS_DATA.store(true, Ordering::Relaxed);
 }
 
-pub fn print_line(line: std::fmt::Arguments) {
+/// Whether something could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether the command has failed in that what it had to say is not all there.
+pub fn output_is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+pub fn print_line(line: Arguments) {
+    print(format_args!("{line}\n"));
+}
+
+/// Writes to where lines go. What cannot be written does not end the command, which may have hours
+/// of work to do; it fails when that is done.
+pub fn print(text: Arguments) {
     if HOLDS_DATA.load(Ordering::Relaxed) {
-        eprintln!("{line}");
+        let _ = write!(std::io::stderr(), "{text}");
         return;
     }
-    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+    if let Err(error) = write!(std::io::stdout(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
     {
         eprintln!("error: standard output: {error}");
-        std::process::exit(1);
     }
+}
+
+/// A line on standard error, which may be gone.
+pub fn tell(line: Arguments) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

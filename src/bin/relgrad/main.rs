@@ -1,10 +1,22 @@
 //! The workbench: trains models from data files, uses them, and times steps.
 
-/// Prints a line, in place of the standard library's, which panics when whoever reads the lines
-/// has had enough of them (`head`): a run goes on then.
+// In place of the standard library's, which panic when whoever reads the lines has had enough of
+// them (`head`), or the disk they go to is full: a run goes on then.
+
+/// Prints a line.
 macro_rules! println {
     () => { println!("") };
-    ($($words:tt)*) => { $crate::print_line(format_args!($($words)*)) };
+    ($($words:tt)*) => { $crate::failure::print_line(format_args!($($words)*)) };
+}
+
+/// Prints a part of a line.
+macro_rules! print {
+    ($($words:tt)*) => { $crate::failure::print(format_args!($($words)*)) };
+}
+
+/// Prints a line to standard error.
+macro_rules! eprintln {
+    ($($words:tt)*) => { $crate::failure::tell(format_args!($($words)*)) };
 }
 
 mod bench;
@@ -37,11 +49,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
-use failure::{Failure, Outcome, exit_code, print_line};
+use failure::{Failure, Outcome, exit_code};
 use train::settings;
 
 fn main() -> ExitCode {
     match run() {
+        Ok(Outcome::Done) if failure::output_is_lost() => ExitCode::FAILURE,
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted(signal)) => ExitCode::from(exit_code(signal)),
         Err(error) => match error.downcast::<clap::Error>() {
@@ -76,7 +89,9 @@ fn run() -> Result<Outcome, Failure> {
         Command::Reproduce(args) => reproduce::run(&args)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
-            clap_complete::generate(shell, &mut command, "relgrad", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "relgrad", &mut script);
+            print!("{}", String::from_utf8_lossy(&script));
         }
     }
     Ok(Outcome::Done)

@@ -26,8 +26,17 @@ pub struct Opened<T> {
     pub observed: Option<Observed>,
 }
 
-/// Rows of a call of the kernels that only evaluate.
-pub const BATCH: usize = 256;
+/// Rows of a call of the kernels that only evaluate a model: so many that more are no faster, unless
+/// a great number of layers make each of them long.
+pub fn batch_of(config: &relgrad::Config) -> usize {
+    // Three blocks a layer at least, in single precision; 64 MiB.
+    let row = 3 * config.layers.saturating_mul(config.dim.next_multiple_of(16));
+    (MOST_OF_ROWS / row.max(1)).clamp(LEAST_BATCH, BATCH)
+}
+
+const BATCH: usize = 256;
+const LEAST_BATCH: usize = 16;
+const MOST_OF_ROWS: usize = 1 << 24;
 
 impl<T: Scalar + 'static> Opened<T> {
     /// The rows of a file as the model sees them, with their conditions if it has one.
@@ -79,7 +88,8 @@ impl<T: Scalar + 'static> Opened<T> {
     }
 
     pub fn of(file: &ModelFile) -> Result<Self, Failure> {
-        let config = relgrad::Config { max_batch: BATCH, ..file.config() };
+        let config = file.config();
+        let config = relgrad::Config { max_batch: batch_of(&config), ..config };
         let mut model = Model::blank(config)?.with_parallel(threads(None)?);
         model.set_params(&file.parameters.to_vec())?;
         let (columns, origin) = (file.columns()?, file.origin.clone());

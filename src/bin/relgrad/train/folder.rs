@@ -41,13 +41,13 @@ impl Folder {
         self.path.join(CHECKPOINT)
     }
 
-    /// Takes the folder for this process; makes it if it is not there.
+    /// Takes the folder for this process; makes it if it is not there, or not any more.
     pub fn take(&mut self) -> Result<(), Failure> {
+        let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", self.path.display());
+        fs::create_dir_all(&self.path).map_err(|e| fault(&e))?;
         if self.lock.is_some() {
             return Ok(());
         }
-        let fault = |e: &dyn std::fmt::Display| format!("{}: {e}", self.path.display());
-        fs::create_dir_all(&self.path).map_err(|e| fault(&e))?;
         let path = self.path.join(LOCK);
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.map_err(|e| fault(&e))?;

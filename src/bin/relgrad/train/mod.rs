@@ -3,6 +3,7 @@
 mod args;
 mod effect;
 mod folder;
+mod kept;
 mod look;
 mod progress;
 mod results;
@@ -20,13 +21,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use relgrad::hosted::{
-    Data, End, Event, ModelFile, Noisy, Plan, Rows, Survey, Training, in_memory,
+    Data, End, Event, FileError, ModelFile, Noisy, Plan, Rows, Survey, Training, in_memory,
 };
-use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Trainer};
+use relgrad::{Bias, Config, Decay, Model, Optimizer, Pool, Scalar, Schedule, Status, Trainer};
 use serde_json::json;
 
 use self::args::{Init, OptimizerName, ScheduleName, Validation};
 use self::folder::Folder;
+use self::kept::{Saved, folder_of};
 use self::look::remarks;
 use self::progress::Progress;
 use self::results::Results;
@@ -127,30 +129,40 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     }
 
     let signals = Signals::listen()?;
-    let mut not_saved = None;
     let noisy = Noisy::new(&*sets.data, survey.constants(), args.seed);
+    let mut is_saved = false;
     let outcome = training.run(&noisy, sets.val.as_deref(), &mut |event| {
         progress.show(&event);
-        match &event {
-            Event::Saved(_) => not_saved = None,
-            Event::NotSaved(error) => not_saved = Some(error.to_string()),
-            _ => {}
-        }
+        is_saved = matches!(event, Event::Saved(_));
         match signals.received() {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
         }
     });
     progress.finish();
-    let end = outcome?;
-    if end == End::Interrupted {
-        if !folder.is_named {
-            folder.take()?;
-            training.save(&checkpoint)?;
-        } else if let Some(error) = not_saved {
-            return Err(format!("interrupted, and the run could not be saved: {error}").into());
+    let at = training.trainer().position();
+    let has_steps = at.pass > 0 || at.row > 0;
+    // All that was done is there again for another call: also where data went away under a run.
+    let mut save = || {
+        let saved = match is_saved {
+            true => Saved::default(),
+            false => kept::save_run(&training, &mut folder, &args.out)?,
+        };
+        Ok::<_, Failure>(format!("{saved}; go on with: {}", how_to_resume(args, &folder, &saved)))
+    };
+    let end = match outcome {
+        Ok(end) => end,
+        Err(error) if is_lost(&error) || !has_steps => return Err(error.into()),
+        Err(error) => {
+            return Err(match save() {
+                Ok(how) => format!("{error}; {how}"),
+                Err(not_saved) => format!("{error}; {not_saved}"),
+            }
+            .into());
         }
-        progress.say(&format!("saved; go on with: {}", how_to_resume(args, &folder)));
+    };
+    if end == End::Interrupted {
+        progress.say(&save().map_err(|error| format!("interrupted, and {error}"))?);
         return Ok(Outcome::Interrupted(signals.received().unwrap_or_default()));
     }
     // A checkpoint says all that the evaluations need.
@@ -161,7 +173,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let file = ModelFile::of(&model).with_preprocess(args.preprocess);
     let file = file.with_columns(sets.columns.as_ref()).with_origin(sets.origin.clone());
     let file = file.with_observed(sets.observed.clone());
-    file.write(&args.out)?;
+    kept::write_model(&file, &args.out)?;
     // A copy of the parameters: the Gaussian's matrix comes next.
     drop(file);
     folder.finish();
@@ -209,23 +221,24 @@ fn nothing_left(args: &Train, end: End, epochs: u64) -> String {
     )
 }
 
+/// Whether a run that ends so would come to the same end again.
+fn is_lost(error: &FileError) -> bool {
+    matches!(error, FileError::Status(e) if e.status == Status::Diverged)
+}
+
 /// A command that goes on from every folder.
-fn how_to_resume(args: &Train, folder: &Folder) -> String {
+fn how_to_resume(args: &Train, folder: &Folder, saved: &Saved) -> String {
     let word = |path: &Path| quoted(&sources::absolute(path).to_string_lossy());
     let mut command = "relgrad train --resume".to_owned();
-    if folder.is_named {
-        command += &format!(" --checkpoint {}", word(folder.path()));
+    let named = folder.is_named.then(|| folder.path());
+    if let Some(folder) = saved.folder().or(named) {
+        command += &format!(" --checkpoint {}", word(folder));
     }
     command += &format!(" --out {}", word(&args.out));
     if let Some(log) = &args.log {
         command += &format!(" --log {}", word(log));
     }
     command
-}
-
-/// The folder that a file is in.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A run must not end at what cannot be written to, nor at its own data. It may replace the model

@@ -1,7 +1,7 @@
 //! What a person sees of a run, and the log that programs read.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,10 +22,7 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(total: u64, epochs: u64, log: Option<&Path>, quiet: bool) -> Result<Self, Failure> {
-        let open = |path: &Path| {
-            let file = File::options().append(true).create(true).open(path);
-            file.map_err(|e| format!("{}: {e}", path.display()))
-        };
+        let open = |path: &Path| open_log(path).map_err(|e| format!("{}: {e}", path.display()));
         let log = log.map(open).transpose()?;
         let shown = !quiet && std::io::stderr().is_terminal();
         let bar = if shown { bar(total) } else { ProgressBar::hidden() };
@@ -94,8 +91,9 @@ impl Progress {
     }
 
     pub fn log(&mut self, line: &serde_json::Value) {
+        // In one piece: a kill leaves a whole line or none.
         if let Some(file) = &mut self.log
-            && let Err(error) = writeln!(file, "{line}")
+            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
         {
             self.log = None;
             self.warn(&format!("the log ends here: {error}"));
@@ -105,6 +103,30 @@ impl Progress {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Opens a log to be gone on with. What a kill or a full disk left of a last line goes; another
+/// text's last line is ended.
+fn open_log(path: &Path) -> io::Result<File> {
+    let mut file = File::options().append(true).create(true).open(path)?;
+    let about = file.metadata()?;
+    // Pipes and devices have no past, nor has what may not be read.
+    let Some(mut past) = File::open(path).ok().filter(|_| about.is_file()) else {
+        return Ok(file);
+    };
+    // No line of a log is as long.
+    let from = about.len().saturating_sub(1 << 20);
+    let mut tail = Vec::new();
+    past.seek(SeekFrom::Start(from))?;
+    past.read_to_end(&mut tail)?;
+    let start = tail.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+    let last = &tail[start..];
+    if last.starts_with(b"{") && serde_json::from_slice::<serde_json::Value>(last).is_err() {
+        file.set_len(from + start as u64)?;
+    } else if !last.is_empty() {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 fn bar(total: u64) -> ProgressBar {
@@ -120,4 +142,31 @@ fn bar(total: u64) -> ProgressBar {
     ));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_line_is_mended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let whole = "{\"event\":\"epoch\",\"epoch\":1}\n";
+        let next = "{\"event\":\"end\"}\n";
+        for (before, after) in [
+            (String::new(), String::new()),
+            (whole.into(), whole.into()),
+            (format!("{whole}{{\"event\":\"ep"), whole.into()),
+            ("{".into(), String::new()),
+            // Whole but for its end, and a text that is no log.
+            (whole.trim_end().into(), whole.into()),
+            ("notes".into(), "notes\n".into()),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            let mut progress = Progress::new(1, 1, Some(&path), true).unwrap();
+            progress.log(&json!({"event": "end"}));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after + next);
+        }
+    }
 }

@@ -48,7 +48,7 @@ impl Results {
     ) -> Result<Self, Failure> {
         // Larger batches only evaluate faster. Their memory goes before the Gaussian's matrix comes.
         let rows = model.config().max_batch;
-        model.set_max_batch(rows.max(crate::model::BATCH))?;
+        model.set_max_batch(rows.max(crate::model::batch_of(model.config())))?;
         let mut evaluate = |set: &dyn Rows<T>| -> Result<_, Failure> {
             let scores = model.scores_of(set, &mut |_, _| {})?;
             Ok((mean_and_error_of(scores.scored()), scores.unscored))
