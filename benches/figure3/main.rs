@@ -20,7 +20,8 @@ fn figure3(criterion: &mut Criterion) {
     let methods = [(Method::Relative, 1024), (Method::Ordinary, 512), (Method::Jacobian, 256)];
     for (method, largest) in methods {
         for dim in [16, 32, 64, 128, 256, 512, 1024].into_iter().filter(|d| *d <= largest) {
-            let mut ready = Ready::new(method, dim, BATCH).expect("a valid configuration");
+            let ready = Ready::new(method, dim, BATCH).expect("a valid configuration");
+            let mut ready = ready.on(None);
             group.bench_function(BenchmarkId::new(method.name(), dim), |b| {
                 b.iter(|| ready.compute().map(drop));
             });
