@@ -17,7 +17,7 @@ use crate::plot::{COLOURS, picture};
 use crate::process;
 
 /// Rows of the ascents: the paper's number. What they are drawn from it does not say, nor the rate: here
-/// its own mixture, and a rate at which all are done within the epochs shown.
+/// its half moons, and a rate at which no start diverges.
 const ROWS: usize = 1000;
 const RATE: f64 = 0.05;
 const LAYERS: usize = 2;
@@ -40,8 +40,8 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
 
 /// Each method from each start.
 fn ascents(args: &Reproduce) -> Result<Vec<Vec<Point>>, Failure> {
-    let (rows, epochs, starts) = if args.quick { (200, 20, 3) } else { (ROWS, 500, 10) };
-    let data = Plane::Mixture.sample(rows, args.seed)?;
+    let (rows, epochs, starts) = if args.quick { (200, 20, 3) } else { (ROWS, 1000, 10) };
+    let data = Plane::Moons.sample(rows, args.seed)?;
     let mut all: Vec<(&'static str, Gradient, u64)> = Vec::new();
     for start in 0..starts {
         all.extend(CLIMBS.map(|(name, gradient)| (name, gradient, start)));
