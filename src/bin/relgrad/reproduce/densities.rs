@@ -29,7 +29,7 @@ struct Recipe {
     rate: Option<f64>,
     /// Passes over the data, if not the set's own.
     epochs: Option<u64>,
-    /// Whether the rate warms up and follows a cosine, and parameters are averaged.
+    /// Whether the rate warms up and follows a cosine.
     cosine: bool,
 }
 
@@ -161,9 +161,8 @@ fn train(plane: Plane, recipe: &Recipe, args: &Reproduce) -> Result<(Row, Model<
         None => Model::new(config, seed)?,
         Some(start) => Model::from_data(config, data.values(), start, seed)?,
     };
-    let plan = Plan { average: recipe.cosine.then_some(0.1), ..Plan::new(epochs) };
     let trainer = Trainer::new(model, schedule, seed)?;
-    let Fitted { mut model, best_epoch, .. } = fit(trainer, plan, &data, &choose)?;
+    let Fitted { mut model, best_epoch, .. } = fit(trainer, Plan::new(epochs), &data, &choose)?;
     let (mean, error) = mean_and_error(&model.log_likelihood(test.values())?);
     let row = Row {
         set: plane.name(),

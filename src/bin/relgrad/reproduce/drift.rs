@@ -346,7 +346,7 @@ fn draw(args: &Reproduce, courses: &[Course; 2]) -> Result<(), Failure> {
             "% of the usual rows",
             Scale::linear(points().map(|p| p.1).chain([0.0, 3.0]), |v| format!("{v:.1}")),
         ),
-        legend: SeriesLabelPosition::UpperRight,
+        legend: SeriesLabelPosition::UpperLeft,
     };
     picture(&file(args, "drift", "png"), (760, 540), |area| chart.draw(area, &series))
 }
