@@ -32,8 +32,8 @@ sizes() { # DIM FOLDER
 ! arm-none-eabi-nm "$work/librelgrad.a" | grep -E '__rust_alloc|3std[0-9]' || fail "an allocator, or std"
 arm-none-eabi-nm -g --defined-only "$work/librelgrad.a" | awk 'NF == 3 {print $3}' | sort > "$work/shown"
 nm -g --defined-only "$prefix/lib/librelgrad.a" | awk 'NF == 3 {print $3}' |
-    grep -v _pool | sort > "$work/hosted"
-same "the same functions as on the host but the pool, and no others" "$work/hosted" "$work/shown"
+    grep -v "_pool\|_ica_" | sort > "$work/hosted"
+same "the same functions as on the host but the pool and ICA, and no others" "$work/hosted" "$work/shown"
 arm-none-eabi-objdump -d "$work/librelgrad.a" | grep 'vfma.f32' > /dev/null || fail "no hardware FMA"
 
 # The sensor node on the board, on the host.
