@@ -26,6 +26,7 @@ const LAYERS: usize = 2;
 const CLIMBS: [(&str, Gradient); 2] =
     [("relative", Gradient::Relative), ("ordinary", Gradient::Ordinary)];
 const OWN: &str = "relgrad: natural steps, learned curves";
+const OWN_RATE: f64 = 0.05;
 
 pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
     say(args, "fig1: full-batch ascent");
@@ -74,7 +75,7 @@ fn ascent(
         true => {
             let activation = Activation::TanhMixture { steps: 4 };
             let config = Config { activation, final_activation: true, ..config };
-            (Model::from_data(config, data.values(), Start::Whitened, seed)?, 0.3)
+            (Model::from_data(config, data.values(), Start::Whitened, seed)?, OWN_RATE)
         }
     };
     let mut trainer = Trainer::new(model, Schedule::constant(rate), seed)?;
@@ -106,7 +107,7 @@ fn times(args: &Reproduce) -> Result<Vec<Cost>, Failure> {
         let gigabytes = available / 1e9;
         say(args, &format!("fig1: up to D = {}, in {gigabytes:.0} GB", dims[dims.len() - 1]));
     }
-    let largest = [usize::MAX, 8000, 500];
+    let largest = [usize::MAX, 4000, 500];
     let timed: Vec<Timed> = METHODS
         .into_iter()
         .zip(largest)

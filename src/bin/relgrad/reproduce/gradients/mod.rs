@@ -5,7 +5,7 @@ mod jacobian;
 
 use std::sync::Arc;
 
-use relgrad::{Activation, Batch, Config, Gradient, Layout, Model, Optimizer, Pool, Result};
+use relgrad::{Activation, Batch, Config, Gradient, Model, Optimizer, Pool, Result};
 
 use jacobian::Jacobian;
 
@@ -70,12 +70,9 @@ fn normal(count: usize) -> Vec<f32> {
 
 /// A few steps away from the identity, where weights are dense.
 fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
-    let layout = Layout::new(&config);
-    let mut params = vec![0.0; layout.params_len()];
-    for k in 0..LAYERS {
-        params[layout.weight(k)].iter_mut().step_by(config.dim + 1).for_each(|w| *w = 1.0);
-    }
-    let mut model = Model::from_params(config, params)?;
+    let mut model = Model::blank(config)?;
+    let (mut session, params) = model.session();
+    session.start_identity(params)?;
     // A relative gradient grows as the squared norm of a row.
     let rate = 1.0 / config.dim as f64;
     for _ in 0..5 {
