@@ -104,8 +104,9 @@ pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
         for run in on_threads(threads(args), &seeds, |seed| one(&setting, *seed)) {
             runs.push(run?);
         }
+        // What is done is kept, however long the rest takes.
+        write_csv(&file(args, "components", "csv"), &runs)?;
     }
-    write_csv(&file(args, "components", "csv"), &runs)?;
     draw(args, &runs)?;
     Ok(finding(&runs))
 }
