@@ -30,7 +30,10 @@ static const struct {
     {RELGRAD_NAMES_ACTIVATION, 5}, {RELGRAD_NAMES_BASE, 4},     {RELGRAD_NAMES_BIAS, 4},
     {RELGRAD_NAMES_GRADIENT, 3},   {RELGRAD_NAMES_OPTIMIZER, 3}, {RELGRAD_NAMES_CROSSING, 2},
     {RELGRAD_NAMES_LOG_DET, 2},    {RELGRAD_NAMES_LEVEL, 5},    {RELGRAD_NAMES_INIT, 5},
-    {RELGRAD_NAMES_DECAY, 3},      {RELGRAD_NAMES_CONDITION, 3}, {RELGRAD_NAMES_CONDITIONED, 3},
+    {RELGRAD_NAMES_DECAY, 4},      {RELGRAD_NAMES_CONDITION, 3}, {RELGRAD_NAMES_CONDITIONED, 3},
+    {RELGRAD_NAMES_DENSITY, 5},
+    {RELGRAD_NAMES_KIND, 2},
+    {RELGRAD_NAMES_STOP, 3},
 };
 
 /* What an older header and a newer one have of a structure. */
@@ -121,7 +124,7 @@ static void names(void) {
     CHECK(strcmp(relgrad_name(RELGRAD_NAMES_OPTIMIZER, RELGRAD_OPTIMIZER_NATURAL), "natural") == 0, "natural");
     CHECK(strcmp(relgrad_name(RELGRAD_NAMES_LEVEL, RELGRAD_LEVEL_NEON), "neon") == 0, "neon");
     CHECK(strcmp(relgrad_name(RELGRAD_NAMES_INIT, RELGRAD_INIT_ALIGNED), "aligned") == 0, "aligned");
-    for (uint32_t kind = 0; kind <= RELGRAD_NAMES_CONDITIONED + 1; kind++) {
+    for (uint32_t kind = 0; kind <= RELGRAD_NAMES_STOP + 1; kind++) {
         for (uint32_t value = 0; value < 8; value++) {
             const char *name = relgrad_name(kind, value);
             CHECK(name != NULL && *name != 0, "%u %u", (unsigned)kind, (unsigned)value);
