@@ -731,7 +731,7 @@ static void components() {
     CHECK(found && found->report.stop == RELGRAD_STOP_CONVERGED && std::isfinite(found->report.log_likelihood));
     const auto &u = found->unmixing, &a = found->mixing;
     // Each component is made of one source.
-    for (int i = 0; i < 2; i++) {
+    for (std::size_t i = 0; i < 2; i++) {
         const double p[] = {std::abs(2 * u[2 * i] + u[2 * i + 1]), std::abs(u[2 * i] - u[2 * i + 1])};
         CHECK(std::min(p[0], p[1]) < 0.1 * std::max(p[0], p[1]));
         CHECK(std::abs(u[2 * i] * a[i] + u[2 * i + 1] * a[2 + i] - 1) < 1e-9);
