@@ -13,10 +13,8 @@ less what independent ones would have.
 """
 import argparse
 import collections
-import csv
 import json
 import os
-import pathlib
 import resource
 import statistics
 import subprocess
@@ -32,7 +30,8 @@ from mne.preprocessing import infomax
 from picard import amari_distance, picard
 from sklearn.decomposition import FastICA
 
-from machine import ROOT, machine, stem
+from machine import machine
+from records import publish, table_of
 from recordings import RECORDINGS
 
 RELGRAD = os.environ["RELGRAD"]
@@ -163,10 +162,6 @@ def between_pairs(components, bins=16):
     return numpy.mean(found) - (bins - 1) ** 2 / (2 * samples)
 
 
-def table_of(head, lines):
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in [head, ["--"] * len(head), *lines])
-
-
 def markdown(results):
     groups = collections.defaultdict(list)
     for row in results["rows"]:
@@ -225,17 +220,6 @@ def markdown(results):
     return "\n\n".join(parts) + "\n"
 
 
-def publish(results, folder, stem):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.json").write_text(json.dumps(results, indent=1))
-    (folder / f"{stem}.md").write_text(markdown(results))
-    with (folder / f"{stem}.csv").open("w") as file:
-        write = csv.DictWriter(file, list(results["rows"][0]), lineterminator="\n")
-        write.writeheader()
-        write.writerows(results["rows"])
-    print(f"written to {folder}/{stem}.*", file=sys.stderr)
-
-
 def main():
     numbers = lambda text: [int(n) for n in text.split(",")]
     p = argparse.ArgumentParser(prog="benches/ica/run", description=__doc__,
@@ -285,10 +269,7 @@ def main():
             compare(kind, dim, lambda seed: mixture(kind, dim, args.rows, seed))
     packages = ("python-picard", "scikit-learn", "mne", "jamica", "numpy")
     results = dict(machine=machine(os.sched_getaffinity(0), packages), samples=args.rows, limit=LIMIT, rows=rows)
-    publish(results, ROOT / "target/ica/latest", "results")
-    if args.record:
-        publish(results, ROOT / "benches/record", f"{stem(results['machine'])}-ica")
-    print(markdown(results))
+    publish(results, markdown(results), "ica", args.record)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,6 @@ likelihood and samples by MCMC. SNPE and SNLE simulate anew for each observation
 """
 import argparse
 import collections
-import csv
-import json
 import math
 import os
 import statistics
@@ -34,7 +32,8 @@ from scipy.special import ndtr, ndtri
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
-from machine import ROOT, machine, stem
+from machine import machine
+from records import publish, table_of
 
 LAYERS, BATCH, RATE, WARMUP = 16, 128, 0.008, 200
 # Passes over the simulations, unless they come to more steps than this.
@@ -203,10 +202,6 @@ def c2st(reference, samples):
                            cv=KFold(5, shuffle=True, random_state=1), n_jobs=-1).mean()
 
 
-def table_of(head, lines):
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in [head, ["--"] * len(head), *lines])
-
-
 def markdown(results):
     groups = collections.defaultdict(list)
     for row in results["rows"]:
@@ -227,17 +222,6 @@ def markdown(results):
         __doc__.split("\n\n", 1)[1].strip(),
         f"Medians over seeds ({' '.join(map(str, seeds))}) and {results['observations']} observations; C2ST of "
         f"{results['samples']} samples each.", table_of(head, lines)]) + "\n"
-
-
-def publish(results, folder, stem):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.json").write_text(json.dumps(results, indent=1))
-    (folder / f"{stem}.md").write_text(markdown(results))
-    with (folder / f"{stem}.csv").open("w") as file:
-        write = csv.DictWriter(file, list(results["rows"][0]), lineterminator="\n")
-        write.writeheader()
-        write.writerows(results["rows"])
-    print(f"written to {folder}/{stem}.*", file=sys.stderr)
 
 
 def main():
@@ -270,10 +254,7 @@ def main():
                           f"C2ST {score:.3f}, log p {log_p:.2f}, {used:.0f} s", file=sys.stderr)
     results = dict(machine=machine(os.sched_getaffinity(0), ("scikit-learn", "numpy")), samples=args.samples,
                    observations=args.observations, rows=rows)
-    publish(results, ROOT / "target/simulators/latest", "results")
-    if args.record:
-        publish(results, ROOT / "benches/record", f"{stem(results['machine'])}-simulators")
-    print(markdown(results))
+    publish(results, markdown(results), "simulators", args.record)
 
 
 if __name__ == "__main__":

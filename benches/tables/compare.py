@@ -6,10 +6,8 @@ it reports on test is the candidate that is best on validation. Likelihoods are 
 """
 import argparse
 import collections
-import csv
 import json
 import os
-import pathlib
 import resource
 import statistics
 import subprocess
@@ -23,7 +21,8 @@ import numpy
 from sklearn import datasets
 
 import rivals
-from machine import ROOT, machine, stem
+from machine import machine
+from records import publish, table_of
 
 RELGRAD = os.environ["RELGRAD"]
 PARTS = ("train", "validation", "test")
@@ -132,10 +131,6 @@ def mean(lines, key):
     return statistics.fmean(line[key] for line in lines)
 
 
-def table_of(head, lines):
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in [head, ["--"] * len(head), *lines])
-
-
 def markdown(results):
     found = chosen(results["rows"])
     methods = [m for m in METHODS if any(m in lines for lines in found.values())]
@@ -164,17 +159,6 @@ def markdown(results):
                 "processor s, the chosen run", "all its runs"]
         parts += [f"## {table}: {rows} rows, {features} features", table_of(head, lines)]
     return "\n\n".join(parts) + "\n"
-
-
-def publish(results, folder, stem):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.json").write_text(json.dumps(results, indent=1))
-    (folder / f"{stem}.md").write_text(markdown(results))
-    with (folder / f"{stem}.csv").open("w") as file:
-        write = csv.DictWriter(file, list(results["rows"][0]), lineterminator="\n")
-        write.writeheader()
-        write.writerows(dict(row, settings=json.dumps(row["settings"])) for row in results["rows"])
-    print(f"written to {folder}/{stem}.*", file=sys.stderr)
 
 
 def named(text):
@@ -206,10 +190,7 @@ def main():
         rows = [row for one in fits for row in one.result()]
     results = dict(machine=machine(os.sched_getaffinity(0), ("zuko", "torch", "scikit-learn", "numpy")),
                    seeds=args.seeds, shapes={table: rows.shape for table, rows in found.items()}, rows=rows)
-    publish(results, ROOT / "target/tables/latest", "results")
-    if args.record:
-        publish(results, ROOT / "benches/record", f"{stem(results['machine'])}-tables")
-    print(markdown(results))
+    publish(results, markdown(results), "tables", args.record)
 
 
 if __name__ == "__main__":
