@@ -177,7 +177,7 @@ struct c_api;
         RELGRAD_F(sample, S) RELGRAD_F(blob_bytes, S) RELGRAD_F(save, S) RELGRAD_F(load, S)    \
         RELGRAD_F(input_gradient, S) RELGRAD_F(reset_optimizer, S) RELGRAD_F(config_of, S)     \
         RELGRAD_F(evaluator_bytes, S) RELGRAD_F(evaluator, S) RELGRAD_F(set_pool, S)           \
-        RELGRAD_F(inverse_given, S) RELGRAD_F(sample_given, S)                                 \
+        RELGRAD_F(inverse_given, S) RELGRAD_F(sample_given, S) RELGRAD_F(ica_fit, S)           \
     };
 RELGRAD_C_API(float, )
 RELGRAD_C_API(double, _f64)
@@ -471,36 +471,35 @@ struct ica : relgrad_ica {
     template <class Errors = default_errors>
     given<relgrad::components, Errors> fit(view<const float> data,
                                            const relgrad_pool *pool = nullptr) const {
-        return run<Errors>(data, [&](std::size_t rows, relgrad::components &out) {
-            return relgrad_ica_fit(this, data.data(), rows, pool, out.unmixing.data(),
-                                   out.mixing.data(), out.mean.data(), out.each.data(), &out.report);
-        });
+        return run<Errors>(data, pool);
     }
     template <class Errors = default_errors>
     given<relgrad::components, Errors> fit(view<const double> data,
                                            const relgrad_pool *pool = nullptr) const {
-        return run<Errors>(data, [&](std::size_t rows, relgrad::components &out) {
-            return relgrad_ica_fit_f64(this, data.data(), rows, pool, out.unmixing.data(),
-                                       out.mixing.data(), out.mean.data(), out.each.data(),
-                                       &out.report);
-        });
+        return run<Errors>(data, pool);
     }
 
 private:
-    template <class Errors, class T, class F>
-    given<relgrad::components, Errors> run(view<const T> data, F f) const {
+    template <class Errors, class T>
+    given<relgrad::components, Errors> run(view<const T> data, const relgrad_pool *pool) const {
+        using api = c_api<T>;
         relgrad::components out;
         const std::size_t d = features, m = relgrad_ica::components ? relgrad_ica::components : d;
         std::int32_t status = RELGRAD_ERR_LENGTH;
-        if (d == 0 || data.size() % d == 0) {
+        const bool whole = d == 0 || data.size() % d == 0;
+        if (whole) {
             out.unmixing.resize(m * d);
             out.mixing.resize(d * m);
             out.mean.resize(d);
             out.each.resize(m, sized<relgrad_component>());
-            status = f(d == 0 ? 0 : data.size() / d, out);
+            status = api::ica_fit(this, data.data(), d == 0 ? 0 : data.size() / d, pool,
+                                  out.unmixing.data(), out.mixing.data(), out.mean.data(),
+                                  out.each.data(), &out.report);
         }
-        return Errors::template give<relgrad::components>(status, [] { return complaint(); }, {},
-                                                          std::move(out));
+        const auto why = [&] {
+            return whole ? complaint() : std::string("`data` must have whole rows of ica.features");
+        };
+        return Errors::template give<relgrad::components>(status, why, {}, std::move(out));
     }
 };
 

@@ -1,5 +1,5 @@
-//! For benches only: the machine's limits, and the products of a step by themselves. Not part
-//! of the API.
+//! For the workbench and benches only: the machine's limits, the products of a step by themselves, and what
+//! simulations take. Not part of the API.
 #![allow(missing_docs)]
 
 use alloc::format;
@@ -7,7 +7,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+pub use crate::random::Random;
 pub use crate::simd::peak;
+#[cfg(feature = "std")]
+pub use crate::threads::each::on_threads;
 
 use crate::config::{Config, Optimizer};
 use crate::linalg::lu;

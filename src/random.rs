@@ -5,9 +5,11 @@ use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// A seeded stream. Streams of one seed do not overlap: they are `2^192` numbers apart.
-pub(crate) struct Random(Xoshiro256PlusPlus);
+#[derive(Debug)]
+pub struct Random(Xoshiro256PlusPlus);
 
 impl Random {
+    /// Stream number `stream` of a seed.
     pub fn new(seed: u64, stream: u32) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         for _ in 0..stream {

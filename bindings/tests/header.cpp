@@ -748,6 +748,14 @@ static void components() {
     ica.relgrad_ica::components = 3;
     CHECK(ica.fit<relgrad::codes>(x).status() == RELGRAD_ERR_DIM);
     CHECK(relgrad::ica(3).fit<relgrad::codes>(x).status() == RELGRAD_ERR_LENGTH);
+#if defined(__cpp_exceptions)
+    try {
+        relgrad::ica(3).fit(x);
+        CHECK(false);
+    } catch (const relgrad::error &e) {
+        CHECK(std::strstr(e.what(), "whole rows") != nullptr);
+    }
+#endif
     ica = relgrad::ica(2);
     ica.density = 9;
     CHECK(ica.fit<relgrad::codes>(x).status() == RELGRAD_ERR_ENUMERATION);

@@ -12,6 +12,8 @@ use crate::scalar::Scalar;
 use crate::session::Start;
 use crate::status::{Error, Result, Status, Value};
 use crate::step::condition::check_values;
+#[cfg(feature = "std")]
+use crate::threads::each::on_threads;
 
 /// Nonlinear ICA of sources whose location and scale differ from class to class, or from segment to
 /// segment of a time series (GFJSH20 eq. 4): the network that unmixes them is found up to order, sign and
@@ -176,70 +178,37 @@ impl NonlinearIca {
         if starts == 0 {
             return Err(at_least_1("starts"));
         }
-        if self.epochs == 0 {
-            return Err(at_least_1("epochs"));
-        }
         let mut epochs = if starts == 1 { self.epochs } else { self.epochs.div_ceil(4) };
-        let seeds: Vec<u64> = (0..starts as u64).map(|i| seed.wrapping_add(i)).collect();
-        let mut running = on_threads(threads, seeds, |seed| {
-            let model = self.start(data, dim, classes, seed)?;
-            let mut model = self.refine(model, data, epochs, seed)?;
-            Ok((model.mean_log_likelihood(data)?, seed, model))
-        })?;
+        let mut starts: Vec<(u64, Option<Model<T>>)> =
+            (0..starts as u64).map(|i| (seed.wrapping_add(i), None)).collect();
         let (mut others, mut rounds) = (Vec::new(), Vec::new());
         loop {
-            // Likeliest first; equal ones in the order of their seeds.
-            running.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let likelihoods: Vec<f64> = running.iter().map(|r| r.0).collect();
-            round(epochs, &likelihoods);
-            rounds.push((epochs, likelihoods));
-            if let [_] = running[..] {
-                let model = running.remove(0).2;
-                return Ok(Searched { model, others, rounds });
-            }
-            let dropped = running.split_off(running.len().div_ceil(4));
-            if running.len() == 1 {
-                others = dropped.into_iter().map(|r| r.2).collect();
-            }
-            epochs = epochs.saturating_mul(4);
-            running = on_threads(threads, running, |(_, seed, model)| {
+            let done = on_threads(threads, starts, |(seed, model)| {
+                let model = match model {
+                    Some(model) => model,
+                    None => self.start(data, dim, classes, seed)?,
+                };
                 let mut model = self.refine(model, data, epochs, seed)?;
                 Ok((model.mean_log_likelihood(data)?, seed, model))
-            })?;
+            });
+            let mut done = done.into_iter().collect::<Result<Vec<_>>>()?;
+            // Likeliest first; equal ones in the order of their seeds.
+            done.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let likelihoods: Vec<f64> = done.iter().map(|d| d.0).collect();
+            round(epochs, &likelihoods);
+            rounds.push((epochs, likelihoods));
+            if done.len() == 1 {
+                let model = done.remove(0).2;
+                return Ok(Searched { model, others, rounds });
+            }
+            let dropped = done.split_off(done.len().div_ceil(4));
+            if done.len() == 1 {
+                others = dropped.into_iter().map(|d| d.2).collect();
+            }
+            starts = done.into_iter().map(|(_, seed, model)| (seed, Some(model))).collect();
+            epochs = epochs.saturating_mul(4);
         }
     }
-}
-
-/// Does `work` on each of `items`, on so many threads; results are in the items' order.
-#[cfg(feature = "std")]
-fn on_threads<I: Send, O: Send>(
-    threads: usize,
-    items: Vec<I>,
-    work: impl Fn(I) -> Result<O> + Sync,
-) -> Result<Vec<O>> {
-    let count = items.len();
-    let queue = std::sync::Mutex::new(items.into_iter().enumerate());
-    let take = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-    let worker = || {
-        let mut done = Vec::new();
-        while let Some((i, item)) = take() {
-            done.push((i, work(item)));
-        }
-        done
-    };
-    let mut done: Vec<(usize, Result<O>)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.clamp(1, count)).map(|_| scope.spawn(worker)).collect();
-        let mut done = worker();
-        for other in workers {
-            match other.join() {
-                Ok(more) => done.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        done
-    });
-    done.sort_by_key(|(i, _)| *i);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn at_least_1(argument: &'static str) -> Error {

@@ -191,8 +191,9 @@ mod tests {
         assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
     }
 
-    fn seal(blob: &mut [u8]) {
-        let sum = checksum(&blob[12..]).to_le_bytes();
+    /// Makes the checksum that of the first `end` bytes.
+    fn seal(blob: &mut [u8], end: usize) {
+        let sum = checksum(&blob[12..end]).to_le_bytes();
         blob[8..12].copy_from_slice(&sum);
     }
 
@@ -256,8 +257,7 @@ mod tests {
             let mut blob = blob.clone();
             blob[at..at + 8].copy_from_slice(&forged.to_le_bytes());
             let end = if at == 32 { (forged as usize).max(HEADER) } else { blob.len() };
-            let sum = checksum(&blob[12..end]).to_le_bytes();
-            blob[8..12].copy_from_slice(&sum);
+            seal(&mut blob, end);
             assert_eq!(info(&blob).unwrap_err().status, Status::State, "{forged} at {at}");
         }
         // Numbers that no step leaves, in parameters and in the state.
@@ -267,7 +267,8 @@ mod tests {
         for (at, forged) in [(HEADER, [0xff; 8]), (state_at + 16, steps), (state_at + 64, nan)] {
             let mut blob = blob.clone();
             blob[at..at + 8].copy_from_slice(&forged);
-            seal(&mut blob);
+            let end = blob.len();
+            seal(&mut blob, end);
             let refused = load(&config, &blob, &mut params, &mut state).unwrap_err();
             assert_eq!(refused.status, Status::State, "at {at}");
         }

@@ -6,6 +6,8 @@ pub(crate) mod counters;
 #[cfg(all(test, feature = "std"))]
 pub(crate) mod counting;
 #[cfg(feature = "std")]
+pub(crate) mod each;
+#[cfg(feature = "std")]
 pub(crate) mod fork;
 pub(crate) mod parallel;
 pub(crate) mod parts;

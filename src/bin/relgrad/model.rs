@@ -162,6 +162,12 @@ pub fn threads(count: Option<NonZeroUsize>) -> Result<Arc<Pool>, Failure> {
     Ok(Arc::new(pool.map_err(|e| format!("threads: {e}"))?))
 }
 
+/// How many.
+pub fn thread_count(count: Option<NonZeroUsize>) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    count.map_or_else(all, NonZeroUsize::get)
+}
+
 /// What a command does with a model, whatever its precision.
 pub trait Use {
     fn with<T: Scalar + 'static>(self, file: ModelFile, model: Opened<T>) -> Result<(), Failure>;

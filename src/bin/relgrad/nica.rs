@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use relgrad::hosted::{ModelFile, Observed, Reading};
+use relgrad::hosted::{ModelFile, Observed, Reading, Rows};
 use relgrad::{Condition, NonlinearIca, Searched, metrics};
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use crate::conditions::{conditions, given_cells};
 use crate::data::{self, check_stream};
 use crate::failure::Failure;
 use crate::flags::{Format, Given};
+use crate::model::thread_count;
 use crate::outputs;
 
 #[derive(Args)]
@@ -92,8 +93,7 @@ pub fn run(args: &Unmix) -> Result<(), Failure> {
         ..NonlinearIca::new(args.layers)
     };
     let began = Instant::now();
-    let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = args.threads.map_or_else(available, NonZeroUsize::get);
+    let threads = thread_count(args.threads);
     let say = |epochs: u64, likelihoods: &[f64]| {
         if !args.json {
             let shown: Vec<String> =
@@ -119,8 +119,7 @@ pub fn run(args: &Unmix) -> Result<(), Failure> {
         file.write(path)?;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let unsure = agreement.is_some_and(|a| a < AGREEING);
-    if unsure {
+    if agreement.is_some_and(|a| a < AGREEING) {
         eprintln!(
             "warning: the next likeliest start found other components: more --starts, --epochs or \
              --layers may help"
@@ -149,17 +148,15 @@ pub fn run(args: &Unmix) -> Result<(), Failure> {
 }
 
 /// What tells components apart.
-fn observed(args: &Unmix, rows: &dyn relgrad::hosted::Rows<f64>) -> Result<Observed, Failure> {
+fn observed(args: &Unmix, rows: &dyn Rows<f64>) -> Result<Observed, Failure> {
     if let Some(count) = args.segments {
         return Ok(Observed { columns: None, reading: Reading::Segments(count) });
     }
     let given = args.format.condition.as_ref();
     if given.is_none() {
-        return Err(
-            "--condition or --segments must say what tells the components apart: without it \
-                    they cannot be identified"
-                .into(),
-        );
+        let allowed =
+            "must say what tells the components apart: without it they cannot be identified";
+        return Err(format!("--condition or --segments {allowed}").into());
     }
     let (file, cells) = given_cells(rows, &args.data, given, None)?;
     let reading = Reading::labels(&file, &cells, rows.rows())?;

@@ -1,13 +1,16 @@
 //! What linear ICA found.
 
+use std::ops::Range;
 use std::path::Path;
 
 use plotters::prelude::*;
+use relgrad::Base;
 use relgrad::hosted::{Data, Rows};
 use serde_json::{Value, json};
 
 use super::args::Picture;
-use super::{Area, COLOURS, FONT, INK, histogram, make, range_of};
+use super::latents::density;
+use super::{Area, COLOURS, FONT, INK, Plane, histogram, make, range_of};
 use crate::data;
 use crate::failure::Failure;
 
@@ -91,25 +94,42 @@ fn components(
     Ok((0..m.min(count)).map(component).collect())
 }
 
-/// The column of the mixing matrix.
-fn bars(area: &Area, component: &Component) -> Result<(), Failure> {
-    let n = component.mixing.len();
-    let heights = component.mixing.iter().copied().chain([0.0]);
+/// A panel of its own: what is drawn on it, below a caption.
+fn axes<'a, 'b>(
+    area: &'a Area<'b>,
+    caption: &str,
+    x: Range<f64>,
+    y: Range<f64>,
+    whole: bool,
+) -> Result<ChartContext<'a, BitMapBackend<'b>, Plane>, Failure> {
     let mut chart = ChartBuilder::on(area)
-        .caption(&component.caption, (FONT, 15, &INK))
+        .caption(caption, (FONT, 15, &INK))
         .margin_right(12)
         .margin_bottom(6)
         .x_label_area_size(18)
         .y_label_area_size(44)
-        .build_cartesian_2d(0.5..n as f64 + 0.5, range_of(heights))?;
+        .build_cartesian_2d(x, y)?;
+    // Of features and samples whole numbers alone.
+    let label = |v: &f64| match whole && v.fract() != 0.0 {
+        true => String::new(),
+        false => format!("{v}"),
+    };
     chart
         .configure_mesh()
         .disable_mesh()
         .x_labels(5)
         .y_labels(3)
-        .x_label_formatter(&|v| if v.fract() == 0.0 { format!("{v:.0}") } else { String::new() })
+        .x_label_formatter(&label)
         .label_style((FONT, 12, &INK))
         .draw()?;
+    Ok(chart)
+}
+
+/// The column of the mixing matrix.
+fn bars(area: &Area, component: &Component) -> Result<(), Failure> {
+    let heights = range_of(component.mixing.iter().copied().chain([0.0]));
+    let across = 0.5..component.mixing.len() as f64 + 0.5;
+    let mut chart = axes(area, &component.caption, across, heights, true)?;
     let half = 0.4;
     chart.draw_series(component.mixing.iter().enumerate().map(|(i, v)| {
         let centre = (i + 1) as f64;
@@ -120,22 +140,8 @@ fn bars(area: &Area, component: &Component) -> Result<(), Failure> {
 
 /// The course of a source.
 fn line(area: &Area, course: &[f64]) -> Result<(), Failure> {
-    let n = course.len();
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(24)
-        .margin_right(12)
-        .margin_bottom(6)
-        .x_label_area_size(18)
-        .y_label_area_size(30)
-        .build_cartesian_2d(1.0..n.max(2) as f64, range_of(course.iter().copied()))?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_labels(6)
-        .y_labels(4)
-        .x_label_formatter(&|v| format!("{v:.0}"))
-        .label_style((FONT, 12, &INK))
-        .draw()?;
+    let across = 1.0..course.len().max(2) as f64;
+    let mut chart = axes(area, " ", across, range_of(course.iter().copied()), true)?;
     let points = course.iter().enumerate().map(|(i, v)| ((i + 1) as f64, *v));
     chart.draw_series(LineSeries::new(points, &INK))?;
     Ok(())
@@ -146,20 +152,7 @@ fn against_normal(area: &Area, course: &[f64]) -> Result<(), Failure> {
     let range = -REACH..REACH;
     let heights = histogram(course, &range, BINS);
     let top = heights.iter().fold(0.45f64, |max, h| max.max(*h)) * 1.05;
-    let mut chart = ChartBuilder::on(area)
-        .margin_top(24)
-        .margin_right(10)
-        .margin_bottom(6)
-        .x_label_area_size(18)
-        .y_label_area_size(30)
-        .build_cartesian_2d(range, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .x_labels(5)
-        .y_labels(3)
-        .label_style((FONT, 12, &INK))
-        .draw()?;
+    let mut chart = axes(area, " ", range, 0.0..top, false)?;
     let width = 2.0 * REACH / BINS as f64;
     chart.draw_series(heights.iter().enumerate().map(|(b, h)| {
         let left = -REACH + b as f64 * width;
@@ -167,7 +160,7 @@ fn against_normal(area: &Area, course: &[f64]) -> Result<(), Failure> {
     }))?;
     let normal = (-90..=90).map(|i| {
         let s = f64::from(i) * REACH / 90.0;
-        (s, (-0.5 * s * s).exp() / std::f64::consts::TAU.sqrt())
+        (s, density(Base::Normal, s))
     });
     chart.draw_series(LineSeries::new(normal, COLOURS[1].stroke_width(2)))?;
     Ok(())

@@ -112,7 +112,8 @@ fn centre(bin: usize) -> f64 {
     REACH * ((2 * bin + 1) as f64 / BINS as f64 - 1.0)
 }
 
-fn density(base: Base, z: f64) -> f64 {
+/// The density of a latent.
+pub fn density(base: Base, z: f64) -> f64 {
     match base {
         Base::Normal => (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt(),
         Base::Sech => 0.5 / (std::f64::consts::FRAC_PI_2 * z).cosh(),

@@ -2,12 +2,13 @@
 
 use plotters::prelude::*;
 use relgrad::hosted::Data;
+use relgrad::measure::on_threads;
 use relgrad::{Activation, Bias, Config, Gradient, Model, Optimizer, Schedule, Start, Trainer};
 use serde_json::json;
 
 use super::gradients::Method;
 use super::planes::Plane;
-use super::runs::{Point, on_threads};
+use super::runs::Point;
 use super::scaling::{BATCH, METHODS};
 use super::timing::{self, Cost, Effort, Timed, median, ratio, ratios};
 use super::{Finding, Reproduce, file, say, the_papers, threads, write_csv};

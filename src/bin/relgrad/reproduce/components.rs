@@ -6,11 +6,11 @@ use std::time::Instant;
 use plotters::prelude::*;
 use relgrad::NonlinearIca;
 use relgrad::hosted::{Mixing, Segments};
+use relgrad::measure::on_threads;
 use relgrad::metrics::mcc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::runs::on_threads;
 use super::timing::median;
 use super::{Finding, Reproduce, file, say, threads, write_csv};
 use crate::failure::Failure;

@@ -3,12 +3,13 @@
 
 use plotters::style::FontTransform;
 use relgrad::hosted::{GaussianBaseline, Plan};
-use relgrad::{Activation, Bias, Config, Decay, Model, Optimizer, Schedule, Start, Trainer};
+use relgrad::measure::on_threads;
+use relgrad::{Activation, Bias, Config, Model, Optimizer, Start, Trainer};
 use serde::Serialize;
 use serde_json::json;
 
 use super::planes::Plane;
-use super::runs::{Fitted, fit, on_threads};
+use super::runs::{Fitted, fit, schedule};
 use super::{Finding, Reproduce, file, say, the_papers, threads, write_csv};
 use crate::data::mean_and_error;
 use crate::failure::Failure;
@@ -150,13 +151,7 @@ fn train(plane: Plane, recipe: &Recipe, args: &Reproduce) -> Result<(Row, Model<
         ..the_papers(2, layers)
     };
     let total = Trainer::steps_of(data.values(), &config, epochs);
-    let schedule = match recipe.cosine {
-        false => Schedule::constant(rate),
-        true => {
-            let decay = Decay::Cosine { total };
-            Schedule { rate, warmup: WARMUP.min(total / 10), decay }
-        }
-    };
+    let schedule = schedule(rate, WARMUP, recipe.cosine.then_some(total));
     let model = match recipe.start {
         None => Model::new(config, seed)?,
         Some(start) => Model::from_data(config, data.values(), start, seed)?,

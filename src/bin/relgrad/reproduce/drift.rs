@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use plotters::prelude::*;
 use relgrad::hosted::{Data, GaussianBaseline};
+use relgrad::measure::Random;
 use relgrad::{Alarm, Config, Model, Optimizer, Start};
 use serde::Serialize;
 use serde_json::json;
 
-use super::noise::Noise;
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::failure::Failure;
 use crate::plot::chart::{Chart, Scale, Series};
@@ -51,12 +51,17 @@ enum Row {
 /// Four sources, the second of which follows the square of the first, mixed by a rotation that turns,
 /// while offsets and scales move.
 struct Process {
-    random: Noise,
+    random: Random,
     row: usize,
     stuck: Option<(usize, f64)>,
 }
 
 impl Process {
+    /// -1 or 1.
+    fn sign(&mut self) -> f64 {
+        if self.random.below(2) == 0 { -1.0 } else { 1.0 }
+    }
+
     fn next(&mut self) -> (Row, [f64; DIM]) {
         let time = self.row as f64 / CYCLE;
         let is_judged = self.row >= FIRST;
@@ -69,9 +74,9 @@ impl Process {
         let first = self.random.normal();
         let mut s =
             [first, first * first - 1.0 + 0.3 * self.random.normal(), 0.0, self.random.normal()];
-        s[2] = -0.7 * self.random.sign() * f64::ln(1.0 - self.random.uniform());
+        s[2] = -0.7 * self.sign() * self.random.uniform().ln();
         match what {
-            Row::Far => s[2] += 12.0 * self.random.sign(),
+            Row::Far => s[2] += 12.0 * self.sign(),
             Row::Amid => s[..2].copy_from_slice(&[1.5 * first.signum(), -1.25]),
             _ => {}
         }
@@ -217,7 +222,7 @@ struct Course {
 }
 
 fn follow<D: Detector>(mut detector: D, rows: usize, seed: u64) -> Result<Course, Failure> {
-    let random = Noise::new(seed);
+    let random = Random::new(seed, 0);
     let mut process = Process { random, row: 0, stuck: None };
     let mut course = Course { stretches: Vec::new(), delays: Vec::new(), microseconds: 0.0 };
     let mut now = Stretch { method: D::NAME, ..Default::default() };

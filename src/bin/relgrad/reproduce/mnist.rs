@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use plotters::prelude::*;
 use relgrad::hosted::{Event, Plan, Training};
-use relgrad::{Activation, Bias, Config, Decay, Model, Optimizer, Schedule, Start, Trainer};
+use relgrad::{Activation, Bias, Config, Model, Optimizer, Start, Trainer};
 use serde::Serialize;
 use serde_json::json;
 
+use super::runs::schedule;
 use super::table::Parts;
 use super::{Finding, Reproduce, file, say, the_papers, write_csv};
 use crate::failure::Failure;
@@ -88,17 +89,11 @@ fn course(args: &Reproduce, way: &Way, parts: &Parts, epochs: u64) -> Result<Vec
     };
     let total = Trainer::steps_of(parts.train.values(), &config, epochs).max(1);
     let mut model = Model::blank(config)?.with_parallel(crate::model::threads(args.threads)?);
-    let schedule = match way.own {
-        true => {
-            model.start_from_data(parts.train.values(), Start::Aligned, args.seed)?;
-            let decay = Decay::Cosine { total };
-            Schedule { rate: way.rate, warmup: 100.min(total / 10), decay }
-        }
-        false => {
-            model.start_orthogonal(args.seed)?;
-            Schedule::constant(way.rate)
-        }
-    };
+    match way.own {
+        true => model.start_from_data(parts.train.values(), Start::Aligned, args.seed)?,
+        false => model.start_orthogonal(args.seed)?,
+    }
+    let schedule = schedule(way.rate, 100, way.own.then_some(total));
     let point = |epoch, seconds, validation| Point {
         method: way.name,
         rate: way.rate,

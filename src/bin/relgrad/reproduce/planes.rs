@@ -3,8 +3,8 @@
 use std::f64::consts::{PI, TAU};
 
 use relgrad::hosted::Data;
+use relgrad::measure::Random;
 
-use super::noise::Noise;
 use crate::plot::density::Window;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -54,24 +54,24 @@ impl Plane {
     }
 
     pub fn sample(self, rows: usize, seed: u64) -> Result<Data<f32>, relgrad::Error> {
-        let mut noise = Noise::new(seed);
-        let values = (0..rows).flat_map(|_| self.point(&mut noise)).map(|v| v as f32);
+        let mut random = Random::new(seed, 0);
+        let values = (0..rows).flat_map(|_| self.point(&mut random)).map(|v| v as f32);
         Data::new(2, values.collect())
     }
 
-    fn point(self, noise: &mut Noise) -> [f64; 2] {
+    fn point(self, random: &mut Random) -> [f64; 2] {
         match self {
             Plane::Mixture => {
-                let ([x, y], deviation) = GAUSSIANS[(3.0 * noise.uniform()) as usize];
-                [x + deviation * noise.normal(), y + deviation * noise.normal()]
+                let ([x, y], deviation) = GAUSSIANS[random.below(3)];
+                [x + deviation * random.normal(), y + deviation * random.normal()]
             }
             Plane::Moons => {
-                let [x, y] = moons(PI * noise.uniform())[usize::from(noise.sign() > 0.0)];
-                [x + MOON_NOISE * noise.normal(), y + MOON_NOISE * noise.normal()]
+                let [x, y] = moons(PI * random.uniform())[random.below(2)];
+                [x + MOON_NOISE * random.normal(), y + MOON_NOISE * random.normal()]
             }
             Plane::Sine => {
-                let x = 4.0 * noise.uniform() - 2.0;
-                [x, (3.0 * x).sin() + SINE_NOISE * noise.normal()]
+                let x = 4.0 * random.uniform() - 2.0;
+                [x, (3.0 * x).sin() + SINE_NOISE * random.normal()]
             }
         }
     }

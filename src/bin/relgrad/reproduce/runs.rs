@@ -1,12 +1,12 @@
 //! Training from several starts, each method at the best of some rates.
 
 use core::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use plotters::style::Color;
 use relgrad::hosted::{Data, Plan, Training};
-use relgrad::{Bias, Config, Gradient, Model, Optimizer, Schedule, Trainer};
+use relgrad::measure::on_threads;
+use relgrad::{Bias, Config, Decay, Gradient, Model, Optimizer, Schedule, Trainer};
 use serde::Serialize;
 
 use super::the_papers;
@@ -187,6 +187,16 @@ pub struct Fitted {
     pub validation: f64,
 }
 
+/// A constant rate, or with `steps` of the whole run a warm-up and a cosine.
+pub fn schedule(rate: f64, warmup: u64, steps: Option<u64>) -> Schedule {
+    match steps {
+        None => Schedule::constant(rate),
+        Some(total) => {
+            Schedule { rate, warmup: warmup.min(total / 10), decay: Decay::Cosine { total } }
+        }
+    }
+}
+
 /// Trains as planned, with validation.
 pub fn fit(
     trainer: Trainer<f32>,
@@ -210,31 +220,4 @@ pub fn lead(fast: &Curves, slow: &Curves, of: impl Fn(&Point) -> f64) -> Vec<Opt
         Some(of(end) / of(there))
     };
     fast.runs.iter().zip(&slow.runs).map(one).collect()
-}
-
-/// Does `work` on each item, on so many threads; results come in the items' order.
-pub fn on_threads<I: Sync, O: Send>(
-    threads: usize,
-    items: &[I],
-    work: impl Fn(&I) -> O + Sync,
-) -> Vec<O> {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let worker = || {
-            let mut done = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(i) else { return done };
-                done.push((i, work(item)));
-            }
-        };
-        let workers: Vec<_> =
-            (0..threads.clamp(1, items.len().max(1))).map(|_| scope.spawn(worker)).collect();
-        let mut all: Vec<(usize, O)> = workers
-            .into_iter()
-            .flat_map(|w| w.join().expect("a worker that does not panic"))
-            .collect();
-        all.sort_by_key(|(i, _)| *i);
-        all.into_iter().map(|(_, o)| o).collect()
-    })
 }

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use plotters::prelude::*;
 use relgrad::hosted::{Data, Format, GaussianBaseline, Plan, in_memory, open};
-use relgrad::{
-    Activation, Base, Bias, Config, Decay, Model, Optimizer, Pool, Schedule, Start, Trainer,
-};
+use relgrad::{Activation, Base, Bias, Config, Model, Optimizer, Pool, Start, Trainer};
 use serde::Serialize;
 use serde_json::json;
 
-use super::runs::{Fitted, fit};
+use super::runs::{Fitted, fit, schedule};
 use super::{Finding, Reproduce, file, say, write_csv};
 use crate::data::mean_and_error;
 use crate::failure::Failure;
@@ -378,13 +376,7 @@ fn train(
         Some(start) => model.start_from_data(parts.train.values(), start, args.seed)?,
         None => model.start_orthogonal(args.seed)?,
     }
-    let schedule = match candidate.cosine {
-        false => Schedule::constant(candidate.rate),
-        true => {
-            let decay = Decay::Cosine { total };
-            Schedule { rate: candidate.rate, warmup: WARMUP.min(total / 10), decay }
-        }
-    };
+    let schedule = schedule(candidate.rate, WARMUP, candidate.cosine.then_some(total));
     let trainer = Trainer::new(model, schedule, args.seed)?;
     let Fitted { mut model, best_epoch, epochs, validation } =
         fit(trainer, plan.clone(), &parts.train, &parts.validation)?;

@@ -5,6 +5,7 @@ mod jacobian;
 
 use std::sync::Arc;
 
+use relgrad::measure::Random;
 use relgrad::{Activation, Batch, Config, Gradient, Model, Optimizer, Pool, Result};
 
 use jacobian::Jacobian;
@@ -59,15 +60,6 @@ fn config(dim: usize, rows: usize, gradient: Gradient) -> Config {
     }
 }
 
-/// Normal numbers, by Box and Muller over two regular sequences.
-fn normal(count: usize) -> Vec<f32> {
-    let of = |i: f64| {
-        let (u, v) = ((i * 0.754_877_666).fract(), (i * 0.569_840_291).fract());
-        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
-    (1..=count).map(|i| of(i as f64) as f32).collect()
-}
-
 /// A few steps away from the identity, where weights are dense.
 fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
     let mut model = Model::blank(config)?;
@@ -83,7 +75,8 @@ fn network(config: Config, x: &[f32]) -> Result<Model<f32>> {
 
 impl Ready {
     pub fn new(method: Method, dim: usize, rows: usize) -> Result<Self> {
-        let x = normal(rows * dim);
+        let mut random = Random::new(1, 0);
+        let x: Vec<f32> = (0..rows * dim).map(|_| random.normal() as f32).collect();
         let layers = |gradient| network(config(dim, rows, gradient), &x);
         let way = match method {
             Method::Relative => Way::Layers(layers(Gradient::Relative)?),
