@@ -412,7 +412,7 @@ fn a_drifting_stream_keeps_its_promised_alarms() {
         let sum = |of| column(&rows, ("method", name), of).iter().sum::<f64>();
         let share = sum("false_alarms") / sum("usual");
         assert!((method["false_alarms"].as_f64().unwrap() - share).abs() < 1e-9);
-        assert_eq!(method["faults"], 3);
+        assert_eq!(method["faults"], 7);
     }
     let number = |of: &Value, key: &str| of[key].as_f64().unwrap();
     // Alarms on faults and anomalies count too: false ones are fewer than promised.

@@ -118,7 +118,7 @@ fn axes<'a, 'b>(
         .configure_mesh()
         .disable_mesh()
         .x_labels(5)
-        .y_labels(3)
+        .y_labels(4)
         .x_label_formatter(&label)
         .label_style((FONT, 12, &INK))
         .draw()?;

@@ -270,7 +270,7 @@ fn follow<D: Detector>(mut detector: D, rows: usize, seed: u64) -> Result<Course
 }
 
 pub fn run(args: &Reproduce) -> Result<Finding, Failure> {
-    let rows = if args.quick { 20_000 } else { 200_000 };
+    let rows = if args.quick { 40_000 } else { 200_000 };
     say(args, "drift: learning");
     let learning = follow(Learning::new()?, rows, args.seed)?;
     say(args, "drift: refitting");
