@@ -167,9 +167,12 @@ fn a_nonlinear_mixture_is_unmixed_by_segments_or_labels() {
     labelled.splice(1..4, [&csv[..], "--condition", "part"]);
     let same = json(&[&labelled[..], &["--json", "--threads", "2"]].concat());
     assert_eq!(same["rounds"], summary["rounds"]);
+    let one = relgrad(&["nica", &x, "--segments", "1", "--starts", "1", "--epochs", "1"]);
+    assert!(String::from_utf8_lossy(&one.stderr).contains("they are not identified"), "{one:?}");
 
     for (args, word) in [
         (vec!["nica", &x[..]], "--condition or --segments"),
+        (vec!["nica", &x, "--segments", "3001"], "--segments 3001: must be at most 3000"),
         (vec!["nica", &x, "--segments", "12", "--starts", "0"], "starts"),
         (vec!["nica", &x, "--segments", "12", "--epochs", "0"], "epochs"),
         (vec!["nica", &x, "--segments", "12", "--out", &x], "--out"),

@@ -119,7 +119,11 @@ pub fn run(args: &Unmix) -> Result<(), Failure> {
         file.write(path)?;
     }
     let seconds = began.elapsed().as_secs_f64();
-    if agreement.is_some_and(|a| a < AGREEING) {
+    if count == 1 {
+        eprintln!(
+            "warning: nothing tells components apart within one class: they are not identified"
+        );
+    } else if agreement.is_some_and(|a| a < AGREEING) {
         eprintln!(
             "warning: the next likeliest start found other components: more --starts, --epochs or \
              --layers may help"
@@ -150,6 +154,11 @@ pub fn run(args: &Unmix) -> Result<(), Failure> {
 /// What tells components apart.
 fn observed(args: &Unmix, rows: &dyn Rows<f64>) -> Result<Observed, Failure> {
     if let Some(count) = args.segments {
+        let most = rows.rows() / 2;
+        if count as usize > most {
+            let allowed = "a segment needs two rows for a location and a scale";
+            return Err(format!("--segments {count}: must be at most {most}: {allowed}").into());
+        }
         return Ok(Observed { columns: None, reading: Reading::Segments(count) });
     }
     let given = args.format.condition.as_ref();
