@@ -2237,7 +2237,7 @@ int32_t relgrad_ica_default(relgrad_ica *ica,
  * set, they lie that far apart) and `report`. Runs on the threads of `pool`, or on the calling one if it
  * is NULL; the bits are the same. Iterations that do not converge are no error: see report.stop.
  *
- * Allocates about rows * components numbers; a host without that memory is ended. In libraries with std.
+ * Allocates about rows * components numbers: RELGRAD_ERR_BATCH without that memory. In libraries with std.
  */
 RELGRAD_API
 int32_t relgrad_ica_fit(const relgrad_ica *ica,

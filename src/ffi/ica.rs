@@ -91,7 +91,7 @@ pub unsafe extern "C" fn relgrad_ica_default(ica: *mut relgrad_ica, features: u3
 /// set, they lie that far apart) and `report`. Runs on the threads of `pool`, or on the calling one if it
 /// is NULL; the bits are the same. Iterations that do not converge are no error: see report.stop.
 ///
-/// Allocates about rows * components numbers; a host without that memory is ended. In libraries with std.
+/// Allocates about rows * components numbers: RELGRAD_ERR_BATCH without that memory. In libraries with std.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_ica_fit(
     ica: *const relgrad_ica,

@@ -97,8 +97,8 @@ impl Ica {
     /// Finds the components of rows of `features` numbers.
     ///
     /// # Errors
-    /// Numbers that are not finite, features that do not vary or depend on one another, and settings
-    /// out of range. Iterations that do not converge are no error: [`Components::stop`] names the
+    /// Numbers that are not finite, features that do not vary or depend on one another, more rows than
+    /// there is memory for, and settings out of range. Iterations that do not converge are no error: [`Components::stop`] names the
     /// reason.
     pub fn fit<T: Real>(&self, data: &[T], features: usize) -> Result<Components> {
         self.fit_on(data, features, None)
@@ -117,7 +117,7 @@ impl Ica {
         let components = self.check(data.len(), features)?;
         let exec = Exec { level: self.level.resolve(), team };
         let whitening = whiten::fit(exec, data, features, components)?;
-        let samples = whiten::apply(exec, data, &whitening);
+        let samples = whiten::apply(exec, data, &whitening)?;
         let mut found = Vec::with_capacity(self.restarts);
         for restart in 0..self.restarts {
             let start = self.start(exec, restart, components)?;

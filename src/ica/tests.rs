@@ -77,7 +77,7 @@ fn densities_are_normalised_and_scores_are_their_derivatives() {
 fn white(d: usize, n: usize) -> Blocks<f64> {
     let exec = Exec::serial(Level::Auto.resolve());
     let (x, _) = mixed(&[laplace, uniform, skewed], d, n, 3);
-    whiten::apply(exec, &x, &whiten::fit(exec, &x, d, d).unwrap())
+    whiten::apply(exec, &x, &whiten::fit(exec, &x, d, d).unwrap()).unwrap()
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn blocks_are_the_hessian_where_sources_are_independent() {
     let mut r = Random::new(7, 0);
     let exec = Exec::serial(Level::Auto.resolve());
     let (x, _) = mixed(&[laplace, uniform, two_peaked], d, n, 7);
-    let samples = whiten::apply(exec, &x, &whiten::fit(exec, &x, d, d).unwrap());
+    let samples = whiten::apply(exec, &x, &whiten::fit(exec, &x, d, d).unwrap()).unwrap();
     for orthogonal in [false, true] {
         let ica = Ica { orthogonal, ..Ica::default() };
         let problem = ica.problem(&samples);

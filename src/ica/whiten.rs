@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::moments::{BLOCK, Blocks};
 use crate::Real;
 use crate::linalg::symmetric::{Eigen, eigen};
+use crate::memory::zeros;
 use crate::simd::Kernels;
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::status::{Error, Result, Status, Value};
@@ -43,7 +44,7 @@ pub(crate) fn fit<T: Real>(
 ) -> Result<Whitening> {
     let (d, n) = (features, x.len() / features);
     let (mean, range) = spread(x, d)?;
-    let mut covariance = covariance(exec, x, &mean, &range);
+    let mut covariance = covariance(exec, x, &mean, &range)?;
     let deviation: Vec<f64> =
         covariance.iter().step_by(d + 1).zip(&range).map(|(v, r)| libm::sqrt(*v) * r).collect();
     // The scale of each feature while eigenvectors are looked for.
@@ -137,10 +138,10 @@ fn centre<T: Real>(
 }
 
 /// `E u u^T` of `u = (x - mean) / range`.
-fn covariance<T: Real>(exec: Exec, x: &[T], mean: &[f64], range: &[f64]) -> Vec<f64> {
+fn covariance<T: Real>(exec: Exec, x: &[T], mean: &[f64], range: &[f64]) -> Result<Vec<f64>> {
     let d = mean.len();
     let bands: Vec<&[T]> = x.chunks(BAND * d).collect();
-    let mut sums = vec![0.0; bands.len() * d * d];
+    let mut sums = zeros(bands.len(), d * d)?;
     for_parts(exec, (&mut sums, d * d), |i, sum| {
         let exec = Exec::serial(exec.level);
         let (mut rows, mut columns) = (vec![0.0; BLOCK * d], vec![0.0; BLOCK * d]);
@@ -166,7 +167,7 @@ fn covariance<T: Real>(exec: Exec, x: &[T], mean: &[f64], range: &[f64]) -> Vec<
             total[j * d + i] = total[i * d + j];
         }
     }
-    total
+    Ok(total)
 }
 
 /// Refuses components that have no variance but rounding's.
@@ -183,10 +184,10 @@ fn check_rank(values: &[f64], components: usize, samples: usize) -> Result<()> {
 }
 
 /// All samples, white.
-pub(crate) fn apply<T: Real>(exec: Exec, x: &[T], by: &Whitening) -> Blocks<T> {
+pub(crate) fn apply<T: Real>(exec: Exec, x: &[T], by: &Whitening) -> Result<Blocks<T>> {
     let d = by.mean.len();
     let (m, n) = (by.whiten.len() / d, x.len() / d);
-    let mut values = vec![T::ZERO; Blocks::<T>::len(m, n)];
+    let mut values = zeros(Blocks::<T>::len(m, n), 1)?;
     let whiten = Mat::new(&by.whiten, m, d);
     for_parts(exec, (&mut values, BLOCK * m), |i, values| {
         let exec = Exec::serial(exec.level);
@@ -202,5 +203,5 @@ pub(crate) fn apply<T: Real>(exec: Exec, x: &[T], by: &Whitening) -> Blocks<T> {
         f64::matmul_nt(exec, whiten, rows, out);
         values.iter_mut().zip(&white).for_each(|(to, v)| *to = T::from_f64(*v));
     });
-    Blocks { values, features: m, samples: n }
+    Ok(Blocks { values, features: m, samples: n })
 }
