@@ -61,8 +61,8 @@ const MOST_LINKS: usize = 40;
 
 /// Makes what `write` writes the content of `path` in one step: written beside it, synchronised,
 /// renamed. A kill leaves the old file or the new one, and at most one unfinished file beside it,
-/// which the next call takes; two calls at a time have one each. Permissions stay those of the old file. What is no file gets all
-/// that is written as it comes.
+/// which the next call takes; two calls at a time have one each. Permissions stay those of the old
+/// file. What is no file gets all that is written as it comes.
 pub(crate) fn write_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> FileResult<()>,

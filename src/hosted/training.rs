@@ -70,8 +70,8 @@ pub struct Epoch {
     pub steps: u64,
     /// Mean log-likelihood that its steps saw.
     pub train: f64,
-    /// Mean log-likelihood of the validation data after it, if they were due, with log-determinants made exact by
-    /// LU: O(L D^3) an epoch, as much as steps on D/12 rows.
+    /// Mean log-likelihood of the validation data after it, if they were due, with log-determinants
+    /// made exact by LU: O(L D^3) an epoch, as much as steps on D/12 rows.
     pub validation: Option<f64>,
     /// Whether that is the best so far.
     pub is_best: bool,
