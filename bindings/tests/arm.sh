@@ -26,8 +26,7 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
 build=(--config 'profile.test.package."*".opt-level=0' --features cli,capi)
 tests=(--lib --test suite --test workbench)
 on_arm 1800 test "${build[@]}" "${tests[@]}" --no-run
-# Figure 4 starts the program from the program, which knows nothing of the emulator.
-on_arm 1800 test "${build[@]}" "${tests[@]}" -- --skip figure_4
+on_arm 1800 test "${build[@]}" "${tests[@]}"
 
 # The same numbers as here: from Rust, and from C with a package for Arm, which is not optimised, since
 # that is quick.

@@ -176,7 +176,10 @@ fn measure(way: &Way, dim: usize, batch: usize) -> Result<Row, Failure> {
     let program = std::env::current_exe()?;
     let output = Command::new(program).args(&words).output()?;
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into());
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(
+            format!("relgrad {}: {} {}", words.join(" "), output.status, said.trim()).into()
+        );
     }
     let object: Value = serde_json::from_slice(&output.stdout)?;
     let peak = object["rss_peak_mib"].as_f64().zip(object["rss_base_mib"].as_f64());
