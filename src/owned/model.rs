@@ -61,6 +61,7 @@ pub struct Model<T> {
     /// LU factors for the inverse, while the parameters have not changed.
     factorization: Option<AlignedBytes>,
     team: Option<Team>,
+    anchored: Option<Refresh>,
 }
 
 impl<T> core::fmt::Debug for Model<T> {
@@ -259,6 +260,7 @@ impl<T: Scalar> Model<T> {
             workspace: AlignedBytes::try_new(sizes.workspace_bytes)?,
             factorization: None,
             team: None,
+            anchored: None,
         };
         Session::<T>::new(&config, &mut model.state, &mut model.workspace)?;
         Ok(model)
@@ -379,38 +381,17 @@ impl<T: Scalar> Model<T> {
         self.view().0.steps()
     }
 
-    /// One step on the rows of `batch`, at most `max_batch`.
+    /// One step on the rows of `batch`, at most `max_batch`. Running log-determinants are made exact
+    /// every [`ANCHOR_STEPS`](Self::ANCHOR_STEPS) steps.
     ///
     /// # Errors
     /// Those of [`Session::step`].
     pub fn step<'a>(&mut self, batch: impl Into<Data<'a, T>>, rate: f64) -> Result<Report> {
         let batch = self.data(batch)?.batch();
         let (mut session, params) = self.session();
-        session.step(params, &batch, rate)
-    }
-
-    /// Makes the log-determinants exact.
-    ///
-    /// # Errors
-    /// Those of [`Session::refresh`].
-    pub fn refresh(&mut self) -> Result<Refresh> {
-        let mut scratch = AlignedBytes::try_new(self.sizes.refresh_bytes)?;
-        let (mut session, params) = self.view();
-        session.refresh(params, &mut scratch)
-    }
-
-    /// `sum_k log|det W_k| + sum log|scale|`, exact: refreshed first if steps have passed.
-    ///
-    /// # Errors
-    /// A weight that has become singular; [`Status::LogDetUnknown`] without parameters.
-    pub fn log_det(&mut self) -> Result<f64> {
-        match self.view().0.log_det()? {
-            (log_det, 0) => Ok(log_det),
-            _ => {
-                self.refresh()?;
-                Ok(self.view().0.log_det()?.0)
-            }
-        }
+        let report = session.step(params, &batch, rate)?;
+        self.anchor();
+        Ok(report)
     }
 
     /// The latents of any number of rows.
@@ -617,5 +598,6 @@ impl<T: Scalar> Model<T> {
     }
 }
 
+mod anchor;
 #[cfg(test)]
 mod tests;

@@ -348,3 +348,31 @@ fn what_is_called_exact_is_exact() {
     }
     assert!(stale > 0 && kept > 0, "{stale} {kept}");
 }
+
+/// A stream that drifts, for as long as a device may run.
+#[test]
+fn a_million_steps_of_a_stream() {
+    const D: usize = 32;
+    let config = Config { optimizer: Optimizer::NATURAL, max_batch: 1, ..fixed_curves(D, 2) };
+    let (mut model, mut random) = (Model::<f32>::new(config, 1).unwrap(), Lcg(3));
+    // Off a refresh at the end.
+    let steps = if emulated() { 45_000 } else { 1_005_000 };
+    let (mut x, mut worst) = ([0.0f32; D], 0.0f64);
+    for t in 0..steps {
+        let phase = t as f64 / 50_000.0;
+        let common = random.normal();
+        for (i, x) in x.iter_mut().enumerate() {
+            let scale = 1.0 + 0.5 * (phase + i as f64).sin();
+            *x = (scale * random.normal() + 0.5 * common + 0.1 * phase.cos()) as f32;
+        }
+        model.step(&x[..], 0.003).unwrap();
+        if (t as u64).is_multiple_of(Model::<f32>::ANCHOR_STEPS) {
+            worst = worst.max(model.last_anchor().map_or(0.0, |r| r.drift * r.log_det.abs()));
+        }
+    }
+    let running = model.log_det().unwrap();
+    let exact = model.refresh().unwrap().log_det;
+    let end = (running - exact).abs();
+    println!("running log-determinants moved by at most {worst:.1e} nats, {end:.1e} at the end");
+    assert!(model.last_anchor().is_some() && worst > 0.0 && worst < 1e-4 && end < 1e-4);
+}

@@ -21,4 +21,5 @@ mod refusals;
 mod split;
 mod starts;
 mod stationary;
+mod stress;
 mod trust_region;

@@ -15,6 +15,7 @@ mod tables;
 mod train;
 mod units;
 mod uses;
+mod verify;
 
 use std::process::{Command, Output};
 

@@ -57,6 +57,8 @@ pub enum Command {
     Prepare(crate::prepare::Prepare),
     /// Generate a data set of known difficulty.
     Toy(Toy),
+    /// Check that this machine computes the same bits as all others.
+    Verify(crate::verify::Verify),
     /// Reproduce the experiments of Gresele et al. (2020).
     Reproduce(crate::reproduce::Reproduce),
     /// Print a completion script for a shell.

@@ -43,6 +43,7 @@ mod roofline;
 mod score;
 mod toy;
 mod train;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -87,6 +88,7 @@ fn run() -> Result<Outcome, Failure> {
         Command::Prepare(args) => prepare::run(&args)?,
         Command::Toy(args) => toy::run(&args)?,
         Command::Reproduce(args) => reproduce::run(&args)?,
+        Command::Verify(args) => verify::run(&args)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
             let mut script = Vec::new();
