@@ -1,8 +1,10 @@
 """The Python module: structures as in C, numbers against NumPy, errors, resuming, both types, threads."""
 
 import concurrent.futures
+import copy
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import unittest
@@ -318,6 +320,29 @@ class Tests(unittest.TestCase):
         self.assertEqual(len(np.unique(np.concatenate([many, models[0].sample(100, seed=4)]), axis=0)),
                          200)
 
+    def test_pickles_and_copies_go_on_the_same(self):
+        x = moons(40, 1) + [1e9, 0]
+        for settings in ({"optimizer": "natural", "track_inverse": 1}, {"optimizer": "adam"},
+                         {"base": normal_density, "optimizer": "sgd"}):
+            model = relgrad.Model(2, 3, max_batch=40, input_transform=1, **settings)
+            model.start("whitened", seed=1, data=x)
+            model.refresh()
+            model.step(x, 0.1)
+            model.refresh()
+            log_p = model.log_likelihood(x)
+            others = [pickle.loads(pickle.dumps(model)), copy.deepcopy(model), copy.copy(model)]
+            with model.threads(2):
+                model.step(x, 0.1)
+            for other in others:
+                self.assertEqual(other.steps, 1)
+                np.testing.assert_array_equal(other.log_likelihood(x), log_p)
+                other.step(x, 0.1)
+                np.testing.assert_array_equal(other.params, model.params)
+                np.testing.assert_array_equal(other.origin, model.origin)
+                np.testing.assert_array_equal(*(m.inverse(m.forward(x)) for m in (other, model)))
+        error = pickle.loads(pickle.dumps(relgrad.RelgradError(-20, "dim: 0")))
+        self.assertEqual((error.status, str(error)), (-20, "dim: 0"))
+
     @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
     def test_forked_children_work_alone(self):
         x = np.random.default_rng(1).normal(size=(40, 160)).astype(np.float32)
@@ -416,12 +441,16 @@ class Tests(unittest.TestCase):
                 self.assertRaises(relgrad.RelgradError, model.set_parallel, 65)
 
 
+def normal_density(sample, z):
+    return -0.5 * (z**2 + np.log(2 * np.pi)), -z
+
+
 def layout():
     named = {"relgrad_config": relgrad.Config, "relgrad_sizes": relgrad.Sizes,
              "relgrad_report": relgrad.Report, "relgrad_refresh_report": relgrad.RefreshReport,
              "relgrad_batch": relgrad.Batch, "relgrad_alarm": relgrad.Alarm,
              "relgrad_ica": relgrad.IcaSettings, "relgrad_ica_report": relgrad.IcaReport,
-             "relgrad_component": relgrad.Component}
+             "relgrad_component": relgrad.Component, "relgrad_schedule": relgrad.Schedule}
     for name, structure in named.items():
         print(name, ctypes.sizeof(structure))
         for field, *_ in structure._fields_:
