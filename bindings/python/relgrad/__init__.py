@@ -9,11 +9,15 @@ The shared library is RELGRAD_LIBRARY if that is set, else the one in this packa
 from ._library import (ABI_VERSION, ALIGNMENT, CHOICES, KINDS, STARTS, STOPS, Batch, Component, Config,
                        IcaReport, IcaSettings, RefreshReport, RelgradError, Report, Schedule, Sizes, version)
 from .alarm import Alarm
+from .anomaly import AnomalyDetector
+from .files import FileError
+from .flow import Flow
 from .ica import ICA
 from .model import Model, origin_of
+from .training import Epoch
 
 __version__ = version
 
-__all__ = ["ABI_VERSION", "ALIGNMENT", "CHOICES", "KINDS", "STARTS", "STOPS", "Alarm", "Batch", "Component",
-           "Config", "ICA", "IcaReport", "IcaSettings", "Model", "RefreshReport", "RelgradError", "Report",
-           "Schedule", "Sizes", "origin_of", "version"]
+__all__ = ["ABI_VERSION", "ALIGNMENT", "CHOICES", "KINDS", "STARTS", "STOPS", "Alarm", "AnomalyDetector",
+           "Batch", "Component", "Config", "Epoch", "FileError", "Flow", "ICA", "IcaReport", "IcaSettings",
+           "Model", "RefreshReport", "RelgradError", "Report", "Schedule", "Sizes", "origin_of", "version"]

@@ -152,15 +152,19 @@ class Model:
               ridge: float = 1e-6) -> None:
         """Starts the parameters; "whitened", "standardized" and "aligned" look at data, never at
         conditions. A float32 model gets the origin of data that are not float32."""
+        if data is None:
+            return self._start(how, seed)
+        if self.dtype == np.float32 and np.asarray(data).dtype != np.float32:
+            self.origin = origin_of(data)
+        self._start(how, seed, self._centred(data), ridge)
+
+    def _start(self, how, seed, data=None, ridge=1e-6):
         which = STARTS.index(how)
         self._factorization = None
         if data is None:
             self._params("params_init", which, seed)
         else:
-            if self.dtype == np.float32 and np.asarray(data).dtype != np.float32:
-                self.origin = origin_of(data)
-            batch = self._batch(self._centred(data))
-            self._params("params_init_data", byref(batch), which, seed, ridge,
+            self._params("params_init_data", byref(self._batch(data)), which, seed, ridge,
                          *memory(self._scratch[:self.sizes.start_bytes]))
 
     def set_parallel(self, threads: int, pool: concurrent.futures.Executor | None = None) -> None:
@@ -232,7 +236,9 @@ class Model:
 
     def log_likelihood(self, x: ArrayLike, condition: ArrayLike | None = None) -> np.ndarray:
         """log p of every row, in nats."""
-        x = self._centred(x)
+        return self._log_likelihood(self._centred(x), condition)
+
+    def _log_likelihood(self, x, condition=None):
         out = np.empty(len(x))
         self._chunks("log_likelihood", x, condition, out)
         return out

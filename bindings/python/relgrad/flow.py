@@ -1,0 +1,369 @@
+"""Densities by invertible networks."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._estimator import Estimator, seed_of
+from ._library import CHOICES, DECAYS, STARTS, RelgradError
+from .conditions import Conditions
+from .files import ModelFile, activation_text, parse_activation
+from .model import Model, origin_of
+from .training import Epoch, Plan, Rows, one_pass, run
+
+# Rows of a call that evaluates.
+_EVALUATED = 256
+_RATES = {"natural": 0.03, "adam": 0.003, "sgd": 0.01}
+
+
+class Flow(Estimator):
+    """A density learned by an invertible network, exact to evaluate and to sample, with scikit-learn's
+    interface and the defaults of `relgrad train`.
+
+    layers: of the network. activation: "tanh_mixture:K" (each unit learns a curve of K steps), "bend",
+    "smooth_leaky_relu:A", "leaky_tanh:A,B" or "identity". final_activation: whether the last layer has it
+    too; None: where curves are learned. base: of the latents, "normal", "sech" or "logistic". bias:
+    "separate", "affine", "projected" or "none".
+
+    optimizer: "natural", "adam" or "sgd". learning_rate: None for 0.03, 0.003 or 0.01. schedule: "cosine",
+    "constant" or "inverse". warmup: steps; None for an epoch, at most 100. batch_size: None for a thirtieth
+    of the rows, 10 to 100. epochs: passes over the data. shuffle: rows in random order, another one in each
+    pass. average: the share of the steps so far over which
+    parameters are averaged, 0 for none; None for 0.1 up to a million parameters. start: "aligned",
+    "whitened", "standardized" or "orthogonal"; None for "aligned" with tanh_mixture, otherwise "whitened".
+
+    condition: what `conditions=` of fit are, "numbers" or "classes". conditioned: what depends on them,
+    "latents", "layers" or "both".
+
+    validation_fraction: the share of the rows, drawn at random, that is held out; the model is then the best
+    on them. patience: epochs without a better one after which fit stops, None for no early stopping.
+
+    dtype: "float32" or "float64". random_state: None is 1. n_jobs: threads, -1 for one a processor; results
+    are the same bits. verbose: 1 prints a line an epoch.
+
+    After fit: model_, a Model; history_, an Epoch for each epoch; n_features_in_; feature_names_in_, if data
+    frames name their columns. All likelihoods are in nats.
+    """
+
+    model_: Model
+    history_: list[Epoch]
+
+    def __init__(self, layers: int = 2, *, activation: str = "tanh_mixture:4",
+                 final_activation: bool | None = None, base: str = "normal", bias: str = "separate",
+                 optimizer: str = "natural", learning_rate: float | None = None, schedule: str = "cosine",
+                 warmup: int | None = None, batch_size: int | None = None, epochs: int = 60, shuffle: bool = True,
+                 average: float | None = None, start: str | None = None, condition: str = "numbers",
+                 conditioned: str = "both", validation_fraction: float | None = None,
+                 patience: int | None = None, dtype: str = "float32", random_state: Any = None,
+                 n_jobs: int | None = 1, verbose: int = 0) -> None:
+        self.layers, self.activation, self.final_activation = layers, activation, final_activation
+        self.base, self.bias, self.optimizer, self.learning_rate = base, bias, optimizer, learning_rate
+        self.schedule, self.warmup, self.batch_size, self.epochs = schedule, warmup, batch_size, epochs
+        self.shuffle, self.average, self.start = shuffle, average, start
+        self.condition, self.conditioned = condition, conditioned
+        self.validation_fraction, self.patience, self.dtype = validation_fraction, patience, dtype
+        self.random_state, self.n_jobs, self.verbose = random_state, n_jobs, verbose
+
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
+            conditions: ArrayLike | None = None,
+            callback: Callable[[Epoch], bool | None] | None = None) -> Flow:
+        """Learns the density of rows of X; y is ignored.
+
+        sample_weight: one a row, at least 0. conditions: what was observed with each row, numbers (rows,
+        width) or one label a row; the density then is p(x | conditions). callback: sees an Epoch after each
+        one; False ends the fit, which keeps what it has learned.
+        """
+        self._check()
+        x = self._fit_rows(X)
+        seed = seed_of(self.random_state)
+        weights = _weights(sample_weight, len(x))
+        chosen, held_out = self._split(len(x) if weights is None else np.flatnonzero(weights), seed)
+        rows = self._begin(x, weights, conditions, chosen, seed)
+        data, validation = rows.of(chosen), rows.of(held_out) if len(held_out) else None
+        data.constant = self._constant
+        plan = self._plan(len(chosen), seed)
+        history = []
+
+        def observe(epoch: Epoch) -> bool:
+            history.append(epoch)
+            if self.verbose:
+                held_out = "" if epoch.validation is None else "  validation %.4f%s" % (
+                    epoch.validation, " *" if epoch.is_best else "")
+                print("epoch %d/%d  train %.4f%s" % (epoch.epoch, plan.epochs, epoch.train, held_out))
+            return callback is None or callback(epoch) is not False
+
+        with self.model_.threads(self.n_jobs):
+            run(self.model_, data, validation, plan, observe)
+        self.history_ = history
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
+                    conditions: ArrayLike | None = None) -> Flow:
+        """One pass over the rows of X at the learning rate, without a schedule or an average. The first
+        call, unless there was a fit or load, starts from its rows, labels and conditions among them."""
+        self._check()
+        seed, begins = seed_of(self.random_state), not self.__sklearn_is_fitted__()
+        x = self._fit_rows(X) if begins else self._known_rows(X)
+        weights = _weights(sample_weight, len(x))
+        chosen = np.arange(len(x)) if weights is None else np.flatnonzero(weights)
+        if begins:
+            rows = self._begin(x, weights, conditions, chosen, seed)
+            self.history_ = []
+        else:
+            rows = self._model_rows(x, weights, conditions)
+        rows = rows.of(chosen)
+        rows.constant = self._constant
+        plan = self._plan(len(rows), seed)
+        number = len(self.history_)
+        with self.model_.threads(self.n_jobs):
+            train = one_pass(self.model_, rows, plan, number,
+                             lambda step: plan.rate * min((step + 1) / max(plan.warmup, 1), 1.0))
+            self.model_.refresh()
+        self.history_.append(Epoch(number + 1, self.model_.steps, train, None, False))
+        return self
+
+    def score_samples(self, X: ArrayLike, *, conditions: ArrayLike | None = None) -> np.ndarray:
+        """log p of every row, in nats; minus infinity for rows that are too far away to compute with."""
+        return self._scores(self._known_rows(X), conditions)
+
+    def _scores(self, x: np.ndarray, conditions: ArrayLike | None) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            x = self.model_._centred(x)
+        given = self._given(conditions, len(x))
+        out = np.full(len(x), -np.inf)
+        with self.model_.threads(self.n_jobs):
+            _score(self.model_, x, given, out, np.flatnonzero(np.isfinite(x).all(1)))
+        return out
+
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
+              conditions: ArrayLike | None = None) -> float:
+        """The mean log-likelihood of the rows, in nats."""
+        scores = self.score_samples(X, conditions=conditions)
+        return float(np.average(scores, weights=_weights(sample_weight, len(scores))))
+
+    def input_gradient(self, X: ArrayLike, *, conditions: ArrayLike | None = None) -> np.ndarray:
+        """The derivatives of log p by the features of every row, for samplers such as Langevin and HMC."""
+        x = self._known_rows(X)
+        with self.model_.threads(self.n_jobs):
+            return self.model_.input_gradient(x, self._given(conditions, len(x))).astype(np.float64)
+
+    def sample(self, n_samples: int | None = None, random_state: Any = None, *,
+               conditions: ArrayLike | None = None) -> np.ndarray:
+        """Samples (n_samples, features), by default one, or one for each of the conditions. random_state:
+        None draws others in each call; a number draws those of `relgrad sample --seed`."""
+        self._check_fitted()
+        rows = n_samples if n_samples is not None else 1 if conditions is None else len(np.asarray(conditions))
+        if rows < 1:
+            raise ValueError("n_samples: %r; must be at least 1" % rows)
+        seed = seed_of(random_state, int(np.random.default_rng().integers(2**63)))
+        with self.model_.threads(self.n_jobs):
+            return self.model_.sample(rows, seed, condition=self._given(conditions, rows)).astype(np.float64)
+
+    def transform(self, X: ArrayLike, *, conditions: ArrayLike | None = None) -> np.ndarray:
+        """The latents of every row, which have the base's density; with conditions of latents, before these
+        are taken off."""
+        x = self._known_rows(X)
+        needed = self._conditions is not None and self.model_.config.conditioned != 0
+        given = self._given(conditions, len(x)) if needed or conditions is not None else None
+        with self.model_.threads(self.n_jobs):
+            return self.model_.forward(x, given).astype(np.float64)
+
+    def fit_transform(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
+                      conditions: ArrayLike | None = None) -> np.ndarray:
+        """The latents of the rows that it learns from."""
+        return self.fit(X, y, sample_weight, conditions=conditions).transform(X, conditions=conditions)
+
+    def inverse_transform(self, Z: ArrayLike, *, conditions: ArrayLike | None = None) -> np.ndarray:
+        """The row of each row of latents."""
+        self._check_fitted()
+        z = self._rows(Z, self.n_features_in_)
+        with self.model_.threads(self.n_jobs):
+            return self.model_.inverse(z, self._given(conditions, len(z))).astype(np.float64)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the model as safetensors, which `relgrad eval`, `score` and `sample` read and load reads.
+        The optimizer's state and the parameters of fit are not among it: pickles hold all."""
+        self._check_fitted()
+        names = getattr(self, "feature_names_in_", None)
+        ModelFile(self.model_, None if names is None else list(names), self._conditions, *self._beside).write(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, **params: Any) -> Flow:
+        """The model of a file that save or `relgrad train` wrote; `params` are those of the constructor that
+        files do not hold, such as n_jobs."""
+        flow = cls(**params)
+        file = ModelFile.read(path, _EVALUATED, optimizer=flow.optimizer)
+        config = file.model.config
+        own = {"layers": config.layers, "activation": activation_text(config),
+               "final_activation": bool(config.final_activation), "dtype": file.model.dtype.name,
+               **{name: CHOICES[name][getattr(config, name)] for name in ("base", "bias")}}
+        if file.conditions is not None:
+            own["condition"] = file.conditions.kind
+            own["conditioned"] = CHOICES["conditioned"][config.conditioned]
+        for name in own:
+            if name in params:
+                raise ValueError("%s: %r; the file says it: %r" % (name, params[name], own[name]))
+        flow.set_params(**own)
+        flow.model_, flow._conditions, flow._beside = file.model, file.conditions, (file.metadata, file.tensors)
+        flow.history_, flow._constant, flow.n_features_in_ = [], None, config.dim
+        if file.names is not None:
+            flow.feature_names_in_ = np.array(file.names, dtype=object)
+        return flow
+
+    def _check(self) -> None:
+        """Refuses parameters that are out of range, before anything is learned."""
+        for name, allowed in (("optimizer", tuple(_RATES)), ("schedule", DECAYS[:2] + DECAYS[3:]),
+                              ("condition", CHOICES["condition"][1:]), ("conditioned", CHOICES["conditioned"]),
+                              ("base", CHOICES["base"][:3]), ("bias", CHOICES["bias"]),
+                              ("start", (None, *(start for start in STARTS if start != "identity"))),
+                              ("dtype", ("float32", "float64"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError("%s: %r; must be %s" % (name, getattr(self, name), _one_of(allowed)))
+        for name, least in (("layers", 1), ("epochs", 1), ("batch_size", 1), ("warmup", 0), ("patience", 1)):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
+                raise ValueError("%s: %r; must be a whole number, at least %d" % (name, value, least))
+        for name, is_good, allowed in (
+                ("learning_rate", lambda v: 0 < v < np.inf, "above 0"),
+                ("average", lambda v: 0 <= v <= 1, "from 0 to 1"),
+                ("validation_fraction", lambda v: 0 < v < 1, "above 0 and below 1")):
+            value = getattr(self, name)
+            if value is not None and not is_good(value):
+                raise ValueError("%s: %r; must be %s" % (name, value, allowed))
+        if self.patience is not None and self.validation_fraction is None:
+            raise ValueError("patience: %r; needs validation_fraction, rows to be held out" % self.patience)
+
+    def _split(self, rows: int | np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows to learn from, and those that are held out: of so many, or of these."""
+        order = np.random.default_rng(seed).permutation(rows)
+        count = round(len(order) * (self.validation_fraction or 0))
+        if self.validation_fraction is not None and (count < 1 or len(order) - count < 2):
+            raise ValueError("validation_fraction: %r; must leave rows of %d on both sides"
+                             % (self.validation_fraction, len(order)))
+        return np.sort(order[count:]), np.sort(order[:count])
+
+    def _plan(self, rows: int, seed: int) -> Plan:
+        batch = self.batch_size or min(max(rows // 30, 10), 100)
+        warmup = min(-(-rows // batch), 100) if self.warmup is None else self.warmup
+        usual = 0.1 if self.model_.params.size <= 1_000_000 else 0.0
+        average = usual if self.average is None else self.average
+        return Plan(self.epochs, batch, self.learning_rate or _RATES[self.optimizer], warmup, self.schedule,
+                    average or None, self.patience, seed=seed, shuffle=self.shuffle)
+
+    def _begin(self, x: np.ndarray, weights: np.ndarray | None, conditions: ArrayLike | None,
+               chosen: np.ndarray, seed: int) -> Rows:
+        """A model that has learned nothing but where the chosen rows lie; all rows as it takes them."""
+        if len(chosen) < 2:
+            raise ValueError("%d sample(s) with a weight above 0; a minimum of 2 is required" % len(chosen))
+        activation = parse_activation(self.activation)
+        learns = activation["activation"] in ("tanh_mixture", "bend")
+        settings: dict[str, Any] = {
+            **activation, "final_activation": learns if self.final_activation is None else self.final_activation,
+            "base": self.base, "bias": self.bias, "optimizer": self.optimizer, "input_transform": 1,
+            "max_batch": max(self.batch_size or 100, _EVALUATED)}
+        self._conditions, self._beside = None, ({}, {})
+        if conditions is not None:
+            if len(conditions) != len(x):
+                raise ValueError("conditions: %d; must be one a row, %d" % (len(conditions), len(x)))
+            self._conditions = Conditions.learn(np.asarray(conditions)[chosen], self.condition)
+            settings.update(condition=self.condition, condition_len=self._conditions.count,
+                            conditioned=self.conditioned)
+        self.model_ = Model(x.shape[1], self.layers, self.dtype, **settings)
+        if self.dtype == "float32" and x.dtype != np.float32:
+            self.model_.origin = origin_of(x[chosen])
+        rows = self._model_rows(x, weights, conditions)
+        data = rows.x[chosen]
+        usual = "aligned" if activation["activation"] == "tanh_mixture" else "whitened"
+        start = self.start or usual
+        self.model_._start(start, seed, None if start == "orthogonal" else data)
+        self.model_.refresh()
+        constant = np.flatnonzero((data == data[:1]).all(0))
+        self._constant = None
+        if len(constant):
+            self._constant = constant, np.where(data[0, constant] == 0, 1, np.abs(data[0, constant]))
+            warnings.warn("constant: %s; training sees noise as large as the value there, which keeps the "
+                          "density bounded; better leave them out"
+                          % ", ".join(self._column(c) for c in constant), UserWarning, stacklevel=3)
+        if len(data) <= data.shape[1]:
+            warnings.warn("%d rows of %d features: they lie in a plane, and a density there has no bound; take "
+                          "more rows or fewer features" % data.shape, UserWarning, stacklevel=3)
+        return rows
+
+    def _model_rows(self, x: np.ndarray, weights: np.ndarray | None, conditions: ArrayLike | None) -> Rows:
+        """All of them as the model takes them."""
+        given = self.model_._condition(self._given(conditions, len(x)), len(x))
+        weights = None if weights is None else weights.astype(self.model_.dtype)
+        return Rows(self._narrowed(x), weights, given)
+
+    def _narrowed(self, x: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            narrow = self.model_._centred(x)
+        if not np.isfinite(narrow).all():
+            row, column = np.argwhere(~np.isfinite(narrow))[0]
+            raise ValueError('%s: %r in row %d is beyond float32; take other units, or dtype="float64"'
+                             % (self._column(column), float(x[row, column]), row))
+        return narrow
+
+    def _given(self, conditions: ArrayLike | None, rows: int) -> np.ndarray | None:
+        """Conditions as the model takes them."""
+        if self._conditions is None:
+            if conditions is not None:
+                raise ValueError("conditions: given; the model was fitted without")
+            return None
+        if conditions is None:
+            raise ValueError("conditions: missing; the model was fitted with %s" % self._conditions.kind)
+        return self._conditions.codes(conditions, rows)
+
+    def _column(self, column: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return "column %d" % column if names is None else "column %r" % names[column]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "history_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+        return Tags(estimator_type="density_estimator", target_tags=TargetTags(required=False),
+                    transformer_tags=TransformerTags(preserves_dtype=[]))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """flow0, flow1, ..."""
+        self._check_fitted()
+        return np.array(["flow%d" % i for i in range(self.n_features_in_)], dtype=object)
+
+
+def _score(model: Model, x: np.ndarray, given: np.ndarray | None, out: np.ndarray, rows: np.ndarray) -> None:
+    """log p of these rows, in halves where the whole fails."""
+    if not len(rows):
+        return
+    try:
+        out[rows] = model._log_likelihood(x[rows], None if given is None else given[rows])
+    except RelgradError as error:
+        if error.status not in (-30, -42):  # numbers that overflow on the way
+            raise
+        if len(rows) > 1:
+            half = len(rows) // 2
+            _score(model, x, given, out, rows[:half])
+            _score(model, x, given, out, rows[half:])
+
+
+def _weights(weights: ArrayLike | None, rows: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    weights = np.asarray(weights, np.float64)
+    if weights.shape == ():
+        weights = np.full(rows, float(weights))
+    if weights.shape != (rows,):
+        raise ValueError("sample_weight.shape == %s, expected %s!" % (weights.shape, (rows,)))
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError("sample_weight: weights must be finite, at least 0, and not all zero")
+    return weights
+
+
+def _one_of(allowed: tuple) -> str:
+    return ", ".join(map(repr, allowed[:-1])) + " or %r" % (allowed[-1],)
