@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._estimator import Estimator, seed_of
+from .conditions import one_a_row
 from .flow import Flow
 
 
@@ -52,9 +53,12 @@ class AnomalyDetector(Estimator):
         count = min(count, len(x) - 2)
         order = np.random.default_rng(seed).permutation(len(x))
         held_out, chosen = np.sort(order[:count]), np.sort(order[count:])
-        given = None if conditions is None else np.asarray(conditions)
-        flow = Flow(random_state=seed) if self.flow is None else Flow(**self.flow.get_params(deep=False))
+        given = None if conditions is None else one_a_row(conditions, len(x))
+        flow = (Flow(random_state=seed) if self.flow is None
+                else type(self.flow)(**self.flow.get_params(deep=False)))
         self.flow_ = flow.fit(x[chosen], conditions=None if given is None else given[chosen])
+        if hasattr(self, "feature_names_in_"):
+            self.flow_.feature_names_in_ = self.feature_names_in_
         scores = self.flow_._scores(x, given)
         self._calibrate(np.sort(scores[held_out]))
         self.decision_scores_, self.threshold_ = -scores, -self.offset_

@@ -25,11 +25,13 @@ class Conditions:
         if kind == "classes":
             return cls(kind, labels=_in_order(_labels(u)))
         numbers = _numbers(u)
-        spread = numbers.std(0)
-        for column in np.flatnonzero((spread == 0) | (numbers == numbers[:1]).all(0)):
+        # Summed row by row, as the program does: the same bits.
+        mean = (numbers / len(numbers)).cumsum(0)[-1]
+        variance = ((numbers - mean) * ((numbers - mean) / len(numbers))).cumsum(0)[-1]
+        for column in np.flatnonzero((variance == 0) | (numbers == numbers[:1]).all(0)):
             raise ValueError("conditions: column %d is %r in all rows; must vary: nothing can depend on one "
                              "value" % (column, float(numbers[0, column])))
-        return cls(kind, shift=numbers.mean(0), scale=1 / spread)
+        return cls(kind, shift=mean, scale=1 / np.sqrt(variance))
 
     @classmethod
     def of_file(cls, kind: str, count: int, metadata: dict[str, str],
@@ -89,6 +91,14 @@ class Conditions:
                 raise ValueError("conditions: %r; must be one of %s, the labels of training"
                                  % (label, ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")))
         return np.array([places[label] for label in labels])
+
+
+def one_a_row(u: ArrayLike, rows: int) -> np.ndarray:
+    """As an array of so many rows."""
+    u = np.asarray(u)
+    if u.shape[:1] != (rows,):
+        raise ValueError("conditions: shape %s; must be one a row, %d" % (u.shape, rows))
+    return u
 
 
 def _numbers(u: ArrayLike) -> np.ndarray:

@@ -271,12 +271,14 @@ def _read_tensors(path: pathlib.Path) -> tuple[dict[str, Tensor], dict[str, str]
     try:
         header = json.loads(data[8:8 + length])
         metadata = dict(header.pop("__metadata__", {}))
-        places = {name: (str(of["dtype"]), [int(n) for n in of["shape"]], *map(int, of["data_offsets"]))
-                  for name, of in header.items()}
+        places = []
+        for name, of in header.items():
+            start, end = map(int, of["data_offsets"])
+            places.append((name, str(of["dtype"]), [int(n) for n in of["shape"]], start, end))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FileError(path, "header", "no JSON of tensors", "must be a safetensors file") from None
     data, tensors = data[8 + length:], {}
-    for name, (dtype, shape, start, end) in places.items():
+    for name, dtype, shape, start, end in places:
         size = np.dtype(_TYPES[dtype]).itemsize * int(np.prod(shape)) if dtype in _TYPES else end - start
         if not 0 <= start <= end <= len(data) or end - start != size:
             raise FileError(path, name, "%s %s at %d to %d" % (dtype, shape, start, end),
@@ -289,7 +291,8 @@ def _write_tensors(path: pathlib.Path, tensors: dict[str, Tensor], metadata: dic
     rank = list(_TYPES)
     ordered = sorted(tensors.items(), key=lambda one: (-rank.index(one[1].dtype) if one[1].dtype in rank else 0,
                                                        one[0]))
-    header, end = {"__metadata__": dict(sorted(metadata.items()))}, 0
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    end = 0
     for name, tensor in ordered:
         start, end = end, end + len(tensor.data)
         header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from ._estimator import Estimator, seed_of
 from ._library import CHOICES, DECAYS, STARTS, RelgradError
-from .conditions import Conditions
-from .files import ModelFile, activation_text, parse_activation
+from .conditions import Conditions, one_a_row
+from .files import ModelFile, Tensor, activation_text, parse_activation
 from .model import Model, origin_of
 from .training import Epoch, Plan, Rows, one_pass, run
 
@@ -52,6 +52,10 @@ class Flow(Estimator):
 
     model_: Model
     history_: list[Epoch]
+    # Columns that get noise in training, with its deviations; metadata and tensors of a file, kept.
+    _constant: tuple[np.ndarray, np.ndarray] | None
+    _conditions: Conditions | None
+    _beside: tuple[dict[str, str], dict[str, Tensor]]
 
     def __init__(self, layers: int = 2, *, activation: str = "tanh_mixture:4",
                  final_activation: bool | None = None, base: str = "normal", bias: str = "separate",
@@ -76,7 +80,7 @@ class Flow(Estimator):
 
         sample_weight: one a row, at least 0. conditions: what was observed with each row, numbers (rows,
         width) or one label a row; the density then is p(x | conditions). callback: sees an Epoch after each
-        one; False ends the fit, which keeps what it has learned.
+        one, when the flow is as its last step left it; False ends the fit, which keeps what it has learned.
         """
         self._check()
         x = self._fit_rows(X)
@@ -84,22 +88,25 @@ class Flow(Estimator):
         weights = _weights(sample_weight, len(x))
         chosen, held_out = self._split(len(x) if weights is None else np.flatnonzero(weights), seed)
         rows = self._begin(x, weights, conditions, chosen, seed)
-        data, validation = rows.of(chosen), rows.of(held_out) if len(held_out) else None
-        data.constant = self._constant
-        plan = self._plan(len(chosen), seed)
-        history = []
+        data = rows if len(chosen) == len(x) else rows.of(chosen)
+        validation = rows.of(held_out) if len(held_out) else None
+        self._start(data, seed)
+        plan = self._plan(len(data), seed)
 
         def observe(epoch: Epoch) -> bool:
-            history.append(epoch)
+            self.history_.append(epoch)
             if self.verbose:
                 held_out = "" if epoch.validation is None else "  validation %.4f%s" % (
                     epoch.validation, " *" if epoch.is_best else "")
                 print("epoch %d/%d  train %.4f%s" % (epoch.epoch, plan.epochs, epoch.train, held_out))
             return callback is None or callback(epoch) is not False
 
-        with self.model_.threads(self.n_jobs):
-            run(self.model_, data, validation, plan, observe)
-        self.history_ = history
+        try:
+            with self.model_.threads(self.n_jobs):
+                run(self.model_, data, validation, plan, observe)
+        except BaseException:
+            del self.history_
+            raise
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
@@ -112,16 +119,14 @@ class Flow(Estimator):
         weights = _weights(sample_weight, len(x))
         chosen = np.arange(len(x)) if weights is None else np.flatnonzero(weights)
         if begins:
-            rows = self._begin(x, weights, conditions, chosen, seed)
-            self.history_ = []
+            data = self._begin(x, weights, conditions, chosen, seed).of(chosen)
+            self._start(data, seed)
         else:
-            rows = self._model_rows(x, weights, conditions)
-        rows = rows.of(chosen)
-        rows.constant = self._constant
-        plan = self._plan(len(rows), seed)
+            data = self._model_rows(x, weights, conditions).of(chosen)
+        plan = self._plan(len(data), seed)
         number = len(self.history_)
         with self.model_.threads(self.n_jobs):
-            train = one_pass(self.model_, rows, plan, number,
+            train = one_pass(self.model_, data, plan, number,
                              lambda step: plan.rate * min((step + 1) / max(plan.warmup, 1), 1.0))
             self.model_.refresh()
         self.history_.append(Epoch(number + 1, self.model_.steps, train, None, False))
@@ -197,7 +202,7 @@ class Flow(Estimator):
         """The model of a file that save or `relgrad train` wrote; `params` are those of the constructor that
         files do not hold, such as n_jobs."""
         flow = cls(**params)
-        file = ModelFile.read(path, _EVALUATED, optimizer=flow.optimizer)
+        file = ModelFile.read(path, max(flow.batch_size or 0, _EVALUATED), optimizer=flow.optimizer)
         config = file.model.config
         own = {"layers": config.layers, "activation": activation_text(config),
                "final_activation": bool(config.final_activation), "dtype": file.model.dtype.name,
@@ -228,13 +233,13 @@ class Flow(Estimator):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
                 raise ValueError("%s: %r; must be a whole number, at least %d" % (name, value, least))
-        for name, is_good, allowed in (
+        for name, is_good, range_ in (
                 ("learning_rate", lambda v: 0 < v < np.inf, "above 0"),
                 ("average", lambda v: 0 <= v <= 1, "from 0 to 1"),
                 ("validation_fraction", lambda v: 0 < v < 1, "above 0 and below 1")):
             value = getattr(self, name)
             if value is not None and not is_good(value):
-                raise ValueError("%s: %r; must be %s" % (name, value, allowed))
+                raise ValueError("%s: %r; must be %s" % (name, value, range_))
         if self.patience is not None and self.validation_fraction is None:
             raise ValueError("patience: %r; needs validation_fraction, rows to be held out" % self.patience)
 
@@ -252,12 +257,13 @@ class Flow(Estimator):
         warmup = min(-(-rows // batch), 100) if self.warmup is None else self.warmup
         usual = 0.1 if self.model_.params.size <= 1_000_000 else 0.0
         average = usual if self.average is None else self.average
-        return Plan(self.epochs, batch, self.learning_rate or _RATES[self.optimizer], warmup, self.schedule,
+        rate = self.learning_rate or _RATES[CHOICES["optimizer"][self.model_.config.optimizer]]
+        return Plan(self.epochs, batch, rate, warmup, self.schedule,
                     average or None, self.patience, seed=seed, shuffle=self.shuffle)
 
     def _begin(self, x: np.ndarray, weights: np.ndarray | None, conditions: ArrayLike | None,
                chosen: np.ndarray, seed: int) -> Rows:
-        """A model that has learned nothing but where the chosen rows lie; all rows as it takes them."""
+        """Makes a model, with the origin and conditions of the chosen rows; all rows as it takes them."""
         if len(chosen) < 2:
             raise ValueError("%d sample(s) with a weight above 0; a minimum of 2 is required" % len(chosen))
         activation = parse_activation(self.activation)
@@ -265,40 +271,40 @@ class Flow(Estimator):
         settings: dict[str, Any] = {
             **activation, "final_activation": learns if self.final_activation is None else self.final_activation,
             "base": self.base, "bias": self.bias, "optimizer": self.optimizer, "input_transform": 1,
-            "max_batch": max(self.batch_size or 100, _EVALUATED)}
+            "max_batch": max(self.batch_size or 0, _EVALUATED)}
         self._conditions, self._beside = None, ({}, {})
         if conditions is not None:
-            if len(conditions) != len(x):
-                raise ValueError("conditions: %d; must be one a row, %d" % (len(conditions), len(x)))
-            self._conditions = Conditions.learn(np.asarray(conditions)[chosen], self.condition)
+            self._conditions = Conditions.learn(one_a_row(conditions, len(x))[chosen], self.condition)
             settings.update(condition=self.condition, condition_len=self._conditions.count,
                             conditioned=self.conditioned)
         self.model_ = Model(x.shape[1], self.layers, self.dtype, **settings)
         if self.dtype == "float32" and x.dtype != np.float32:
             self.model_.origin = origin_of(x[chosen])
-        rows = self._model_rows(x, weights, conditions)
-        data = rows.x[chosen]
-        usual = "aligned" if activation["activation"] == "tanh_mixture" else "whitened"
-        start = self.start or usual
-        self.model_._start(start, seed, None if start == "orthogonal" else data)
-        self.model_.refresh()
-        constant = np.flatnonzero((data == data[:1]).all(0))
         self._constant = None
+        return self._model_rows(x, weights, conditions)
+
+    def _start(self, data: Rows, seed: int) -> None:
+        """Looks at where the rows lie, before all steps."""
+        usual = "aligned" if self.activation.startswith("tanh_mixture") else "whitened"
+        start, x = self.start or usual, data.x
+        self.model_._start(start, seed, None if start == "orthogonal" else x)
+        self.model_.refresh()
+        self.history_ = []
+        constant = np.flatnonzero((x == x[:1]).all(0))
         if len(constant):
-            self._constant = constant, np.where(data[0, constant] == 0, 1, np.abs(data[0, constant]))
+            self._constant = data.constant = constant, np.where(x[0, constant] == 0, 1, np.abs(x[0, constant]))
             warnings.warn("constant: %s; training sees noise as large as the value there, which keeps the "
                           "density bounded; better leave them out"
                           % ", ".join(self._column(c) for c in constant), UserWarning, stacklevel=3)
-        if len(data) <= data.shape[1]:
+        if len(x) <= x.shape[1]:
             warnings.warn("%d rows of %d features: they lie in a plane, and a density there has no bound; take "
-                          "more rows or fewer features" % data.shape, UserWarning, stacklevel=3)
-        return rows
+                          "more rows or fewer features" % x.shape, UserWarning, stacklevel=3)
 
     def _model_rows(self, x: np.ndarray, weights: np.ndarray | None, conditions: ArrayLike | None) -> Rows:
         """All of them as the model takes them."""
         given = self.model_._condition(self._given(conditions, len(x)), len(x))
         weights = None if weights is None else weights.astype(self.model_.dtype)
-        return Rows(self._narrowed(x), weights, given)
+        return Rows(self._narrowed(x), weights, given, self._constant)
 
     def _narrowed(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -319,7 +325,7 @@ class Flow(Estimator):
             raise ValueError("conditions: missing; the model was fitted with %s" % self._conditions.kind)
         return self._conditions.codes(conditions, rows)
 
-    def _column(self, column: int) -> str:
+    def _column(self, column: int | np.integer) -> str:
         names = getattr(self, "feature_names_in_", None)
         return "column %d" % column if names is None else "column %r" % names[column]
 

@@ -113,6 +113,7 @@ class Model:
         self._suffix = "" if self.dtype == np.float32 else "_f64"
         self._context = c_void_p()
         self._parallel, self._pool, self._raised = None, None, None
+        self._lock = threading.RLock()
         self._base = self._base_fn(self._base_function) if self._base_function else None
         self.sizes = Sizes()
         self._call("query_sizes", byref(self.config), byref(self.sizes))
@@ -143,10 +144,7 @@ class Model:
         self._factorization = None
         self._call("attach", byref(self.config), *memory(self.state), *memory(self._workspace),
                    byref(self._context))
-        if self._parallel:
-            self._call("set_parallel", self._context, self._parallel[0], None, self._parallel[1])
-        if self._pool:
-            self._call("set_pool", self._context, self._pool)
+        self._run_on(self._parallel, self._pool)
 
     def start(self, how: str = "orthogonal", seed: int = 0, data: ArrayLike | None = None,
               ridge: float = 1e-6) -> None:
@@ -172,22 +170,28 @@ class Model:
         executor of threads, by default one of the model's own; 1 for the calling thread alone.
         Results are the same bits."""
         pool = pool or concurrent.futures.ThreadPoolExecutor(max(threads, 1))
-        parallel = _parallel_for(pool)
-        self._call("set_parallel", self._context, parallel, None, threads)
-        self._parallel, self._pool = (parallel, threads), None  # C holds it from here on
+        self._run_on((_parallel_for(pool), threads), None)
 
     @contextlib.contextmanager
     def threads(self, count: int | None) -> Iterator[None]:
         """Calls within a `with` block run on so many threads of the library's own, -1 for one a
-        processor. Results are the same bits."""
-        with pool_of(count) as pool:
-            self._call("set_pool", self._context, pool)
-            self._parallel, self._pool = None, pool
+        processor. Results are the same bits. Of several threads of Python, one is in such a block at a
+        time."""
+        with self._lock, pool_of(count) as pool:
+            before = self._parallel, self._pool
+            self._run_on(None, pool)
             try:
                 yield
             finally:
-                self._pool = None
-                self._call("set_pool", self._context, None)
+                self._run_on(*before)
+
+    def _run_on(self, parallel, pool):
+        """Calls run by a function and a number of threads, or on a pool, or on the calling thread alone."""
+        if parallel:
+            self._call("set_parallel", self._context, parallel[0], None, parallel[1])
+        else:
+            self._call("set_pool", self._context, pool)
+        self._parallel, self._pool = parallel, pool  # C holds it from here on
 
     def step(self, batch: ArrayLike, rate: float, weights: ArrayLike | None = None,
              condition: ArrayLike | None = None) -> Report:

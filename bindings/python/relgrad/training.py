@@ -44,8 +44,9 @@ class Rows:
 
     def of(self, rows: np.ndarray) -> Rows:
         """Some of them."""
-        some = (None if array is None else array[rows] for array in (self.weights, self.condition))
-        return Rows(self.x[rows], *some, self.constant)
+        weights = None if self.weights is None else self.weights[rows]
+        condition = None if self.condition is None else self.condition[rows]
+        return Rows(self.x[rows], weights, condition, self.constant)
 
     def batch(self, rows: np.ndarray, random: np.random.Generator) -> Rows:
         """Some of them, with noise where a column is constant: a density of its own would have no bound."""
@@ -133,9 +134,9 @@ def run(model: Model, data: Rows, validation: Rows | None, plan: Plan,
         if validation is not None:
             held_out = _validate(model, validation, average)
             is_best = held_out > best_value
-        if is_best:
-            best = (average.values if average.taken else model.params).copy()
-            best_value, best_epoch = held_out, epoch
+            if is_best:
+                best = (average.values if average.taken else model.params).copy()
+                best_value, best_epoch = held_out, epoch
         goes_on = observe(Epoch(epoch, model.steps, train, held_out, is_best))
         if plan.patience is not None and best is not None and epoch >= best_epoch + plan.patience:
             goes_on = False
