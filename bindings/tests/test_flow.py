@@ -191,7 +191,8 @@ class FlowTests(unittest.TestCase):
         for wrong in ({"optimizer": "newton"}, {"epochs": 0}, {"batch_size": 2.5}, {"learning_rate": -1},
                       {"average": 2}, {"validation_fraction": 1.0}, {"patience": 3}, {"activation": "relu"},
                       {"activation": "tanh_mixture:17"}, {"dtype": "float16"}, {"start": "nowhere"},
-                      {"schedule": "step"}, {"layers": 0}):
+                      {"schedule": "step"}, {"layers": 0},
+                      {"n_jobs": 0}, {"random_state": -1}, {"validation_fraction": "some"}):
             name = next(iter(wrong))
             self.assertRaisesRegex(ValueError, name, relgrad.Flow(**wrong).fit, moons(50, 1))
         self.assertRaisesRegex(ValueError, "no parameter colour", relgrad.Flow().set_params, colour=1)
@@ -250,7 +251,8 @@ class FlowTests(unittest.TestCase):
                 (b'"relgrad.format":"1"', b'"relgrad.format":"2"', "relgrad.format"),
                 (b"tanh_mixture:4", b"tanh_mixture:x", "activation"),
                 (b"tanh_mixture:4", b"tanh_mixture:3", "layers.0.log_weight"),
-                (b'"base":"normal"', b'"base":"cauchy"', "base"), (b"layers.1.bias", b"layers.1.bios", "layers.1.bias"),
+                (b'"base":"normal"', b'"base":"cauchy"', "base"),
+                (b"layers.1.bias", b"layers.1.bios", "layers.1.bias"),
                 (b'"bias":"separate"', b'"bias":"none"', "layers.*"),
                 (b'"base":"normal"', b'"base":"normal","preprocess":"logit:0.1"', "preprocess"),
                 (b'"base":"normal"', b'"base":"normal","condition":"classes:2"', "condition.location")):
@@ -260,6 +262,8 @@ class FlowTests(unittest.TestCase):
         self.path("wrong").write_bytes(b"PK")
         self.assertRaisesRegex(relgrad.FileError, "header", relgrad.Flow.load, self.path("wrong"))
         self.assertRaises(FileNotFoundError, relgrad.Flow.load, self.path("none"))
+        with self.assertRaisesRegex(FileNotFoundError, "none/m'"):
+            relgrad.Flow(epochs=1).fit(moons(50, 1)).save(self.path("none") / "m")
         model = relgrad.Model(2, 1, base=lambda sample, z: (z, z))
         self.assertRaisesRegex(relgrad.FileError, "custom", ModelFile(model).write, self.path("own"))
 

@@ -123,6 +123,9 @@ def seed_of(random_state: Any, otherwise: int = 1) -> int:
         return otherwise
     if isinstance(random_state, (np.random.RandomState, np.random.Generator)):
         return int(random_state.bytes(4).hex(), 16)
+    if not (isinstance(random_state, (int, np.integer)) and 0 <= random_state < 2**64):
+        raise ValueError("random_state: %r; must be None, a whole number from 0 to 2^64 - 1, or a generator of "
+                         "NumPy's" % (random_state,))
     return int(random_state)
 
 

@@ -15,21 +15,36 @@ from .flow import Flow
 
 
 class AnomalyDetector(Estimator):
-    """Rows that a density finds too unlikely, with the interface of scikit-learn's outlier detectors.
+    """Anomalies: rows that a density finds too unlikely.
 
     A part of the rows is held out of the density's training and sets the threshold (split conformal
-    prediction): a new row from the same source is called an anomaly with a probability of at most
-    false_alarm_rate, whatever the density is worth. Anomalies among the rows of fit raise no alarms more
-    than promised, but can hide others.
+    prediction). A new row from the same source is then called an anomaly with a probability of at most
+    false_alarm_rate, however good the density is. Anomalies among the rows of fit lower the threshold: false
+    alarms stay rare, and more anomalies are missed.
 
-    flow: the density, a Flow; None for one with its defaults. false_alarm_rate: the promise, in (0, 1); it
-    needs 1 / rate - 1 rows to be held out. calibration_fraction: the share of rows that is held out, at
-    least as many as the promise needs but no more than half. random_state: of the split, and of the density
-    where flow is None.
+    Parameters
+    ----------
+    flow : Flow or None
+        The density, with its parameters; None: the defaults.
+    false_alarm_rate : float
+        The promise, above 0 and below 1. It needs 1 / false_alarm_rate - 1 held-out rows.
+    calibration_fraction : float
+        The share of the rows that is held out: more if the promise needs more, up to half of the rows.
+    random_state : int, generator or None
+        Seed of the split, and of the density where flow is None; None is 1.
 
-    After fit: flow_; offset_, the log-likelihood below which a row is an anomaly, in nats;
-    false_alarm_rate_, what is promised with so many rows; and PyOD's decision_scores_ (minus log-likelihoods
-    of the rows of fit), threshold_ and labels_ (1 for anomalies).
+    Attributes
+    ----------
+    flow_ : Flow
+    offset_ : float
+        The log-density, in nats, below which a row is an anomaly.
+    false_alarm_rate_ : float
+        What is promised, with so many rows.
+    decision_scores_, threshold_, labels_
+        As in PyOD: minus the log-density of each row of fit, minus offset_, 1 for anomalies and 0.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Only for data frames whose columns are named.
     """
 
     flow_: Flow
@@ -42,7 +57,7 @@ class AnomalyDetector(Estimator):
         self.calibration_fraction, self.random_state = calibration_fraction, random_state
 
     def fit(self, X: ArrayLike, y: Any = None, *, conditions: ArrayLike | None = None) -> AnomalyDetector:
-        """Learns a density of some rows of X and its threshold from the others; y is ignored."""
+        """Learns a density from some rows of X and its threshold from the others; y is ignored."""
         for name in ("false_alarm_rate", "calibration_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError("%s: %r; must be above 0 and below 1" % (name, getattr(self, name)))

@@ -306,6 +306,6 @@ def _write_tensors(path: pathlib.Path, tensors: dict[str, Tensor], metadata: dic
             for _, tensor in ordered:
                 file.write(tensor.data)
         os.replace(beside, place)
-    except BaseException:
+    except OSError as error:
         beside.unlink(missing_ok=True)
-        raise
+        raise type(error)(error.errno, error.strerror, str(path)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import warnings
 from typing import Any, Callable
@@ -22,32 +23,67 @@ _RATES = {"natural": 0.03, "adam": 0.003, "sgd": 0.01}
 
 
 class Flow(Estimator):
-    """A density learned by an invertible network, exact to evaluate and to sample, with scikit-learn's
-    interface and the defaults of `relgrad train`.
+    """A density that an invertible network learns by exact maximum likelihood.
 
-    layers: of the network. activation: "tanh_mixture:K" (each unit learns a curve of K steps), "bend",
-    "smooth_leaky_relu:A", "leaky_tanh:A,B" or "identity". final_activation: whether the last layer has it
-    too; None: where curves are learned. base: of the latents, "normal", "sech" or "logistic". bias:
-    "separate", "affine", "projected" or "none".
+    It has scikit-learn's interface and the defaults of `relgrad train`. Likelihoods are exact, and in nats.
 
-    optimizer: "natural", "adam" or "sgd". learning_rate: None for 0.03, 0.003 or 0.01. schedule: "cosine",
-    "constant" or "inverse". warmup: steps; None for an epoch, at most 100. batch_size: None for a thirtieth
-    of the rows, 10 to 100. epochs: passes over the data. shuffle: rows in random order, another one in each
-    pass. average: the share of the steps so far over which
-    parameters are averaged, 0 for none; None for 0.1 up to a million parameters. start: "aligned",
-    "whitened", "standardized" or "orthogonal"; None for "aligned" with tanh_mixture, otherwise "whitened".
+    Parameters
+    ----------
+    layers : int
+        Layers of the network.
+    activation : str
+        "tanh_mixture:K" (each unit learns a curve of K steps), "bend" (each unit learns where and how sharply it
+        bends), "smooth_leaky_relu:A", "leaky_tanh:A,B" or "identity".
+    final_activation : bool or None
+        Whether the last layer has the activation too; None: if it is learned.
+    base : {"normal", "sech", "logistic"}
+        Density of the latents.
+    bias : {"separate", "affine", "projected", "none"}
+        How biases move.
+    optimizer : {"natural", "adam", "sgd"}
+    learning_rate : float or None
+        None: 0.03 for natural, 0.003 for adam, 0.01 for sgd.
+    schedule : {"cosine", "constant", "inverse"}
+        What the rate does after the warm-up.
+    warmup : int or None
+        Steps of linear warm-up; None: those of an epoch, at most 100.
+    batch_size : int or None
+        Rows per step; None: a thirtieth of the rows, between 10 and 100.
+    epochs : int
+        Passes over the data.
+    shuffle : bool
+        Whether rows come in random order, another one in each pass.
+    average : float or None
+        The share of the steps so far over which parameters are averaged, 0 for no average; None: 0.1 for up to a
+        million parameters.
+    start : {"aligned", "whitened", "standardized", "orthogonal"} or None
+        Where training starts; None: aligned with tanh_mixture, otherwise whitened.
+    condition : {"numbers", "classes"}
+        What the `conditions` of fit are.
+    conditioned : {"latents", "layers", "both"}
+        Which parts of the model depend on them.
+    validation_fraction : float or None
+        The share of the rows, drawn at random, that is held out. The best model on them is kept.
+    patience : int or None
+        Stop after so many epochs without a better model on the held-out rows.
+    dtype : {"float32", "float64"}
+        Precision of the network. Data in float64 are centred in float64 where float32 would lose digits.
+    random_state : int, generator or None
+        Seed of the start, the order of rows and the split; None is 1.
+    n_jobs : int or None
+        Threads, -1 for one per processor. Results are the same bits.
+    verbose : int
+        1 prints a line per epoch.
 
-    condition: what `conditions=` of fit are, "numbers" or "classes". conditioned: what depends on them,
-    "latents", "layers" or "both".
-
-    validation_fraction: the share of the rows, drawn at random, that is held out; the model is then the best
-    on them. patience: epochs without a better one after which fit stops, None for no early stopping.
-
-    dtype: "float32" or "float64". random_state: None is 1. n_jobs: threads, -1 for one a processor; results
-    are the same bits. verbose: 1 prints a line an epoch.
-
-    After fit: model_, a Model; history_, an Epoch for each epoch; n_features_in_; feature_names_in_, if data
-    frames name their columns. All likelihoods are in nats.
+    Attributes
+    ----------
+    model_ : Model
+        The network, with its parameters.
+    history_ : list of Epoch
+        What each epoch came to.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Only for data frames whose columns are named.
     """
 
     model_: Model
@@ -76,11 +112,20 @@ class Flow(Estimator):
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
             conditions: ArrayLike | None = None,
             callback: Callable[[Epoch], bool | None] | None = None) -> Flow:
-        """Learns the density of rows of X; y is ignored.
+        """Learns the density of the rows of X.
 
-        sample_weight: one a row, at least 0. conditions: what was observed with each row, numbers (rows,
-        width) or one label a row; the density then is p(x | conditions). callback: sees an Epoch after each
-        one, when the flow is as its last step left it; False ends the fit, which keeps what it has learned.
+        Parameters
+        ----------
+        X : array or data frame (rows, features)
+        y : ignored
+        sample_weight : array (rows,), at least 0
+            A step maximises the weighted mean over its batch. Rows of weight 0 are left out. The start looks at
+            all others alike.
+        conditions : array (rows, width), or labels (rows,)
+            What was observed with each row. The density then is p(x | conditions).
+        callback : function of an Epoch
+            Called after each epoch, when the flow is as the last step left it. It ends the fit, which keeps what
+            was learned, by returning False.
         """
         self._check()
         x = self._fit_rows(X)
@@ -111,8 +156,11 @@ class Flow(Estimator):
 
     def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, *,
                     conditions: ArrayLike | None = None) -> Flow:
-        """One pass over the rows of X at the learning rate, without a schedule or an average. The first
-        call, unless there was a fit or load, starts from its rows, labels and conditions among them."""
+        """One pass over the rows of X at the learning rate, without a schedule or an average.
+
+        The first call, unless there was a fit or load, starts from its rows: labels of conditions that it does
+        not see are unknown later.
+        """
         self._check()
         seed, begins = seed_of(self.random_state), not self.__sklearn_is_fitted__()
         x = self._fit_rows(X) if begins else self._known_rows(X)
@@ -226,19 +274,21 @@ class Flow(Estimator):
                               ("condition", CHOICES["condition"][1:]), ("conditioned", CHOICES["conditioned"]),
                               ("base", CHOICES["base"][:3]), ("bias", CHOICES["bias"]),
                               ("start", (None, *(start for start in STARTS if start != "identity"))),
-                              ("dtype", ("float32", "float64"))):
+                              ("dtype", ("float32", "float64", np.float32, np.float64))):
             if getattr(self, name) not in allowed:
                 raise ValueError("%s: %r; must be %s" % (name, getattr(self, name), _one_of(allowed)))
         for name, least in (("layers", 1), ("epochs", 1), ("batch_size", 1), ("warmup", 0), ("patience", 1)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, np.integer)) and value >= least):
                 raise ValueError("%s: %r; must be a whole number, at least %d" % (name, value, least))
+        if self.n_jobs not in (None, -1) and not (isinstance(self.n_jobs, int) and 1 <= self.n_jobs <= 64):
+            raise ValueError("n_jobs: %r; must be -1, or 1 to 64" % (self.n_jobs,))
         for name, is_good, range_ in (
                 ("learning_rate", lambda v: 0 < v < np.inf, "above 0"),
                 ("average", lambda v: 0 <= v <= 1, "from 0 to 1"),
                 ("validation_fraction", lambda v: 0 < v < 1, "above 0 and below 1")):
             value = getattr(self, name)
-            if value is not None and not is_good(value):
+            if value is not None and not (isinstance(value, numbers.Real) and is_good(value)):
                 raise ValueError("%s: %r; must be %s" % (name, value, range_))
         if self.patience is not None and self.validation_fraction is None:
             raise ValueError("patience: %r; needs validation_fraction, rows to be held out" % self.patience)
@@ -278,7 +328,7 @@ class Flow(Estimator):
             settings.update(condition=self.condition, condition_len=self._conditions.count,
                             conditioned=self.conditioned)
         self.model_ = Model(x.shape[1], self.layers, self.dtype, **settings)
-        if self.dtype == "float32" and x.dtype != np.float32:
+        if self.model_.dtype == np.float32 and x.dtype != np.float32:
             self.model_.origin = origin_of(x[chosen])
         self._constant = None
         return self._model_rows(x, weights, conditions)
