@@ -48,6 +48,29 @@ def ratios(results, path):
     save(figure, path)
 
 
+def speed(results, path):
+    """The README's picture: Adam's steps on one thread, bars for each size and batch."""
+    table = [line for line in report.ratios(results["cells"]) if line["cell"][3] == 1]
+    sizes = sorted({line["cell"][:2] for line in table if line["cell"][1] == 2})
+    batches = sorted({line["cell"][2] for line in table})
+    ratio = {line["cell"][:3]: line["ratio"]["relative_adam"] for line in table}
+    figure, axis = plt.subplots(figsize=(7.5, 2.9))
+    for j, batch in enumerate(batches):
+        at = np.arange(len(sizes)) + 0.27 * (j - 1)
+        bars = axis.bar(at, [ratio[D, L, batch] for D, L in sizes], 0.25, color=["#08519c", "#4292c6", "#9ecae1"][j],
+                        label=f"{batch} row{'s' if batch > 1 else ''} per step")
+        axis.bar_label(bars, fmt=lambda r: f"{r:.1f}", fontsize=7, padding=1)
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set_yscale("log", base=2)
+    axis.set_yticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
+    axis.set_ylim(0.8, 32)
+    axis.set_xticks(range(len(sizes)), [f"D = {D}" for D, _ in sizes])
+    axis.set_ylabel("times as fast")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="upper right")
+    save(figure, path)
+
+
 def cost(results, path):
     figure, axis = plt.subplots(figsize=(7.5, 5.5))
     for (peer, variant), line in report.curves(results["cost"]).items():
@@ -84,3 +107,12 @@ def memory(results, path):
     axis.set_xlabel("peak MiB above the process's start")
     axis.set_title("Memory of training, D = {D}, L = {L}, {batch} rows".format(**rows[0]))
     save(figure, path)
+
+
+if __name__ == "__main__":
+    # python3 figures.py RECORD.json PICTURE.png: the picture of the README.
+    import json
+    import sys
+
+    with open(sys.argv[1]) as record:
+        speed(json.load(record), sys.argv[2])

@@ -190,6 +190,25 @@ fn readme() {
     assert!(output.contains("exact 0 steps ago"), "{output}");
 }
 
+/// The lines of C in README.md, with memory around them.
+#[test]
+fn front_page() {
+    let readme = std::fs::read_to_string("../README.md").unwrap();
+    let (_, rest) = readme.split_once("```c\n").unwrap();
+    let (lines, _) = rest.split_once("```").unwrap();
+    let program = format!(
+        "#include <stdio.h>\n#include \"relgrad.h\"\n\
+         static _Alignas(64) unsigned char state[1 << 18], workspace[1 << 18];\n\
+         static float params[1024];\n\
+         int main(void) {{\nfloat x[2] = {{0.5f, -0.25f}};\n{lines}\
+         printf(\"%g\", report.mean_log_likelihood);\nreturn 0;\n}}\n"
+    );
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("front_page.c");
+    std::fs::write(&path, program).unwrap();
+    let output = succeeds(build(path.to_str().unwrap(), Language::C, &[]), &[], 10);
+    assert!(output.parse::<f64>().unwrap() < 0.0, "{output}");
+}
+
 #[test]
 fn train() {
     everywhere("train.c");
