@@ -6,7 +6,7 @@ use std::path::Path;
 use relgrad::hosted::{Toy, write_npy};
 use serde_json::Value;
 
-use crate::{emulated, json, refusal, relgrad, stdout};
+use crate::{json, refusal, relgrad, stdout};
 
 type Row = BTreeMap<String, String>;
 
@@ -249,9 +249,6 @@ fn an_epoch_is_as_many_gradients_as_it_has_batches() {
 
 #[test]
 fn memory_is_what_processes_took() {
-    if emulated() {
-        return; // the program starts itself, and knows nothing of the emulator
-    }
     let columns = ["method", "D", "params_mib", "sizes_mib", "peak_mib", "multiple"];
     for (what, count) in [("fig4", 3 * 2), ("memory", 4 * 2)] {
         let (folder, object) = quick(what, &[]);
