@@ -87,6 +87,7 @@ RATES = (0.001, 0.003, 0.01)
 SMALL = "--layers 4 --activation tanh_mixture:2 --epochs 50"
 METHODS = {
     "relgrad, defaults": [partial(of_relgrad, "")],
+    "relgrad --thorough": [partial(of_relgrad, "--thorough")],
     "relgrad, best of 3 rates": [partial(of_relgrad, f"--lr {rate}") for rate in (0.01, 0.03, 0.1)],
     # Best on validation over these tables together.
     f"relgrad {SMALL}": [partial(of_relgrad, SMALL)],

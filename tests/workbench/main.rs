@@ -12,6 +12,7 @@ mod prepare;
 mod reproduce;
 mod resume;
 mod tables;
+mod thorough;
 mod train;
 mod units;
 mod uses;

@@ -16,7 +16,7 @@ pub fn command() -> clap::Command {
     clap::Command::new("relgrad").subcommand(Train::augment_args(clap::Command::new("train")))
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(args_override_self = true, after_help = EXIT_CODES)]
 pub struct Train {
     /// Training data: npy, npz, IDX, text (commas, tabs, semicolons or blanks), any of them packed
@@ -61,6 +61,10 @@ pub struct Train {
     /// Draw the noise of dequantisation anew in every epoch.
     #[arg(long)]
     pub redraw: bool,
+    /// Choose depth, steps of the curves, epochs and rate first, each by what rows held out say of it: some
+    /// ten trainings on at most 20,000 rows. Flags that are given stay.
+    #[arg(long, conflicts_with_all = ["resume", "init"])]
+    pub thorough: bool,
     /// Layers of the network [default: 2, or those of the model that --init names].
     #[arg(long)]
     pub layers: Option<usize>,

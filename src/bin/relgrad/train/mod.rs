@@ -11,15 +11,18 @@ mod sets;
 pub mod settings;
 mod signals;
 mod sources;
+mod thorough;
 mod verdict;
 
 pub use args::Train;
 
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::FromArgMatches;
 use relgrad::hosted::{
     Data, End, Event, FileError, ModelFile, Noisy, Plan, Rows, Survey, Training, in_memory,
 };
@@ -41,7 +44,13 @@ use crate::failure::{Failure, Outcome};
 use crate::flags::{Dtype, Given};
 use crate::outputs;
 
-pub fn run(args: &Train, words: &[std::ffi::OsString]) -> Result<Outcome, Failure> {
+pub fn run(args: &Train, words: &[OsString]) -> Result<Outcome, Failure> {
+    if args.thorough {
+        let words = thorough::settle(args, words)?;
+        let matches = args::command().try_get_matches_from(&words)?;
+        let (_, train) = matches.subcommand().ok_or("no command")?;
+        return run(&Train::from_arg_matches(train)?, &words);
+    }
     let settings = settings::of_the_run(args, words)?;
     match args.dtype {
         Dtype::F32 => train::<f32>(args, settings),
@@ -64,14 +73,7 @@ fn train<T: Scalar + 'static>(args: &Train, settings: String) -> Result<Outcome,
     let mut sets = Sets::<T>::open(args)?;
     let started = Instant::now();
     let rows = sets.data.rows();
-    let per_epoch = rows.div_ceil(args.batch(rows).max(1)) as u64;
-    let total = per_epoch.saturating_mul(args.epochs).max(1);
-    let decay = match args.schedule {
-        ScheduleName::Constant => Decay::Constant,
-        ScheduleName::Cosine => Decay::Cosine { total },
-        ScheduleName::Inverse => Decay::Inverse { every: per_epoch.max(1) },
-    };
-    let schedule = Schedule { rate: rate(args), warmup: args.warmup(per_epoch), decay };
+    let (schedule, total) = schedule(args, rows);
     if !matches!(args.init(), Init::File(_)) {
         // Refused before all data are looked at.
         training_config(args, rows, architecture(args, &sets)).check()?;
@@ -259,6 +261,18 @@ fn check_outputs(args: &Train) -> Result<(), Failure> {
         Some(log) => outputs::refuse_inputs("--log", log, &inputs),
         None => Ok(()),
     }
+}
+
+/// The schedule of a run on so many rows, and its steps.
+fn schedule(args: &Train, rows: usize) -> (Schedule, u64) {
+    let per_epoch = rows.div_ceil(args.batch(rows).max(1)) as u64;
+    let total = per_epoch.saturating_mul(args.epochs).max(1);
+    let decay = match args.schedule {
+        ScheduleName::Constant => Decay::Constant,
+        ScheduleName::Cosine => Decay::Cosine { total },
+        ScheduleName::Inverse => Decay::Inverse { every: per_epoch.max(1) },
+    };
+    (Schedule { rate: rate(args), warmup: args.warmup(per_epoch), decay }, total)
 }
 
 fn rate(args: &Train) -> f64 {
