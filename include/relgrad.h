@@ -435,6 +435,17 @@
 #define RELGRAD_INIT_ALIGNED 4
 
 /**
+ * Independent weights, uniform between -1 / sqrt(D) and 1 / sqrt(D); zero biases. Needs a
+ * relgrad_refresh afterwards.
+ */
+#define RELGRAD_INIT_UNIFORM 5
+
+/**
+ * Independent normal weights of variance 1 / D, zero biases. Needs a relgrad_refresh afterwards.
+ */
+#define RELGRAD_INIT_NORMAL 6
+
+/**
  * The rate stays.
  */
 #define RELGRAD_DECAY_CONSTANT 0
@@ -1542,7 +1553,8 @@ int32_t relgrad_message(const relgrad_context *context,
                         size_t len);
 
 /**
- * Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY.
+ * Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY; or RELGRAD_INIT_UNIFORM
+ * or RELGRAD_INIT_NORMAL, after which relgrad_refresh must be called.
  */
 RELGRAD_API
 int32_t relgrad_params_init(relgrad_context *context,

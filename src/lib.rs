@@ -115,7 +115,7 @@ pub use owned::Searched;
 #[cfg(feature = "alloc")]
 pub use owned::{Data, Model, NonlinearIca, Position, Snapshot, Stepped, Team, Trainer};
 pub use scalar::Scalar;
-pub use session::{Evaluator, Inverse, Inversion, Refresh, Session, Start, blob};
+pub use session::{Entries, Evaluator, Inverse, Inversion, Refresh, Session, Start, blob};
 pub use simd::{Level, Real};
 pub use status::{Error, Result, Status, Value};
 pub use step::{Batch, Report, Totals};

@@ -2,7 +2,7 @@
 //! compiled once, here, so that no crate which uses relgrad compiles the kernels again.
 
 use crate::session::{
-    Inverse, Inversion, Refresh, Session, Start, evaluate, inverse, sample, start,
+    Entries, Inverse, Inversion, Refresh, Session, Start, evaluate, inverse, sample, start,
 };
 use crate::simd::Real;
 use crate::status::Result;
@@ -121,6 +121,12 @@ calls! {
     ) -> Result<Refresh> = crate::session::refresh::refresh;
     fn start_orthogonal(session: &mut Session<Self>, params: &mut [Self], seed: u64) -> Result<()>
         = start::orthogonal;
+    fn start_entries(
+        session: &mut Session<Self>,
+        params: &mut [Self],
+        which: Entries,
+        seed: u64,
+    ) -> Result<()> = start::entries;
     fn start_identity(session: &mut Session<Self>, params: &mut [Self]) -> Result<()>
         = start::identity;
     fn start_from_data(

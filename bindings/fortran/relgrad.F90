@@ -42,7 +42,8 @@ module relgrad_types
   end enum
   enum, bind(c)
     enumerator :: RELGRAD_INIT_ORTHOGONAL, RELGRAD_INIT_IDENTITY, RELGRAD_INIT_WHITENED, &
-                  RELGRAD_INIT_STANDARDIZED, RELGRAD_INIT_ALIGNED
+                  RELGRAD_INIT_STANDARDIZED, RELGRAD_INIT_ALIGNED, &
+                  RELGRAD_INIT_UNIFORM, RELGRAD_INIT_NORMAL
   end enum
 
   type, bind(c) :: relgrad_config

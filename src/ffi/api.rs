@@ -20,7 +20,7 @@ use super::types::*;
 use crate::memory::sizes::Sizes;
 use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
-use crate::session::start::Start;
+use crate::session::start::{Entries, Start};
 use crate::session::{Evaluator, Session};
 use crate::status::{Error, Result};
 use crate::step::Totals;
@@ -73,9 +73,16 @@ pub unsafe fn params_init<T: Scalar>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, Of::Training, |c| {
-            let identity = one_of(init, &[false, true], "init")?;
-            with_params(c, params, len, |s, p| {
-                if identity { s.start_identity(p) } else { s.start_orthogonal(p, seed) }
+            let entries = match init {
+                RELGRAD_INIT_UNIFORM => Some(Entries::Uniform),
+                RELGRAD_INIT_NORMAL => Some(Entries::Normal),
+                _ => None,
+            };
+            let identity = entries.is_none() && one_of(init, &[false, true], "init")?;
+            with_params(c, params, len, |s, p| match entries {
+                Some(entries) => s.start_entries(p, entries, seed),
+                None if identity => s.start_identity(p),
+                None => s.start_orthogonal(p, seed),
             })
         })
     }

@@ -169,6 +169,11 @@ pub const RELGRAD_INIT_STANDARDIZED: u32 = 3;
 /// identity. The best start for learned curves, and where single features are far from normal,
 /// such as pixels. O(N D).
 pub const RELGRAD_INIT_ALIGNED: u32 = 4;
+/// Independent weights, uniform between -1 / sqrt(D) and 1 / sqrt(D); zero biases. Needs a
+/// relgrad_refresh afterwards.
+pub const RELGRAD_INIT_UNIFORM: u32 = 5;
+/// Independent normal weights of variance 1 / D, zero biases. Needs a relgrad_refresh afterwards.
+pub const RELGRAD_INIT_NORMAL: u32 = 6;
 
 /// The rate stays.
 pub const RELGRAD_DECAY_CONSTANT: u32 = 0;

@@ -64,7 +64,8 @@ pub unsafe extern "C" fn relgrad_message(
     unsafe { api::message::<f32>(context.cast(), text.cast(), len) }
 }
 
-/// Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY.
+/// Starts the parameters: RELGRAD_INIT_ORTHOGONAL or RELGRAD_INIT_IDENTITY; or RELGRAD_INIT_UNIFORM
+/// or RELGRAD_INIT_NORMAL, after which relgrad_refresh must be called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn relgrad_params_init(
     context: *mut relgrad_context,

@@ -12,7 +12,7 @@ use crate::memory::{Aligned, AlignedBytes, zeros};
 use crate::owned::data::{Data, Whole};
 use crate::scalar::Scalar;
 use crate::session::inverse::{Inverse, Inversion};
-use crate::session::start::Start;
+use crate::session::start::{Entries, Start};
 use crate::session::{Refresh, Session};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::Report;
@@ -280,6 +280,18 @@ impl<T: Scalar> Model<T> {
         let (mut session, params) = self.session();
         session.start_orthogonal(params, seed)?;
         session.reset_optimizer();
+        Ok(())
+    }
+
+    /// Independent weights, zero biases, in this model's memory: the optimiser begins anew.
+    ///
+    /// # Errors
+    /// A weight that is singular as drawn, which has probability 0 but for rounding.
+    pub fn start_entries(&mut self, entries: Entries, seed: u64) -> Result<()> {
+        let (mut session, params) = self.session();
+        session.start_entries(params, entries, seed)?;
+        session.reset_optimizer();
+        self.refresh()?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! number type, and found through [`Scalar`](crate::Scalar).
 
 use crate::scalar::Scalar;
-use crate::session::{Inverse, Inversion, Refresh, Session, Start};
+use crate::session::{Entries, Inverse, Inversion, Refresh, Session, Start};
 use crate::status::{Result, check_len};
 use crate::step::{Batch, Report, Totals};
 
@@ -283,6 +283,15 @@ impl<T: Scalar> Session<'_, T> {
     /// Lengths.
     pub fn start_orthogonal(&mut self, params: &mut [T], seed: u64) -> Result<()> {
         T::start_orthogonal(self, params, seed)
+    }
+
+    /// Independent weights and zero biases; an input transform is the identity. O(D^2) a layer. Call
+    /// [`Session::refresh`] afterwards: until then there are no log-determinants.
+    ///
+    /// # Errors
+    /// Lengths.
+    pub fn start_entries(&mut self, params: &mut [T], entries: Entries, seed: u64) -> Result<()> {
+        T::start_entries(self, params, entries, seed)
     }
 
     /// The identity in every layer, zero biases.

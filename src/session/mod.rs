@@ -15,7 +15,7 @@ pub(crate) mod words;
 pub use evaluator::Evaluator;
 pub use inverse::{Inverse, Inversion};
 pub use refresh::Refresh;
-pub use start::Start;
+pub use start::{Entries, Start};
 pub(crate) use words::fingerprint;
 
 use crate::config::Config;

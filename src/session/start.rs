@@ -1,9 +1,9 @@
-//! Where training starts: orthogonal weights, and the data-dependent starts that keep it out of
-//! the Gaussian trap (units that bend on the data from the first step on).
+//! Where training starts: orthogonal weights, independent ones, and the data-dependent starts that
+//! keep it out of the Gaussian trap (units that bend on the data from the first step on).
 
 use crate::density::activation;
 use crate::linalg::{cholesky, orthogonal};
-use crate::memory::known::HEADER_AGE;
+use crate::memory::known::{HEADER_AGE, HEADER_KNOWN};
 use crate::memory::layout::START_ROWS;
 use crate::memory::workspace::{self, Scratch};
 use crate::random::Random;
@@ -29,6 +29,17 @@ pub enum Start {
     Aligned,
 }
 
+/// A start of independent entries, one of those that GFJSH20 (section 4) names. It is invertible
+/// with probability 1, but its condition grows with D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Entries {
+    /// Uniform between `-1 / sqrt(D)` and `1 / sqrt(D)`.
+    Uniform,
+    /// Normal, of variance `1 / D`.
+    Normal,
+}
+
 /// [`Session::start_orthogonal`].
 pub(crate) fn orthogonal<T: Real>(
     session: &mut Session<T>,
@@ -48,6 +59,31 @@ pub(crate) fn orthogonal<T: Real>(
         }
     }
     finish(session, params);
+    Ok(())
+}
+
+/// [`Session::start_entries`].
+pub(crate) fn entries<T: Real>(
+    session: &mut Session<T>,
+    params: &mut [T],
+    entries: Entries,
+    seed: u64,
+) -> Result<()> {
+    session.check_params(params)?;
+    let mut random = Random::new(seed, 0);
+    let largest = 1.0 / libm::sqrt(session.config.dim as f64);
+    for k in 0..session.config.layers {
+        for w in &mut params[session.layout.weight(k)] {
+            let entry = match entries {
+                Entries::Uniform => 2.0 * random.uniform() - 1.0,
+                Entries::Normal => random.normal(),
+            };
+            *w = T::from_f64(largest * entry);
+        }
+    }
+    finish(session, params);
+    // Determinants need a factorisation.
+    session.state.header[HEADER_KNOWN] = 0;
     Ok(())
 }
 

@@ -201,6 +201,7 @@ fn short_slices() {
         refused(owned, params, |s, p, scratch, _| s.refresh(&p[..n - 1], scratch));
         refused(owned, params, |s, p, _, _| s.start_orthogonal(&mut p[..n - 1], 1));
         refused(owned, params, |s, p, _, _| s.start_identity(&mut p[..n - 1]));
+        refused(owned, params, |s, p, _, _| s.start_entries(&mut p[..n - 1], Entries::Normal, 1));
         refused(owned, params, |s, p, scratch, _| s.factorize(&p[..n - 1], scratch));
 
         let out = (Status::Length, "out");

@@ -105,6 +105,44 @@ fn orthogonal_weights_have_no_preferred_direction() {
     assert!((negative / runs - 0.5).abs() < 5.0 * 0.5 / runs.sqrt(), "{negative}");
 }
 
+/// Mean, variance and range are those of the law; log-determinants come with a refresh.
+#[test]
+fn independent_entries() {
+    let runs = 4000;
+    for (entries, variance, fourth, most) in
+        [(Entries::Uniform, 1.0 / 12.0, 1.8, 0.5), (Entries::Normal, 0.25, 3.0, f64::INFINITY)]
+    {
+        let mut owned = Owned::<f64>::new(config());
+        owned.start(|s, p, _| s.start_entries(p, entries, 1)).unwrap();
+        assert_eq!(owned.session().0.log_det().unwrap_err().status, Status::LogDetUnknown);
+        let (mut s, p, scratch) = owned.session();
+        s.refresh(p, scratch).unwrap();
+        assert_log_dets(&mut owned);
+        let first = owned.weight(0);
+        assert_ne!(first, owned.weight(1));
+
+        let mut draw = |seed| {
+            owned.start(|s, p, _| s.start_entries(p, entries, seed)).unwrap();
+            owned.weight(2)
+        };
+        let all: Vec<f64> = (0..runs).flat_map(&mut draw).collect();
+        let n = all.len() as f64;
+        let mean = all.iter().sum::<f64>() / n;
+        let second = all.iter().map(|w| w * w).sum::<f64>() / n;
+        assert!(mean.abs() < 5.0 * (variance / n).sqrt(), "{mean}");
+        let error = variance * ((fourth - 1.0) / n).sqrt();
+        assert!((second - variance).abs() < 5.0 * error, "{second}");
+        assert!(all.iter().all(|w| w.abs() < most));
+        owned.start(|s, p, _| s.start_entries(p, entries, 1)).unwrap();
+        assert_eq!(owned.weight(0), first);
+
+        let mut model = Model::<f64>::blank(config()).unwrap();
+        model.start_entries(entries, 1).unwrap();
+        assert_eq!(model.params()[model.layout().weight(0)], first);
+        model.log_likelihood(&data()).unwrap();
+    }
+}
+
 #[test]
 fn identity() {
     let mut owned = Owned::<f64>::new(config());

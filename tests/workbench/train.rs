@@ -97,6 +97,25 @@ fn the_same_seed_gives_the_same_file() {
 }
 
 #[test]
+fn starts_of_independent_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    for init in ["uniform", "normal"] {
+        let path = folder.path().join(init);
+        let fixed = "--activation smooth_leaky_relu --epochs 1 --lr 1e-12".split(' ');
+        let mut args = vec!["train", "--data", DIGITS[1], "--init", init];
+        args.extend(fixed);
+        args.extend(["--out", path.to_str().unwrap()]);
+        stdout(&relgrad(&args));
+        let file = ModelFile::read(&path).unwrap();
+        assert!(!file.input_transform);
+        let first = &file.parameters.to_vec::<f64>()[..64 * 64];
+        let largest = first.iter().fold(0.0, |m: f64, w| m.max(w.abs()));
+        // The end of the uniform law is 1 / sqrt(64).
+        assert!((largest < 0.1251) == (init == "uniform") && largest > 0.12, "{largest}");
+    }
+}
+
+#[test]
 fn reads_csv_and_idx() {
     let folder = tempfile::tempdir().unwrap();
     let path = |n: &str| folder.path().join(n).to_str().unwrap().to_owned();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use relgrad::hosted::Preprocess;
-use relgrad::{Activation, Base, Bias, Conditioned, Config, Start};
+use relgrad::{Activation, Base, Bias, Conditioned, Config, Entries, Start};
 
 use crate::failure::EXIT_CODES;
 use crate::flags::{Dtype, Format, GradientName};
@@ -144,9 +144,9 @@ pub struct Train {
     /// Precision.
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub dtype: Dtype,
-    /// whitened, standardized, aligned, orthogonal, or a model file to start from, whose
-    /// architecture is used: only --bias may differ [default: aligned for tanh_mixture, otherwise
-    /// whitened].
+    /// whitened, standardized, aligned, orthogonal, uniform, normal, or a model file to start from,
+    /// whose architecture is used: only --bias may differ [default: aligned for tanh_mixture,
+    /// otherwise whitened].
     #[arg(long)]
     pub init: Option<Init>,
     /// Model file to write: the best model on validation data, or the last without any.
@@ -286,6 +286,7 @@ impl FromStr for Validation {
 pub enum Init {
     Data(Start),
     Orthogonal,
+    Entries(Entries),
     File(PathBuf),
 }
 
@@ -297,6 +298,8 @@ impl FromStr for Init {
             "standardized" => Init::Data(Start::Standardized),
             "aligned" => Init::Data(Start::Aligned),
             "orthogonal" => Init::Orthogonal,
+            "uniform" => Init::Entries(Entries::Uniform),
+            "normal" => Init::Entries(Entries::Normal),
             path => Init::File(path.into()),
         })
     }

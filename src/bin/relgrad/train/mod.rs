@@ -361,6 +361,10 @@ fn start<T: Scalar>(
             model = blank(config)?;
             model.start_orthogonal(args.seed)?;
         }
+        Init::Entries(entries) => {
+            model = blank(config)?;
+            model.start_entries(entries, args.seed)?;
+        }
         Init::File(path) => {
             let file = ModelFile::read(&path)?;
             check_dim(file.dim, sets.dim, &args.data, "the model")?;
@@ -377,7 +381,7 @@ fn blank<T: Scalar>(args: &Train, sets: &Sets<T>) -> Result<Model<T>, Failure> {
     let config = match args.init() {
         Init::File(path) => architecture_of(args, &path, &ModelFile::read(&path)?)?,
         Init::Data(_) => Config { input_transform: true, ..architecture(args, sets) },
-        Init::Orthogonal => architecture(args, sets),
+        Init::Orthogonal | Init::Entries(_) => architecture(args, sets),
     };
     Ok(Model::blank(training_config(args, sets.data.rows(), config))?)
 }
