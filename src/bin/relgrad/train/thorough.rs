@@ -180,7 +180,8 @@ impl<'a, T: Scalar + 'static> Search<'a, T> {
         };
         let mut best = self.train(setting)?.ok_or("--thorough: too much data for a search")?;
         for round in 0..2 {
-            if free.layers {
+            // Again only after more epochs, with which depth may pay.
+            if free.layers && (round == 0 || best.setting.epochs > setting.epochs) {
                 let least = best.setting.layers;
                 let deeper = LAYERS.into_iter().filter(|n| *n > least);
                 best = self.climb(best, deeper, |s, layers| Setting { layers, ..s })?;
