@@ -14,7 +14,7 @@ impl<T: Scalar> Model<T> {
     /// Makes the log-determinants exact.
     ///
     /// # Errors
-    /// Those of [`Session::refresh`].
+    /// Those of [`Session::refresh`](crate::Session::refresh).
     pub fn refresh(&mut self) -> Result<Refresh> {
         let mut scratch = AlignedBytes::try_new(self.sizes.refresh_bytes)?;
         let (mut session, params) = self.view();
@@ -24,7 +24,7 @@ impl<T: Scalar> Model<T> {
     /// `sum_k log|det W_k| + sum log|scale|`, exact: refreshed first if steps have passed.
     ///
     /// # Errors
-    /// A weight that has become singular; [`Status::LogDetUnknown`] without parameters.
+    /// A weight that has become singular; [`Status::LogDetUnknown`](crate::Status::LogDetUnknown) without parameters.
     pub fn log_det(&mut self) -> Result<f64> {
         match self.view().0.log_det()? {
             (log_det, 0) => Ok(log_det),
