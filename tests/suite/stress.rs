@@ -1,5 +1,5 @@
-//! Data of absurd scales and shapes, at absurd rates: every step is a good one, or an error with a name
-//! that changes nothing. `cargo test --test suite stress -- --nocapture` prints the table of
+//! Data of absurd scales and shapes, at absurd rates: every step is a good one, or an error with a
+//! name that changes nothing. `cargo test --test suite stress -- --nocapture` prints the table of
 //! docs/reliability.md.
 
 use crate::common::*;

@@ -34,8 +34,8 @@ struct Case {
 const SMOOTH: Activation = Activation::SmoothLeakyRelu { a: 0.3 };
 const LEARNED: Activation = Activation::TanhMixture { steps: 4 };
 
-/// Every route of a step, both sides of each edge of a vector, learned curves and fixed ones. A change of
-/// these numbers is a change of everybody's results.
+/// Every route of a step, both sides of each edge of a vector, learned curves and fixed ones. A change
+/// of these numbers is a change of everybody's results.
 const CASES: [Case; 5] = [
     Case {
         name: "lanes",

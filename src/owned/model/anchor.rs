@@ -7,8 +7,8 @@ use crate::session::Refresh;
 use crate::status::Result;
 
 impl<T: Scalar> Model<T> {
-    /// Steps after which [`Model::step`] makes running log-determinants exact: rounding moves them by some
-    /// 1e-9 nats a step in f32. An LU factorisation costs as much as tens of steps.
+    /// Steps after which [`Model::step`] makes running log-determinants exact: rounding moves them
+    /// by some 1e-9 nats a step in f32. An LU factorisation costs as much as tens of steps.
     pub const ANCHOR_STEPS: u64 = 10_000;
 
     /// Makes the log-determinants exact.
@@ -24,7 +24,8 @@ impl<T: Scalar> Model<T> {
     /// `sum_k log|det W_k| + sum log|scale|`, exact: refreshed first if steps have passed.
     ///
     /// # Errors
-    /// A weight that has become singular; [`Status::LogDetUnknown`](crate::Status::LogDetUnknown) without parameters.
+    /// A weight that has become singular;
+    /// [`Status::LogDetUnknown`](crate::Status::LogDetUnknown) without parameters.
     pub fn log_det(&mut self) -> Result<f64> {
         match self.view().0.log_det()? {
             (log_det, 0) => Ok(log_det),
@@ -40,8 +41,8 @@ impl<T: Scalar> Model<T> {
         self.anchored
     }
 
-    /// After a step: the refresh that is due. A weight that has become singular, or no memory, leaves the
-    /// log-determinants as they run.
+    /// After a step: the refresh that is due. A weight that has become singular, or no memory,
+    /// leaves the log-determinants as they run.
     pub(super) fn anchor(&mut self) {
         let due = self.config.exact_log_det() && self.steps().is_multiple_of(Self::ANCHOR_STEPS);
         if due && let Ok(refresh) = self.refresh() {

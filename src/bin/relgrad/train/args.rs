@@ -61,8 +61,8 @@ pub struct Train {
     /// Draw the noise of dequantisation anew in every epoch.
     #[arg(long)]
     pub redraw: bool,
-    /// Choose depth, steps of the curves, epochs and rate first, each by what rows held out say of it: some
-    /// ten trainings on at most 20,000 rows. Flags that are given stay.
+    /// Choose depth, steps of the curves, epochs and rate first, each by what rows held out say of it:
+    /// some ten trainings on at most 20,000 rows. Flags that are given stay.
     #[arg(long, conflicts_with_all = ["resume", "init"])]
     pub thorough: bool,
     /// Layers of the network [default: 2, or those of the model that --init names].

@@ -16,7 +16,8 @@ use super::{LOOK, rate, schedule, start};
 use crate::failure::Failure;
 use crate::flags::Dtype;
 
-/// The most rows that are tried on. Every fifth of them is held out; of few rows each fifth in turn.
+/// The most rows that are tried on. Every fifth of them is held out; of few rows each fifth in
+/// turn.
 const ROWS: usize = 20_000;
 const FIFTHS: usize = 5;
 const FEW: usize = 1000;
@@ -64,8 +65,8 @@ impl Setting {
     }
 }
 
-/// The command line with the flags that were found in the place of `--thorough`. Those that it has stay
-/// as they are.
+/// The command line with the flags that were found in the place of `--thorough`. Those that it has
+/// stay as they are.
 pub fn settle(args: &Train, words: &[OsString]) -> Result<Vec<OsString>, Failure> {
     if !args.data.is_file() {
         let data = args.data.display();
@@ -168,8 +169,8 @@ impl<'a, T: Scalar + 'static> Search<'a, T> {
         Ok(Search { args, trials, team, rows })
     }
 
-    /// From the defaults on, one thing at a time: what is better by more than its standard error stays. The
-    /// flags.
+    /// From the defaults on, one thing at a time: what is better by more than its standard error
+    /// stays. The flags.
     fn run(&self, free: Free) -> Result<Vec<String>, Failure> {
         let args = self.args;
         let setting = Setting {
@@ -286,8 +287,8 @@ impl Tried {
         self.log_p.iter().sum::<f64>() / self.log_p.len() as f64
     }
 
-    /// Whether it is better by more than the standard error of the difference, rows in pairs. Rows that one
-    /// cannot score decide by their number.
+    /// Whether it is better by more than the standard error of the difference, rows in pairs. Rows
+    /// that one cannot score decide by their number.
     fn is_better(&self, other: &Tried) -> bool {
         let lost = |t: &Tried| t.log_p.iter().filter(|p| !p.is_finite()).count();
         if lost(self) != lost(other) {
