@@ -26,8 +26,8 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
 build=(--config 'profile.test.package."*".opt-level=0' --features cli,capi)
 tests=(--lib --test suite --test workbench)
 on_arm 1800 test "${build[@]}" "${tests[@]}" --no-run
-# Reproductions take minutes, of code that other tests run too.
-on_arm 1800 test "${build[@]}" "${tests[@]}" -- --skip reproduce::
+# Reproductions and searches take minutes, of code that other tests run too.
+on_arm 1800 test "${build[@]}" "${tests[@]}" -- --skip reproduce:: --skip thorough::
 
 # The same numbers as here: from Rust, and from C with a package for Arm, which is not optimised, since
 # that is quick.

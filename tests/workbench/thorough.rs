@@ -18,14 +18,14 @@ fn train(folder: &Path, out: &str, more: &[&str]) -> String {
 #[test]
 fn a_search_ends_in_flags_that_train_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
-    let more = ["--epochs", "12", "--lr", "0.05"];
+    let more = ["--epochs", "40", "--lr", "0.05"];
     let text = train(folder.path(), "found", &[&["--thorough"], &more[..]].concat());
     let tried: Vec<&str> = text.lines().filter(|line| line.starts_with("tried ")).collect();
     // Flags that are given stay as they are.
-    assert!(tried.len() > 3 && tried.iter().all(|line| line.contains("12 epochs, rate 0.05")));
+    assert!(tried.len() > 3 && tried.iter().all(|line| line.contains("40 epochs, rate 0.05")));
     assert!(tried[0].contains("2 layers, tanh_mixture:4"));
     let chosen = text.lines().find_map(|line| line.strip_prefix("chosen  ")).unwrap();
-    assert!(chosen.contains("--epochs 12") && chosen.contains("--lr 0.05"), "{chosen}");
+    assert!(chosen.contains("--epochs 40") && chosen.contains("--lr 0.05"), "{chosen}");
     let best = |line: &&str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
     let highest = tried.iter().map(best).fold(f64::NEG_INFINITY, f64::max);
     assert!(highest > best(&tried[0]) + 0.02, "depth pays on moons: {tried:?}");
