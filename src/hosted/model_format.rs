@@ -188,12 +188,16 @@ pub(super) fn take_condition(
         true => take_choice(path, metadata, "conditioned", &CONDITIONED)?,
         false => Conditioned::Both,
     };
-    let Some(text) = metadata.remove("condition") else {
-        return Ok((Condition::None, conditioned));
-    };
-    let allowed =
-        |e: crate::Error| field_error(path, "condition", Some(text.clone()), e.allowed.into());
-    Ok((text.parse().map_err(allowed)?, conditioned))
+    let condition = metadata.remove("condition").map_or(Ok(Condition::None), |text| {
+        text.parse().map_err(|e: crate::Error| {
+            field_error(path, "condition", Some(text.clone()), e.allowed.into())
+        })
+    })?;
+    // Nothing depends on what is not there.
+    Ok(match condition {
+        Condition::None => (condition, Conditioned::Both),
+        _ => (condition, conditioned),
+    })
 }
 
 /// Where conditions come from, if the file says so; taken out of it.

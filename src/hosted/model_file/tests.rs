@@ -175,6 +175,14 @@ fn conditions_are_kept() {
     assert!(none.starts_with("model: condition.count: 0; must be 1 to"), "{none}");
 }
 
+/// A file may say what depends on a condition that it does not have.
+#[test]
+fn what_depends_on_no_condition_comes_back_the_same() {
+    let more = r#""none", "conditioned": "latents""#;
+    let read = ModelFile::from_bytes(&file(&[ONE], &PLAIN.replace("\"none\"", more))).unwrap();
+    assert_eq!(ModelFile::from_bytes(&read.to_bytes().unwrap()).unwrap(), read);
+}
+
 #[test]
 fn bad_metadata() {
     let with = |from: &str, to: &str| refused(&file(&[ONE], &PLAIN.replace(from, to)));
