@@ -402,7 +402,8 @@ impl<T: Scalar> Model<T> {
         let batch = self.data(batch)?.batch();
         let (mut session, params) = self.session();
         let report = session.step(params, &batch, rate)?;
-        self.anchor();
+        let steps = session.steps();
+        self.anchor(steps);
         Ok(report)
     }
 

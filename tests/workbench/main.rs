@@ -7,6 +7,7 @@ mod data;
 mod export;
 mod faults;
 mod flags;
+mod guide;
 mod ica;
 mod prepare;
 mod reproduce;

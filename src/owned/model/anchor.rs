@@ -41,10 +41,10 @@ impl<T: Scalar> Model<T> {
         self.anchored
     }
 
-    /// After a step: the refresh that is due. A weight that has become singular, or no memory,
-    /// leaves the log-determinants as they run.
-    pub(super) fn anchor(&mut self) {
-        let due = self.config.exact_log_det() && self.steps().is_multiple_of(Self::ANCHOR_STEPS);
+    /// The refresh that is due after so many steps. A weight that has become singular, or no
+    /// memory, leaves the log-determinants as they run.
+    pub(super) fn anchor(&mut self, steps: u64) {
+        let due = self.config.exact_log_det() && steps.is_multiple_of(Self::ANCHOR_STEPS);
         if due && let Ok(refresh) = self.refresh() {
             self.anchored = Some(refresh);
         }
