@@ -1,5 +1,6 @@
 //! docs/guide.md: its commands, and what it says they print.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::emulated;
@@ -16,8 +17,9 @@ fn the_guide_prints_what_it_says() {
         return; // the search takes minutes there
     }
     let folder = tempfile::tempdir().unwrap();
-    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_relgrad")).parent().unwrap();
-    let path = std::env::join_paths([bin.into(), "/usr/bin".into(), "/bin".into()]).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_relgrad")).parent().unwrap();
+    let path = [program, Path::new("/usr/bin"), Path::new("/bin")];
+    let path = std::env::join_paths(path).unwrap();
     let one_space = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let (mut printed, mut compared) = (String::new(), 0);
     for (kind, block) in blocks(include_str!("../../docs/guide.md")) {
