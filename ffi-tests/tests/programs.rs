@@ -201,12 +201,13 @@ fn front_page() {
          static _Alignas(64) unsigned char state[1 << 18], workspace[1 << 18];\n\
          static float params[1024];\n\
          int main(void) {{\nfloat x[2] = {{0.5f, -0.25f}};\n{lines}\
-         printf(\"%g\", report.mean_log_likelihood);\nreturn 0;\n}}\n"
+         printf(\"%g\\n\", report.mean_log_likelihood);\nreturn 0;\n}}\n"
     );
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("front_page.c");
     std::fs::write(&path, program).unwrap();
     let output = succeeds(build(path.to_str().unwrap(), Language::C, &[]), &[], 10);
-    assert!(output.parse::<f64>().unwrap() < 0.0, "{output}");
+    let printed = output.lines().next().unwrap();
+    assert!(printed.parse::<f64>().unwrap() < 0.0, "{output}");
 }
 
 #[test]
