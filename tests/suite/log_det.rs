@@ -356,7 +356,7 @@ fn a_million_steps_of_a_stream() {
     let config = Config { optimizer: Optimizer::NATURAL, max_batch: 1, ..fixed_curves(D, 2) };
     let (mut model, mut random) = (Model::<f32>::new(config, 1).unwrap(), Lcg(3));
     // Off a refresh at the end.
-    let steps = if emulated() { 45_000 } else { 1_005_000 };
+    let steps = if emulated() { 12_000 } else { 1_005_000 };
     let (mut x, mut worst) = ([0.0f32; D], 0.0f64);
     for t in 0..steps {
         let phase = t as f64 / 50_000.0;

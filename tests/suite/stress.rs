@@ -133,7 +133,7 @@ fn no_data_and_no_rate_make_anything_but_a_good_step_or_a_named_error() {
     let mut all = 0;
     for kind in KINDS {
         let (mut count, mut random) = (Count::default(), Lcg(5));
-        for scale in SCALES.into_iter().step_by(if emulated() { 2 } else { 1 }) {
+        for scale in SCALES.into_iter().step_by(if emulated() { 4 } else { 1 }) {
             let x = (data::<f32>(kind, scale, &mut random), data::<f64>(kind, scale, &mut random));
             for optimizer in [Optimizer::SGD, Optimizer::ADAM, Optimizer::NATURAL] {
                 for (curves, from_data) in
