@@ -15,17 +15,10 @@ import warnings
 import numpy as np
 import relgrad
 from relgrad.files import ModelFile
+from test_relgrad import moons
 
 # The program `relgrad`, which reads and writes the same files.
 PROGRAM = os.environ.get("RELGRAD_PROGRAM")
-
-
-def moons(rows, seed):
-    random = np.random.default_rng(seed)
-    t = random.uniform(0, np.pi, rows)
-    up = random.integers(0, 2, rows) * 2 - 1
-    x = np.stack([up * np.cos(t) + (up < 0), up * np.sin(t) + 0.5 * (up < 0)], 1)
-    return x + random.uniform(-0.1, 0.1, (rows, 2))
 
 
 class Frame:

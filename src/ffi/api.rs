@@ -73,16 +73,12 @@ pub unsafe fn params_init<T: Scalar>(
     // SAFETY: as the module says.
     unsafe {
         enter(ctx, Of::Training, |c| {
-            let entries = match init {
-                RELGRAD_INIT_UNIFORM => Some(Entries::Uniform),
-                RELGRAD_INIT_NORMAL => Some(Entries::Normal),
-                _ => None,
-            };
-            let identity = entries.is_none() && one_of(init, &[false, true], "init")?;
-            with_params(c, params, len, |s, p| match entries {
-                Some(entries) => s.start_entries(p, entries, seed),
-                None if identity => s.start_identity(p),
-                None => s.start_orthogonal(p, seed),
+            with_params(c, params, len, |s, p| match init {
+                RELGRAD_INIT_ORTHOGONAL => s.start_orthogonal(p, seed),
+                RELGRAD_INIT_IDENTITY => s.start_identity(p),
+                RELGRAD_INIT_UNIFORM => s.start_entries(p, Entries::Uniform, seed),
+                RELGRAD_INIT_NORMAL => s.start_entries(p, Entries::Normal, seed),
+                _ => one_of(init, &[], "init"),
             })
         })
     }

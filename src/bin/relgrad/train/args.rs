@@ -1,10 +1,11 @@
 //! The flags of `relgrad train`.
 
+use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches, ValueEnum};
 use relgrad::hosted::Preprocess;
 use relgrad::{Activation, Base, Bias, Conditioned, Config, Entries, Start};
 
@@ -16,7 +17,7 @@ pub fn command() -> clap::Command {
     clap::Command::new("relgrad").subcommand(Train::augment_args(clap::Command::new("train")))
 }
 
-#[derive(Args, Clone)]
+#[derive(Args)]
 #[command(args_override_self = true, after_help = EXIT_CODES)]
 pub struct Train {
     /// Training data: npy, npz, IDX, text (commas, tabs, semicolons or blanks), any of them packed
@@ -179,6 +180,13 @@ pub struct Train {
 }
 
 impl Train {
+    /// The flags of a command line.
+    pub fn of(words: &[OsString]) -> Result<Train, clap::Error> {
+        let matches = command().try_get_matches_from(words)?;
+        let train = matches.subcommand_matches("train");
+        train.map_or_else(|| Train::from_arg_matches(&matches), Train::from_arg_matches)
+    }
+
     /// The activation that is asked for, or the default.
     pub fn activation(&self) -> Activation {
         self.activation.unwrap_or(Config::new(1, 1).activation)
@@ -307,14 +315,11 @@ impl FromStr for Init {
 
 #[cfg(test)]
 mod tests {
-    use clap::FromArgMatches;
-
     use super::*;
 
     fn train(flags: &[&str]) -> Result<Train, clap::Error> {
         let all = ["relgrad", "train", "--data", "x", "--out", "y"];
-        let matches = command().try_get_matches_from(all.iter().chain(flags))?;
-        Train::from_arg_matches(matches.subcommand_matches("train").unwrap())
+        Train::of(&all.iter().chain(flags).map(Into::into).collect::<Vec<_>>())
     }
 
     #[test]

@@ -22,7 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use clap::FromArgMatches;
 use relgrad::hosted::{
     Data, End, Event, FileError, ModelFile, Noisy, Plan, Rows, Survey, Training, in_memory,
 };
@@ -47,9 +46,7 @@ use crate::outputs;
 pub fn run(args: &Train, words: &[OsString]) -> Result<Outcome, Failure> {
     if args.thorough {
         let words = thorough::settle(args, words)?;
-        let matches = args::command().try_get_matches_from(&words)?;
-        let (_, train) = matches.subcommand().ok_or("no command")?;
-        return run(&Train::from_arg_matches(train)?, &words);
+        return run(&Train::of(&words)?, &words);
     }
     let settings = settings::of_the_run(args, words)?;
     match args.dtype {

@@ -27,6 +27,8 @@ const WORK: f64 = 2e12;
 
 const LAYERS: [usize; 5] = [2, 4, 8, 16, 32];
 const EPOCHS: [u64; 3] = [60, 200, 600];
+/// The fewest where there are more rows than were tried on.
+const LEAST_EPOCHS: u64 = 20;
 
 /// What is searched for.
 #[derive(Clone, Copy)]
@@ -38,20 +40,9 @@ struct Setting {
 }
 
 impl Setting {
-    /// The flags of a run with it.
-    fn apply(&self, args: &Train) -> Train {
-        let Setting { layers, activation, epochs, rate } = *self;
-        Train {
-            layers: Some(layers),
-            activation: Some(activation),
-            epochs,
-            lr: Some(rate),
-            ..args.clone()
-        }
-    }
-
-    fn words(&self, epochs: u64) -> [String; 8] {
-        let Setting { layers, activation, rate, .. } = self;
+    /// Its flags.
+    fn flags(&self) -> [String; 8] {
+        let Setting { layers, activation, epochs, rate } = self;
         [
             "--layers".into(),
             layers.to_string(),
@@ -74,22 +65,27 @@ pub fn settle(args: &Train, words: &[OsString]) -> Result<Vec<OsString>, Failure
     }
     let matches = command().try_get_matches_from(words)?;
     let (_, train) = matches.subcommand().ok_or("no command")?;
-    let is_given = |id: &str| train.value_source(id) != Some(ValueSource::DefaultValue);
     let free = Free {
         layers: args.layers.is_none(),
         steps: args.activation.is_none(),
-        epochs: !is_given("epochs"),
+        epochs: train.value_source("epochs") == Some(ValueSource::DefaultValue),
         rate: args.lr.is_none(),
     };
     let found = match args.dtype {
-        Dtype::F32 => Search::<f32>::open(args)?.run(free)?,
-        Dtype::F64 => Search::<f64>::open(args)?.run(free)?,
+        Dtype::F32 => Search::<f32>::open(args, words)?.run(free)?,
+        Dtype::F64 => Search::<f64>::open(args, words)?.run(free)?,
     };
+    let flags = found.flags();
     if !args.json {
-        println!("chosen  {}\n", found.join(" "));
+        println!("chosen  {}\n", flags.join(" "));
     }
-    let own = words.iter().skip(2).filter(|word| *word != "--thorough").cloned();
-    Ok(words[..2].iter().cloned().chain(found.into_iter().map(Into::into)).chain(own).collect())
+    Ok(with(words, flags))
+}
+
+/// The words with flags in the place of `--thorough`: before all others, which win.
+fn with(words: &[OsString], flags: [String; 8]) -> Vec<OsString> {
+    let own = words.iter().skip(2).filter(|word| *word != "--thorough");
+    words.iter().take(2).cloned().chain(flags.map(Into::into)).chain(own.cloned()).collect()
 }
 
 /// What no flag has fixed.
@@ -102,6 +98,7 @@ struct Free {
 
 struct Search<'a, T> {
     args: &'a Train,
+    words: &'a [OsString],
     trials: Vec<Trial<T>>,
     team: Arc<Pool>,
     /// Rows of the whole training data.
@@ -131,7 +128,7 @@ struct Tried {
 }
 
 impl<'a, T: Scalar + 'static> Search<'a, T> {
-    fn open(args: &'a Train) -> Result<Self, Failure> {
+    fn open(args: &'a Train, words: &'a [OsString]) -> Result<Self, Failure> {
         let mut sets = Sets::<T>::open(args)?;
         let rows = sets.data.rows();
         if rows < 2 * FIFTHS {
@@ -166,12 +163,12 @@ impl<'a, T: Scalar + 'static> Search<'a, T> {
             None => vec![fifth(FIFTHS - 1)?],
         };
         let team = crate::model::threads(args.threads)?;
-        Ok(Search { args, trials, team, rows })
+        Ok(Search { args, words, trials, team, rows })
     }
 
     /// From the defaults on, one thing at a time: what is better by more than its standard error
-    /// stays. The flags.
-    fn run(&self, free: Free) -> Result<Vec<String>, Failure> {
+    /// stays.
+    fn run(&self, free: Free) -> Result<Setting, Failure> {
         let args = self.args;
         let setting = Setting {
             layers: args.layers.unwrap_or(LAYERS[0]),
@@ -216,11 +213,13 @@ impl<'a, T: Scalar + 'static> Search<'a, T> {
             }
         }
         // As many steps where there are more rows than were tried on, but some passes at least.
-        let (tried, epochs) = (self.trials[0].sets.data.rows() as f64, best.setting.epochs);
-        let fewer = (epochs as f64 * tried / self.rows as f64).ceil() as u64;
-        let epochs =
-            if free.epochs && self.rows > ROWS { fewer.max(20).min(epochs) } else { epochs };
-        Ok(best.setting.words(epochs).to_vec())
+        let mut found = best.setting;
+        if free.epochs && self.rows > ROWS {
+            let share = self.trials[0].sets.data.rows() as f64 / self.rows as f64;
+            let fewer = (found.epochs as f64 * share).ceil() as u64;
+            found.epochs = fewer.max(LEAST_EPOCHS).min(found.epochs);
+        }
+        Ok(found)
     }
 
     /// Takes the values in turn while each is better than the one before.
@@ -242,7 +241,7 @@ impl<'a, T: Scalar + 'static> Search<'a, T> {
     /// Trains with a setting, unless that would take too long.
     fn train(&self, setting: Setting) -> Result<Option<Tried>, Failure> {
         let Setting { layers, activation, epochs, rate } = setting;
-        let args = setting.apply(self.args);
+        let args = Train::of(&with(self.words, setting.flags()))?;
         let work = |t: &Trial<T>| {
             (t.sets.data.rows() as u64 * epochs) as f64 * (layers * t.sets.dim.pow(2)) as f64
         };
