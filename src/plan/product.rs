@@ -47,8 +47,12 @@ const STRIP_TERMS: usize = 128;
 const FEW: usize = 4;
 const FEW_TERMS: usize = 8;
 
-/// Terms from which on X is large.
+/// More terms than this make X large.
 const MANY_TERMS: usize = 1024;
+
+/// Rows of X that lie a multiple of this many bytes apart share few sets of the caches: a strip of
+/// more than [`STRIP_TERMS`] of them stays in none (1.9 at D = 1024 in f32).
+const ALIASED: usize = 4096;
 
 /// Chains of more terms leave time to fetch what comes after them; shorter ones fetch what comes
 /// some strips later.
@@ -193,11 +197,15 @@ pub(crate) fn is_small(bytes: usize) -> bool {
     bytes <= SMALL
 }
 
-/// How many of a strip's `terms` are taken at a time, if its chains may be put down and taken up.
+/// How many of a strip's `terms` are taken at a time, rows of X that lie `stride` bytes apart, if
+/// its chains may be put down and taken up.
 #[inline(always)]
-pub(crate) fn strip_terms(rows: usize, terms: usize, resumes: bool) -> usize {
-    match resumes && terms > MANY_TERMS {
-        true if rows <= FEW => FEW_TERMS,
+pub(crate) fn strip_terms(rows: usize, terms: usize, stride: usize, resumes: bool) -> usize {
+    let many = terms > MANY_TERMS;
+    let aliased = stride.is_multiple_of(ALIASED) && terms > STRIP_TERMS;
+    match resumes && (many || aliased) {
+        true if rows <= FEW && many => FEW_TERMS,
+        true if rows <= FEW => terms,
         true => STRIP_TERMS,
         false => terms,
     }
@@ -308,6 +316,11 @@ mod tests {
         assert_eq!(tile_rows(1, 0), 6);
         assert_eq!((tile_blocks(10, true, 4), tile_blocks(17, true, 4)), (2, 4));
         assert_eq!((tile_blocks(10, false, 4), tile_blocks(10, true, 1)), (4, 1));
+        let at_a_time = |rows, terms, stride| strip_terms(rows, terms, stride, true);
+        assert_eq!((at_a_time(100, 784, 3136), at_a_time(100, 1024, 4096)), (784, 128));
+        assert_eq!((at_a_time(100, 2048, 8192), at_a_time(4, 2048, 8192)), (128, 8));
+        assert_eq!((at_a_time(100, 512, 4096), at_a_time(4, 1024, 4096)), (128, 1024));
+        assert_eq!(strip_terms(100, 2048, 8192, false), 2048);
         assert_eq!(order(100, 784, F32), Order::Strips);
         assert_eq!(order(784, 10, F32), Order::Bands(9792));
         assert_eq!(order(5000, 4000, F32), Order::Bands(4 * STRIP));

@@ -208,7 +208,8 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Strips<'_, T, K> {
     fn run<S: Vector<T>>(self) -> f64 {
         let mut max = T::Array::default();
         let all = self.x.rows;
-        let block = product::strip_terms(self.c.rows, all, K::RESUMES);
+        let stride = self.x.ld * size_of::<T>();
+        let block = product::strip_terms(self.c.rows, all, stride, K::RESUMES);
         let mut k = 0;
         loop {
             let terms = block.min(all - k);
