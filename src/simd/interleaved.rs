@@ -8,11 +8,11 @@ use crate::simd::{Arithmetic, Real, Vector};
 pub(crate) struct Interleaved<S, const N: usize>(pub [S; N]);
 
 /// Runs the body for `count` blocks by groups: `N` blocks, a constant, from block `i` on. Where
-/// groups do not pay ([`Vector::INTERLEAVE`]) each is one block.
+/// groups do not pay (`pays`, a constant; see [`Vector::INTERLEAVE`]) each is one block.
 macro_rules! for_interleaved {
-    ($S:ident, $count:expr, |$i:ident, $N:ident| $body:block) => {{
+    ($pays:expr, $count:expr, |$i:ident, $N:ident| $body:block) => {{
         let (mut $i, count) = (0, $count);
-        if $S::INTERLEAVE {
+        if const { $pays } {
             while $i + 4 <= count {
                 const $N: usize = 4;
                 $body
@@ -198,7 +198,7 @@ mod tests {
             #[inline(always)]
             fn run<S: Vector<f32>>(self) -> Vec<usize> {
                 let mut seen = Vec::new();
-                for_interleaved!(S, self.0, |i, N| { seen.extend(i..i + N) });
+                for_interleaved!(S::INTERLEAVE, self.0, |i, N| { seen.extend(i..i + N) });
                 seen
             }
         }

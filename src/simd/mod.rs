@@ -37,6 +37,6 @@ pub(crate) mod ops {
         Keep, LogDensity, Map, Nonlinearity, Units, Values, map,
     };
     pub(crate) use super::matmul::epilogue::{
-        Accumulate, Adam, Ascend, Gradient, Momentum, Plain, Scaled,
+        Accumulate, Adam, Ascend, Gradient, Momentum, Scaled,
     };
 }

@@ -55,6 +55,10 @@ pub(crate) unsafe trait Vector<T: Real>: Arithmetic<T> {
     const TILE: (usize, usize);
     const DOT_TILE: (usize, usize);
 
+    /// Whether these are registers. Where they are not, some ways to go through a matrix are not
+    /// compiled: they change speed alone.
+    const REGISTERS: bool = true;
+
     /// Whether long chains of operations are better off by several blocks at a time, as a
     /// [`Interleaved`](crate::simd::interleaved::Interleaved).
     const INTERLEAVE: bool = false;

@@ -5,7 +5,7 @@ use crate::memory::workspace::{Pass, Proposal, State, Work};
 use crate::plan::{Plan, Route};
 use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
-use crate::simd::ops::{Adam, Ascend, Momentum, Plain, Scaled};
+use crate::simd::ops::{Adam, Ascend, Momentum, Scaled};
 use crate::step::net::Net;
 use crate::step::propose::{GradientRows, Proposed, bias_keeps_own, moves_together};
 use crate::step::{condition, curves, determinant, lanes};
@@ -271,19 +271,22 @@ impl<T: Real> Direction<'_, T> {
     ) -> f64 {
         let Direction { left, right, rows, base } = self;
         let (height, width) = (w.rows, w.cols);
-        let factor = T::from_f64(rate);
+        let of = |x| MatMut::new(x, height, width);
+        let plain = T::from_f64(rate);
         match *pace {
             Pace::Plain => {
-                T::update_plain(exec, left, right, &Ascend { w, rows, base, factor, rule: Plain })
+                let rule = Momentum { m: None, decay: [T::ZERO, T::ONE] };
+                let sink = Ascend { w, rows, base, factor: plain, rule };
+                T::update_momentum(exec, left, right, &sink)
             }
             Pace::Momentum(decay) => {
-                let m = MatMut::new(&mut moments.first[range], height, width);
-                let rule = Momentum { m, decay };
-                T::update_momentum(exec, left, right, &Ascend { w, rows, base, factor, rule })
+                let rule = Momentum { m: Some(of(&mut moments.first[range])), decay };
+                let sink = Ascend { w, rows, base, factor: plain, rule };
+                T::update_momentum(exec, left, right, &sink)
             }
             Pace::Adam { decay, epsilon, factor } => {
-                let m = MatMut::new(&mut moments.first[range.clone()], height, width);
-                let v = MatMut::new(&mut moments.second[range], height, width);
+                let m = of(&mut moments.first[range.clone()]);
+                let v = of(&mut moments.second[range]);
                 let (rule, factor) = (Adam { m, v, decay, epsilon }, T::from_f64(rate * factor));
                 T::update_adam(exec, left, right, &Ascend { w, rows, base, factor, rule })
             }

@@ -76,6 +76,15 @@ impl<'a, T: Real> Curves<'a, T> {
 }
 
 impl<'a, T: Real> Curve<'a, T> {
+    /// The curve of these units at `y`.
+    #[inline(always)]
+    fn at<S: Vector<T>>(&self, units: Units, y: S) -> Values<S> {
+        match self {
+            Curve::Fixed(curve) => curve.at(y),
+            Curve::Learned(table) => table.at(units, y),
+        }
+    }
+
     /// `s(y) = y`.
     pub const IDENTITY: Self = Curve::Fixed(Fixed::Identity);
 
@@ -91,7 +100,7 @@ impl<'a, T: Real> Curve<'a, T> {
 
 impl<T: Real> Fixed<T> {
     #[inline(always)]
-    fn values<S: Arithmetic<T>>(&self, y: S) -> Values<S> {
+    fn at<S: Arithmetic<T>>(&self, y: S) -> Values<S> {
         match *self {
             Fixed::SmoothLeakyRelu { a } => smooth_leaky_relu::values(a, y),
             Fixed::LeakyTanh { a, b } => leaky_tanh::values(a, b, y),
@@ -109,20 +118,32 @@ impl<T: Real> Fixed<T> {
     }
 }
 
-impl<T: Real> Nonlinearity<T> for Curve<'_, T> {
+impl<T: Real> Nonlinearity<T> for Fixed<T> {
+    const INTERLEAVE: bool = true;
+
+    #[inline(always)]
+    fn values<S: Vector<T>, const N: usize>(
+        &self,
+        _: impl Fn(usize) -> Units,
+        y: Interleaved<S, N>,
+    ) -> Values<Interleaved<S, N>> {
+        self.at(y)
+    }
+}
+
+impl<T: Real> Nonlinearity<T> for Table<'_, T> {
+    /// Steps go side by side instead.
+    const INTERLEAVE: bool = false;
+
     #[inline(always)]
     fn values<S: Vector<T>, const N: usize>(
         &self,
         units: impl Fn(usize) -> Units,
         y: Interleaved<S, N>,
     ) -> Values<Interleaved<S, N>> {
-        let table = match self {
-            Curve::Fixed(curve) => return curve.values(y),
-            Curve::Learned(table) => table,
-        };
         let mut out = Values { s: y, slope: y, ratio: y };
         for g in 0..N {
-            let v = table.values(units(g), y.0[g]);
+            let v = self.at(units(g), y.0[g]);
             (out.s.0[g], out.slope.0[g], out.ratio.0[g]) = (v.s, v.slope, v.ratio);
         }
         out
@@ -141,11 +162,9 @@ impl Activation {
             type Output = (T, T, T);
             #[inline(always)]
             fn run<S: Vector<T>>(self) -> (T, T, T) {
-                let y = Interleaved([S::splat(self.y)]);
-                let v = self.curve.values(|_| Units::One(0), y);
+                let v = self.curve.at(Units::One(0), S::splat(self.y));
                 let first = |x: S| x.to_array().as_ref()[0];
-                let [s, slope, ratio] = [v.s.0[0], v.slope.0[0], v.ratio.0[0]];
-                (first(s), first(slope), first(ratio.mul(slope)))
+                (first(v.s), first(v.slope), first(v.ratio.mul(v.slope)))
             }
         }
         let level = crate::simd::Level::Auto.resolve();

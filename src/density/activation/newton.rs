@@ -2,7 +2,7 @@
 
 use super::{Curve, Fixed, bend};
 use crate::config::Learned;
-use crate::simd::ops::{Interleaved, Map, Nonlinearity, Table, Units, map};
+use crate::simd::ops::{Map, Table, Units, map};
 use crate::simd::{Real, Vector};
 use crate::threads::parallel::Exec;
 
@@ -135,18 +135,23 @@ impl<T: Real> Map<T> for Newton<'_, T> {
         };
         let (mut y, mut last_step, mut last_move, mut open) = (zero, largest, largest, one);
         let mut iterations = 0;
-        while iterations < MAX_ITERATIONS {
+        // One place for the curve's values: its code is long.
+        let v = loop {
+            let v = self.curve.at(units, y);
+            let closed = open.to_array().as_ref().iter().all(|o| *o == T::ZERO);
+            if closed || iterations == MAX_ITERATIONS {
+                break v;
+            }
             iterations += 1;
-            let v = self.curve.values(|_| units, Interleaved([y]));
-            let excess = v.s.0[0].sub(t);
+            let excess = v.s.sub(t);
             high = S::select_lt(excess, zero, high, high.min(y.max(low)));
             low = S::select_lt(excess, zero, low.max(y.min(high)), low);
-            let step = excess.div(v.slope.0[0]);
+            let step = excess.div(v.slope);
             let newton = y.sub(step);
             let middle = half.mul(low).add(half.mul(high));
             let inside = S::select_lt(newton, low, middle, newton);
             let mut next = S::select_lt(high, inside, middle, inside);
-            let tolerance = half_size(y, v.slope.0[0]).mul(few_ulps);
+            let tolerance = half_size(y, v.slope).mul(few_ulps);
             let settled = S::select_lt(excess.abs(), tolerance, one, zero);
             if is_learned {
                 let halved = S::select_lt(step.abs(), half.mul(last_move), next, middle);
@@ -160,15 +165,11 @@ impl<T: Real> Map<T> for Newton<'_, T> {
             y = S::select_lt(zero, open, next, y);
             last_step = step.abs();
             open = open.mul(goes_on);
-            if open.to_array().as_ref().iter().all(|o| *o == T::ZERO) {
-                break;
-            }
-        }
-        let v = self.curve.values(|_| units, Interleaved([y]));
+        };
         // 0 for the preimage of 0 under an odd curve; below the normal numbers y is as coarse as they.
         let least = S::splat(T::from_f64(4.0 / T::MAX.to_f64()));
-        let half_scale = half_size(y, v.slope.0[0]).max(least);
-        let residual = half.mul(v.s.0[0].sub(t).abs()).div(half_scale);
+        let half_scale = half_size(y, v.slope).max(least);
+        let residual = half.mul(v.s.sub(t).abs()).div(half_scale);
         let worst = residual.to_array().as_ref().iter().fold(0.0, |m: f64, r| m.max(r.to_f64()));
         self.worst.residual = self.worst.residual.max(worst);
         self.worst.iterations = self.worst.iterations.max(iterations);

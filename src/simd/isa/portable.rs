@@ -168,6 +168,7 @@ macro_rules! portable {
 
         // SAFETY: plain arrays of exactly `LANES` elements, accessed within them.
         unsafe impl Vector<$t> for Portable<$t> {
+            const REGISTERS: bool = false;
             const TILE: (usize, usize) = (2, 1);
             const DOT_TILE: (usize, usize) = (2, 1);
 

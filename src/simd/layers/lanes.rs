@@ -226,7 +226,14 @@ impl<T: Real> Forward<'_, '_, T> {
             unsafe {
                 if k < net.activated {
                     let to = [&c, &z, &slope, &ratio];
-                    activate_band(net, k, samples, keep_y, to, &mut slopes, &mut finite);
+                    match net.curve(k) {
+                        Curve::Fixed(c) => {
+                            activate_band(c, net, k, samples, keep_y, to, &mut slopes, &mut finite)
+                        }
+                        Curve::Learned(c) => {
+                            activate_band(c, net, k, samples, keep_y, to, &mut slopes, &mut finite)
+                        }
+                    }
                 } else {
                     for b in (samples.0..samples.1).step_by(T::LANES) {
                         for i in 0..d {
@@ -244,7 +251,7 @@ impl<T: Real> Forward<'_, '_, T> {
                 return Some(k);
             }
         }
-        for_interleaved!(S, (samples.1 - samples.0) / T::LANES, |block, N| {
+        for_interleaved!(S::INTERLEAVE, (samples.1 - samples.0) / T::LANES, |block, N| {
             let sums_of = |g: usize| {
                 let sample = samples.0 + (block + g) * T::LANES;
                 // SAFETY: as above, and each goes before the next is made.
@@ -272,7 +279,9 @@ impl<T: Real> Forward<'_, '_, T> {
 /// # Safety
 /// The matrices have D rows and these blocks, which no other thread has.
 #[inline(always)]
-unsafe fn activate_band<T: Real, S: Vector<T>>(
+#[allow(clippy::too_many_arguments)]
+unsafe fn activate_band<T: Real, S: Vector<T>, C: Nonlinearity<T>>(
+    curve: C,
     net: &Layers<T>,
     k: usize,
     samples: (usize, usize),
@@ -281,12 +290,12 @@ unsafe fn activate_band<T: Real, S: Vector<T>>(
     slopes: &mut [LogProduct<S>; LANES_BAND],
     finite: &mut Finite<S>,
 ) {
-    let (curve, n, from) = (net.curve(k), c.ld, samples.0);
+    let (n, from) = (c.ld, samples.0);
     let blocks = (samples.1 - from) / T::LANES;
     // One offset into all of them.
     let [c, z, slope, ratio] = [c.at(0, from), z.at(0, from), slope.at(0, from), ratio.at(0, from)];
     let (mut i, mut b) = (0, 0);
-    for_interleaved!(S, net.dim * blocks, |_block, N| {
+    for_interleaved!(S::INTERLEAVE && C::INTERLEAVE, net.dim * blocks, |_block, N| {
         let (mut at, mut of_block, mut unit, mut bias) = ([0; N], [0; N], [0; N], [T::ZERO; N]);
         for g in 0..N {
             (at[g], of_block[g], unit[g]) = (i * n + b * T::LANES, b, i);
@@ -336,7 +345,7 @@ pub(crate) fn lanes_density<T: Real, P: LogDensity<T>>(
                 let (z, log_p) =
                     unsafe { (passes.z.block(0, d, passes.n), lanes_of::<T>(&passes.log_p, b)) };
                 let mut sums = RowSum([density.constant() * d as f64; 16]);
-                for_interleaved!(S, d, |i, N| {
+                for_interleaved!(S::INTERLEAVE, d, |i, N| {
                     // SAFETY: as above.
                     unsafe {
                         let latents = Interleaved::<S, N>::load(|g| z.at(i + g, b), T::LANES);

@@ -44,7 +44,7 @@ impl<T: Real> Kernel<T> for LogCosh<'_, T> {
             // log cosh v = |v| + log(1 + e^(-2|v|)) - log 2: factors are multiplied up.
             let (mut sizes, mut squares) = (S::zero(), S::zero());
             let mut product = S::splat(T::ONE);
-            for_interleaved!(S, vectors, |i, N| {
+            for_interleaved!(S::INTERLEAVE, vectors, |i, N| {
                 let c = |g: usize| (i + g) * T::LANES;
                 // SAFETY: both matrices have row r and these columns.
                 let y = unsafe { Interleaved::<S, N>::load(|g| self.y.at(r, c(g)), T::LANES) };

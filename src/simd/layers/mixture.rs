@@ -84,7 +84,7 @@ impl<'a, T: Real> Table<'a, T> {
     /// One function for all who call, but where blocks are interleaved: the code is long, and where
     /// they are not there are small memories.
     #[inline(always)]
-    pub fn values<S: Vector<T>>(&self, units: Units, y: S) -> Values<S> {
+    pub fn at<S: Vector<T>>(&self, units: Units, y: S) -> Values<S> {
         struct Outlined<'a, T: Real>(Table<'a, T>, Units, T::Array);
         impl<T: Real> Kernel<T> for Outlined<'_, T> {
             type Output = [T::Array; 3];

@@ -3,8 +3,9 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::density::activation::Curve;
 use crate::simd::interleaved::{Interleaved, for_interleaved};
-use crate::simd::layers::elementwise::{Finite, RowSum, for_blocks};
+use crate::simd::layers::elementwise::{Finite, RowSum};
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::{Arithmetic, Kernel, Real, Vector, math};
 use crate::threads::parallel::Exec;
@@ -29,6 +30,9 @@ pub(crate) enum Units {
 /// A function of each unit's pre-activation with its derivatives; methods must be
 /// `#[inline(always)]`.
 pub(crate) trait Nonlinearity<T: Real>: Copy + Sync {
+    /// Whether blocks gain by going side by side.
+    const INTERLEAVE: bool;
+
     /// Of blocks, `units(g)` saying whose block g is. `s` must not be finite where y is not.
     fn values<S: Vector<T>, const N: usize>(
         &self,
@@ -58,12 +62,14 @@ pub(crate) fn map<T: Real, F: Map<T>>(exec: Exec, x: &mut [T], f: &mut F) {
         #[inline(always)]
         fn run<S: Vector<T>>(self) {
             let p = self.0.as_mut_ptr();
-            for_blocks!(T, self.0.len(), |c, n| {
+            // Not `for_blocks`, which would have the body twice: it is long.
+            for c in (0..self.0.len()).step_by(T::LANES) {
+                let n = T::LANES.min(self.0.len() - c);
                 // SAFETY: the slice has the elements c..c+n.
                 unsafe {
                     self.1.map(Units::From(c, n), S::load_n(p.add(c), n)).store_n(p.add(c), n)
                 }
-            });
+            }
         }
     }
     T::dispatch(exec.level, Run(x, f));
@@ -103,9 +109,9 @@ impl<'a, T> Keep<'a, T> {
 
 /// `z = s(u + b)` row by row; `u` becomes `u + b` if `keep_y`. False if a pre-activation or a
 /// value is not finite.
-pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
+pub(crate) fn activate<T: Real>(
     exec: Exec,
-    curve: C,
+    curve: Curve<T>,
     u: MatMut<T>,
     bias: Option<Mat<T>>,
     keep_y: bool,
@@ -123,10 +129,19 @@ pub(crate) fn activate<T: Real, C: Nonlinearity<T>>(
                 && (ratio.rows, ratio.cols) == (u.rows, u.cols)
         ),
     }
-    let n = u.rows;
+    let keep = &keep.into_parts();
+    // Each compiled for itself: together they are many times as long.
+    match curve {
+        Curve::Fixed(curve) => rows(exec, Activate { curve, bias, keep_y, u: &u, z: &z, keep }),
+        Curve::Learned(curve) => rows(exec, Activate { curve, bias, keep_y, u: &u, z: &z, keep }),
+    }
+}
+
+/// All rows, on the team's threads.
+fn rows<T: Real, C: Nonlinearity<T>>(exec: Exec, kernel: Activate<T, C>) -> bool {
     let finite = AtomicBool::new(true);
-    let kernel = Activate { curve, bias, keep_y, u: &u, z: &z, keep: &keep.into_parts() };
-    exec.split(n, 1, n * u.cols.div_ceil(T::LANES) * COST, |from, to| {
+    let (n, blocks) = (kernel.u.rows, kernel.u.cols.div_ceil(T::LANES));
+    exec.split(n, 1, n * blocks * COST, |from, to| {
         if !T::dispatch(exec.level, Rows { kernel: &kernel, from, to }) {
             finite.store(false, Ordering::Relaxed);
         }
@@ -247,7 +262,7 @@ impl<T: Real, C: Nonlinearity<T>> Activate<'_, T, C> {
         let mut sum = RowSum::new();
         let mut slopes = LogProduct::<S>::new();
         let (whole, rest) = (self.u.cols / T::LANES, self.u.cols % T::LANES);
-        for_interleaved!(S, whole, |i, N| {
+        for_interleaved!(S::INTERLEAVE && C::INTERLEAVE, whole, |i, N| {
             // SAFETY: every matrix has row r and these columns, the bias those elements; no other
             // thread has the row.
             let slope = unsafe { self.blocks::<S, N>((r, i * T::LANES), T::LANES, finite) };
@@ -332,7 +347,7 @@ impl<T: Real, P: LogDensity<T>> Kernel<T> for BaseDensity<'_, T, P> {
         let (whole, rest) = (self.z.cols / T::LANES, self.z.cols % T::LANES);
         for r in 0..self.z.rows {
             let mut sum = RowSum::new();
-            for_interleaved!(S, whole, |i, N| {
+            for_interleaved!(S::INTERLEAVE, whole, |i, N| {
                 // SAFETY: z has row r and these columns.
                 unsafe { self.blocks::<S, N>((r, i * T::LANES), T::LANES, &mut sum) };
             });

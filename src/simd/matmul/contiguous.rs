@@ -6,7 +6,7 @@ use crate::plan::product::{CONTIGUOUS_AHEAD, CONTIGUOUS_TERMS, contiguous_fetche
 use crate::simd::layers::elementwise::largest;
 use crate::simd::matmul::epilogue::Epilogue;
 use crate::simd::matmul::matrix::Mat;
-use crate::simd::matmul::nn::over_parts;
+use crate::simd::matmul::nn::{Lhs, over_parts, tiles};
 use crate::simd::{Kernel, Level, Real, Vector};
 use crate::threads::parallel::Exec;
 
@@ -62,10 +62,13 @@ impl<T: Real, K: Epilogue<T>, const N: usize> Kernel<T> for Flat<'_, T, K, N> {
     fn run<S: Vector<T>>(self) -> f64 {
         let Flat { a, x, rows: (from, to), .. } = self;
         let cols = x.cols;
+        if const { !S::REGISTERS } {
+            return tiles::<T, S, K>(Lhs::columns(a), x, self.sink, (from, to));
+        }
         // A copy that no store can change, so that it is read once.
         // SAFETY: sinks here drop nothing; each thread writes to rows of its own.
         let sink = unsafe { core::ptr::read(self.sink) };
-        let fetch = contiguous_fetches(K::STREAMS, sink.reads());
+        let fetch = contiguous_fetches(sink.streams(), sink.reads());
         let mut max = S::zero();
         let around = Around::<T, N>::of(x);
         let lanes = Lanes::<S>::new();
@@ -227,7 +230,7 @@ pub(in crate::simd) mod tests {
     use super::*;
     use crate::simd::matmul::epilogue::{Adam, Ascend, Scaled};
     use crate::simd::matmul::matrix::MatMut;
-    use crate::simd::matmul::nn::{self, Lhs};
+    use crate::simd::matmul::nn;
 
     /// Numbers without a pattern.
     fn numbers<T: Real>(n: usize, seed: u64) -> Vec<T> {

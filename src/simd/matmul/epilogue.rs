@@ -11,7 +11,9 @@ pub(crate) trait Epilogue<T: Real>: Sync {
     /// Whether a chain may be put down by [`Epilogue::finish`] and taken up again.
     const RESUMES: bool = false;
     /// About how many operations on blocks finishing one takes.
-    const COST: usize = 2;
+    fn cost(&self) -> usize {
+        2
+    }
 
     fn shape(&self) -> (usize, usize);
 
@@ -37,13 +39,18 @@ pub(crate) trait Epilogue<T: Real>: Sync {
     /// Those elements lie within [`Epilogue::shape`].
     unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, first: bool, own: S) -> S;
 
-    /// Matrices of its shape that it reads.
+    /// The most matrices of its shape that it reads.
     const STREAMS: usize = 0;
+    /// How many they are.
+    #[inline(always)]
+    fn streams(&self) -> usize {
+        Self::STREAMS
+    }
     /// Bytes of them.
     #[inline(always)]
     fn reads(&self) -> usize {
         let (rows, cols) = self.shape();
-        Self::STREAMS * rows * cols * size_of::<T>()
+        self.streams() * rows * cols * size_of::<T>()
     }
     /// How many strips ahead of time long chains ask for them.
     const LONG_AHEAD: usize = 0;
@@ -209,41 +216,20 @@ pub(crate) struct Ascend<'a, T, R> {
 
 /// What an optimiser makes of a direction before it is added.
 pub(crate) trait Rule<T: Real>: Sync {
+    /// About how many operations on blocks.
     const COST: usize;
-    /// Matrices of W's shape that it reads.
+    /// The most matrices of W's shape.
     const STREAMS: usize;
-    fn fits(&self, shape: (usize, usize)) -> bool;
-    /// Whether the rows of its matrices follow one another without gaps.
-    fn is_flat(&self) -> bool;
-    /// Asks for what [`Rule::apply`] will read there.
-    #[inline(always)]
-    fn fetch<S: Vector<T>>(&self, _r: usize, _c: usize, _first: bool) {}
+    fn matrices(&self) -> impl Iterator<Item = &MatMut<'_, T>>;
     /// # Safety
     /// The rule's matrices have row `r` and columns `c .. c + n`, and no other thread those.
     unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S;
 }
 
-/// The direction itself.
-pub(crate) struct Plain;
-
-impl<T: Real> Rule<T> for Plain {
-    const COST: usize = 4;
-    const STREAMS: usize = 0;
-    fn fits(&self, _: (usize, usize)) -> bool {
-        true
-    }
-    fn is_flat(&self) -> bool {
-        true
-    }
-    #[inline(always)]
-    unsafe fn apply<S: Vector<T>>(&self, _: usize, _: usize, _: usize, d: S) -> S {
-        d
-    }
-}
-
-/// An average, `m = beta m + (1 - beta) d`.
+/// An average, `m = beta m + (1 - beta) d`; the direction itself if there is no m. One rule, since
+/// each takes seconds to compile.
 pub(crate) struct Momentum<'a, T> {
-    pub m: MatMut<'a, T>,
+    pub m: Option<MatMut<'a, T>>,
     /// `beta` and `1 - beta`.
     pub decay: [T; 2],
 }
@@ -251,23 +237,18 @@ pub(crate) struct Momentum<'a, T> {
 impl<T: Real> Rule<T> for Momentum<'_, T> {
     const COST: usize = 8;
     const STREAMS: usize = 1;
-    fn fits(&self, shape: (usize, usize)) -> bool {
-        (self.m.rows, self.m.cols) == shape
-    }
-    fn is_flat(&self) -> bool {
-        self.m.start_without_gaps().is_some()
-    }
     #[inline(always)]
-    fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
-        S::prefetch(self.m.at(r, c + T::LANES - 1), first);
+    fn matrices(&self) -> impl Iterator<Item = &MatMut<'_, T>> {
+        self.m.iter()
     }
     #[inline(always)]
     unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
+        let Some(m) = &self.m else { return d };
         // SAFETY: by contract.
         unsafe {
-            let m = average(S::load_n(self.m.at(r, c), n), d, self.decay);
-            m.store_n(self.m.at(r, c), n);
-            m
+            let average = average(S::load_n(m.at(r, c), n), d, self.decay);
+            average.store_n(m.at(r, c), n);
+            average
         }
     }
 }
@@ -286,16 +267,9 @@ pub(crate) struct Adam<'a, T> {
 impl<T: Real> Rule<T> for Adam<'_, T> {
     const COST: usize = 24;
     const STREAMS: usize = 2;
-    fn fits(&self, shape: (usize, usize)) -> bool {
-        (self.m.rows, self.m.cols) == shape && (self.v.rows, self.v.cols) == shape
-    }
-    fn is_flat(&self) -> bool {
-        self.m.start_without_gaps().and(self.v.start_without_gaps()).is_some()
-    }
     #[inline(always)]
-    fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
-        S::prefetch(self.m.at(r, c + T::LANES - 1), first);
-        S::prefetch(self.v.at(r, c + T::LANES - 1), first);
+    fn matrices(&self) -> impl Iterator<Item = &MatMut<'_, T>> {
+        [&self.m, &self.v].into_iter()
     }
     #[inline(always)]
     unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
@@ -311,13 +285,18 @@ impl<T: Real> Rule<T> for Adam<'_, T> {
 }
 
 impl<T: Real, R: Rule<T>> Epilogue<T> for Ascend<'_, T, R> {
-    const COST: usize = R::COST;
     const STREAMS: usize = 1 + R::STREAMS;
 
+    fn streams(&self) -> usize {
+        1 + self.rule.matrices().count()
+    }
+    fn cost(&self) -> usize {
+        R::COST
+    }
     fn shape(&self) -> (usize, usize) {
         let w = (self.w.rows, self.w.cols);
         assert!(self.base.as_ref().is_none_or(|(b, _)| (b.rows, b.cols) == w));
-        assert!(self.rule.fits(w));
+        assert!(self.rule.matrices().all(|m| (m.rows, m.cols) == w));
         (self.w.rows.min(self.rows.len()), self.w.cols)
     }
     #[inline(always)]
@@ -327,7 +306,8 @@ impl<T: Real, R: Rule<T>> Epilogue<T> for Ascend<'_, T, R> {
     }
     fn start_without_gaps(&self) -> Option<*const T> {
         let base = self.base.as_ref().is_none_or(|(b, _)| b.ld == b.cols);
-        self.w.start_without_gaps().filter(|_| base && self.rule.is_flat())
+        let flat = base && self.rule.matrices().all(|m| m.start_without_gaps().is_some());
+        self.w.start_without_gaps().filter(|_| flat)
     }
     #[inline(always)]
     unsafe fn start<S: Vector<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {
@@ -336,7 +316,9 @@ impl<T: Real, R: Rule<T>> Epilogue<T> for Ascend<'_, T, R> {
     #[inline(always)]
     fn fetch<S: Vector<T>>(&self, r: usize, c: usize, first: bool) {
         S::prefetch(self.w.at(r, c + T::LANES - 1), first);
-        self.rule.fetch::<S>(r, c, first);
+        for m in self.rule.matrices() {
+            S::prefetch(m.at(r, c + T::LANES - 1), first);
+        }
     }
     #[inline(always)]
     unsafe fn finish<S: Vector<T>>(

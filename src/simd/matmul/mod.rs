@@ -62,7 +62,7 @@ pub(in crate::simd) fn shape<T: Real, K: Epilogue<T>>(x: Mat<T>, sink: &K) -> Up
         rows: sink.shape().0,
         whole_vector: x.cols >= T::LANES,
         terms: x.rows,
-        streams: K::STREAMS,
+        streams: sink.streams(),
         bytes: sink.reads(),
         starts,
     }

@@ -105,7 +105,7 @@ pub(in crate::simd) fn over_parts<T: Real, K: Epilogue<T>>(
     body: impl Fn(usize, usize, &Max) + Sync,
 ) -> f64 {
     let (rows, cols) = sink.shape();
-    let work = rows * cols.div_ceil(T::LANES) * (x.rows + K::COST);
+    let work = rows * cols.div_ceil(T::LANES) * (x.rows + sink.cost());
     let max = Max(AtomicU32::new(0));
     exec.split(n, grain, work, |from, to| body(from, to, &max));
     max.get()
@@ -194,6 +194,17 @@ pub(in crate::simd) fn strips<T: Real, S: Vector<T>, K: Epilogue<T>>(
     Strips { c, x, sink, columns }.run::<S>();
 }
 
+/// Some rows of a product, within another kernel.
+#[inline(always)]
+pub(in crate::simd) fn tiles<T: Real, S: Vector<T>, K: Epilogue<T>>(
+    c: Lhs<T>,
+    x: Mat<T>,
+    sink: &K,
+    rows: (usize, usize),
+) -> f64 {
+    Bands { c, x, sink, rows, columns: (0, x.cols) }.run::<S>()
+}
+
 /// Strips of columns for all rows: a strip of X stays in cache.
 struct Strips<'a, T, K> {
     c: Lhs<'a, T>,
@@ -218,7 +229,7 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Strips<'_, T, K> {
                 for c in (0..count).map(|strip| c + strip * width * T::LANES) {
                     parts(
                         self.c.rows,
-                        product::tile_rows(all, K::STREAMS).min(S::TILE.0),
+                        product::tile_rows(all, self.sink.streams()).min(S::TILE.0),
                         |r, tiles, height| {
                             let ahead = r == 0 && block < all;
                             let part = Part { r, tiles, c, strips: 1, n, ahead };
@@ -251,7 +262,7 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Bands<'_, T, K> {
         let mut max = T::Array::default();
         let grid = Grid::new(self.c, self.x, self.sink);
         let (from, to) = self.rows;
-        let highest = product::tile_rows(grid.terms, K::STREAMS).min(S::TILE.0);
+        let highest = product::tile_rows(grid.terms, self.sink.streams()).min(S::TILE.0);
         // Small outputs stay in cache anyway: all bands in one call then.
         if product::is_small((to - from) * self.sink.shape().1 * size_of::<T>()) {
             for_strips::<T>(self.columns, grid.widest::<S>(), |c, strips, width, n| {
@@ -276,7 +287,7 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Bands<'_, T, K> {
 
 /// Rows `k .. k + terms` of X with their coefficients, to be added to the sink.
 pub(in crate::simd) struct Grid<'a, T, K> {
-    c: Lhs<'a, T>,
+    pub c: Lhs<'a, T>,
     pub x: Mat<'a, T>,
     pub sink: &'a K,
     k: usize,

@@ -8,7 +8,7 @@ use crate::simd::layers::elementwise::largest;
 use crate::simd::matmul::contiguous::{Around, Lanes, ahead, is_possible};
 use crate::simd::matmul::epilogue::Epilogue;
 use crate::simd::matmul::matrix::Mat;
-use crate::simd::matmul::nn::{Grid, Lhs, TileRows, over_parts, parts};
+use crate::simd::matmul::nn::{Grid, Lhs, TileRows, over_parts, parts, tiles};
 use crate::simd::{Kernel, Real, Vector};
 use crate::threads::parallel::Exec;
 
@@ -37,11 +37,15 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Spread<'_, T, K> {
     type Output = f64;
     #[inline(always)]
     fn run<S: Vector<T>>(self) -> f64 {
+        if const { !S::REGISTERS } {
+            let Grid { c, x, sink, .. } = *self.grid;
+            return tiles::<T, S, K>(c, x, sink, (self.from, self.to));
+        }
         let mut max = T::Array::default();
         let around = Around::of(self.grid.x);
         let rows = self.to - self.from;
         let (groups, rest) = (rows / T::LANES, rows % T::LANES);
-        let highest = tile_rows(self.grid.terms, K::STREAMS).min(S::TILE.0).min(STAGGERED_HIGHEST);
+        let highest = tile_rows(self.grid.terms, self.grid.sink.streams()).min(S::TILE.0).min(STAGGERED_HIGHEST);
         parts(groups, highest, |at, count, height| {
             for r in (0..count).map(|i| self.from + (at + i * height) * T::LANES) {
                 macro_rules! heights {
@@ -212,7 +216,7 @@ mod tests {
         struct Chosen(bool);
         impl<T: Real> Way<T> for Chosen {
             fn run<K: Epilogue<T>>(&self, a: Mat<T>, x: Mat<T>, sink: &K) -> f64 {
-                if K::STREAMS > 1 {
+                if sink.streams() > 1 {
                     let staggered = product::update(&shape(x, sink)) == Update::Staggered;
                     assert_eq!(staggered, self.0, "{}", x.cols);
                     assert!(sink.reads() > product::FAR);
