@@ -9,7 +9,7 @@ use crate::memory::workspace::{self, Scratch};
 use crate::random::Random;
 use crate::session::{Session, standardize};
 use crate::simd::matmul::matrix::{Mat, MatMut};
-use crate::simd::ops::Accumulate;
+use crate::simd::ops::Gradient;
 use crate::simd::{Kernels, Real};
 use crate::status::{Error, Result, Status, Value};
 use crate::step::batch::Batch;
@@ -216,7 +216,7 @@ fn correlations<T: Real>(
             }
         }
         let rows = Mat::new(&chunk[..rows * d], rows, d);
-        f64::update_accumulate(exec, rows, rows, &Accumulate(MatMut::new(out, d, d)));
+        f64::update_gradient(exec, rows, rows, &Gradient::sum(MatMut::new(out, d, d)));
         from += rows.rows;
     }
     out.iter_mut().step_by(d + 1).for_each(|v| *v = 1.0);

@@ -14,7 +14,7 @@ use crate::simd::layers::lanes::{Layers, Passes};
 use crate::simd::layers::mixture::{CurveStep, Table};
 use crate::simd::layers::natural::{Average, Squares, Terms};
 use crate::simd::layers::pointwise::Keep;
-use crate::simd::matmul::epilogue::{Accumulate, Adam, Ascend, Gradient, Momentum, Scaled};
+use crate::simd::matmul::epilogue::{Adam, Ascend, Gradient, Momentum, Scaled};
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::threads::parallel::Exec;
 use core::ops::Range;
@@ -53,8 +53,6 @@ kernels! {
     fn subtract_transposed(exec: Exec, a: Mat<Self>, x: Mat<Self>, out: MatMut<Self>)
         = matmul::subtract_transposed;
     fn update_gradient(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Gradient<Self>) -> f64
-        = matmul::rank_update;
-    fn update_accumulate(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Accumulate<Self, false>) -> f64
         = matmul::rank_update;
     fn update_scaled(exec: Exec, a: Mat<Self>, p: Mat<Self>, sink: &Scaled<Self>) -> f64
         = matmul::rank_update;

@@ -36,7 +36,5 @@ pub(crate) mod ops {
     pub(crate) use super::layers::pointwise::{
         Keep, LogDensity, Map, Nonlinearity, Units, Values, map,
     };
-    pub(crate) use super::matmul::epilogue::{
-        Accumulate, Adam, Ascend, Gradient, Momentum, Scaled,
-    };
+    pub(crate) use super::matmul::epilogue::{Adam, Ascend, Gradient, Momentum, Scaled};
 }

@@ -50,7 +50,7 @@ pub(crate) fn of_rows<T: Real>(
     summed::weigh_delta(net, pass, k, n);
     let out = MatMut::new(&mut work.gram[..d * d], d, d);
     let (weighted, right) = (net.rows.of(pass.z, 0, n), net.rows.of(pass.c, k, n));
-    T::update_gradient(net.exec, weighted, right, &Gradient { out, base: None });
+    T::update_gradient(net.exec, weighted, right, &Gradient::of_product(out));
     let g = &pass.features[d..2 * d];
     Norms { matrix: square_with_diagonal(&work.gram[..d * d], d, g), vector: terms.mean }
 }

@@ -14,7 +14,7 @@ use crate::plan::{self, Plan, Route};
 use crate::session::Session;
 use crate::simd::Real;
 use crate::simd::matmul::matrix::{Mat, MatMut};
-use crate::simd::ops::{Accumulate, Gradient as GradientSink};
+use crate::simd::ops::Gradient as GradientSink;
 use crate::status::{Error, Result, Status, Value, check_len, diverged};
 use crate::step::batch::{Batch, Checked, check_rows, load_weights};
 use crate::step::commit::{Direction, Moments, Pace, bias_coefficients};
@@ -166,14 +166,15 @@ pub(crate) fn gradient<T: Real>(
             _ => net.weight(params, k),
         };
         let (left, right) = products(&net, work, k, n);
-        let sink = GradientSink { out: MatMut::new(&mut out[weight], d, d), base: Some(base) };
+        let of_weight = MatMut::new(&mut out[weight], d, d);
+        let sink = GradientSink { out: of_weight, base: Some(base), add: false };
         T::update_gradient(net.exec, left, right, &sink);
         if net.config.has_bias() {
             let b = &params[bias.clone()];
             bias_coefficients(&net, b, &work.pass, &mut work.proposal, k, n);
             let base = bias_keeps_own(net.config).then(|| Mat::new(b, 1, d));
             let (f, left) = bias_products(&net, work, k, n);
-            let sink = GradientSink { out: MatMut::new(&mut out[bias], 1, d), base };
+            let sink = GradientSink { out: MatMut::new(&mut out[bias], 1, d), base, add: false };
             T::update_gradient(net.exec, f, left, &sink);
         }
     }
@@ -208,14 +209,14 @@ pub(crate) fn accumulate<T: Real>(
         propose::scale_left(&net, params, work, by_rows(n), k, weight);
         let (left, right) = products(&net, work, k, n);
         let out = MatMut::new(&mut sums[net.layout.weight(k)], d, d);
-        T::update_accumulate(net.exec, left, right, &Accumulate(out));
+        T::update_gradient(net.exec, left, right, &GradientSink::sum(out));
         if net.config.has_bias() {
             let bias = net.layout.bias(k);
             let b = &params[bias.clone()];
             bias_coefficients(&net, b, &work.pass, &mut work.proposal, k, n);
             let (f, left) = bias_products(&net, work, k, n);
             let out = MatMut::new(&mut sums[bias], 1, d);
-            T::update_accumulate(net.exec, f, left, &Accumulate(out));
+            T::update_gradient(net.exec, f, left, &GradientSink::sum(out));
         }
     }
     let weight = T::from_f64(weight);

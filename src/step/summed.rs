@@ -44,7 +44,7 @@ pub(crate) fn sum<T: Real>(net: &Net<T>, pass: &mut Pass<T>, sums: &mut Sums<T>,
             T::second_moments(exec, c, weights, of_c);
         }
         let out = MatMut::new(sums.product(net, k), d, d);
-        T::update_gradient(exec, c, rows.of(pass.z, 0, n), &Gradient { out, base: None });
+        T::update_gradient(exec, c, rows.of(pass.z, 0, n), &Gradient::of_product(out));
     }
 }
 

@@ -141,8 +141,7 @@ fn values_of_what_is_not_finite_are_not_finite() {
         type Output = T;
         #[inline(always)]
         fn run<S: Vector<T>>(self) -> T {
-            let y = Interleaved([S::splat(self.1)]);
-            self.0.values(|_| Units::One(0), y).s.0[0].to_array().as_ref()[0]
+            self.0.at(Units::One(0), S::splat(self.1)).s.to_array().as_ref()[0]
         }
     }
     fn check<T: Real>() {
@@ -209,7 +208,7 @@ fn learned_curves_keep_their_last_places() {
         type Output = [f32; 2];
         #[inline(always)]
         fn run<S: Vector<f32>>(self) -> [f32; 2] {
-            let v = self.0.values(Units::One(0), S::splat(self.1));
+            let v = self.0.at(Units::One(0), S::splat(self.1));
             [v.s, v.slope].map(|x| x.to_array().as_ref()[0])
         }
     }
@@ -255,7 +254,7 @@ fn bends_and_their_closed_inverse() {
         type Output = [T; 3];
         #[inline(always)]
         fn run<S: Vector<T>>(self) -> [T; 3] {
-            let v = self.0.values(Units::One(self.1), S::splat(self.2));
+            let v = self.0.at(Units::One(self.1), S::splat(self.2));
             [v.s, v.slope, v.ratio].map(|x| x.to_array().as_ref()[0])
         }
     }

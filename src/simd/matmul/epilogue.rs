@@ -114,11 +114,11 @@ impl<T: Real> Epilogue<T> for Store<'_, T> {
     }
 }
 
-/// `out += product`, or `out -= product`.
-pub(crate) struct Accumulate<'a, T, const NEGATE: bool>(pub MatMut<'a, T>);
+/// `out -= product`.
+pub(crate) struct Subtract<'a, T>(pub MatMut<'a, T>);
 
-impl<T: Real, const NEGATE: bool> Epilogue<T> for Accumulate<'_, T, NEGATE> {
-    const NEGATE: bool = NEGATE;
+impl<T: Real> Epilogue<T> for Subtract<'_, T> {
+    const NEGATE: bool = true;
     const RESUMES: bool = true;
 
     fn shape(&self) -> (usize, usize) {
@@ -136,10 +136,23 @@ impl<T: Real, const NEGATE: bool> Epilogue<T> for Accumulate<'_, T, NEGATE> {
     }
 }
 
-/// `out = product + base`: a dense gradient.
+/// `out = product + base`, a dense gradient, or `out += product + base`.
 pub(crate) struct Gradient<'a, T> {
     pub out: MatMut<'a, T>,
     pub base: Option<Mat<'a, T>>,
+    /// Whether chains start from what is there.
+    pub add: bool,
+}
+
+impl<'a, T> Gradient<'a, T> {
+    /// Of the product alone.
+    pub fn of_product(out: MatMut<'a, T>) -> Self {
+        Gradient { out, base: None, add: false }
+    }
+    /// The product, added to what is there.
+    pub fn sum(out: MatMut<'a, T>) -> Self {
+        Gradient { out, base: None, add: true }
+    }
 }
 
 impl<T: Real> Epilogue<T> for Gradient<'_, T> {
@@ -149,8 +162,9 @@ impl<T: Real> Epilogue<T> for Gradient<'_, T> {
         out
     }
     #[inline(always)]
-    unsafe fn start<S: Vector<T>>(&self, _: usize, _: usize, _: usize, _: bool, _: S) -> S {
-        S::zero()
+    unsafe fn start<S: Vector<T>>(&self, r: usize, c: usize, n: usize, _: bool, _: S) -> S {
+        // SAFETY: the matrix has the tile.
+        if self.add { unsafe { S::load_n(self.out.at(r, c), n) } } else { S::zero() }
     }
     #[inline(always)]
     unsafe fn finish<S: Vector<T>>(&self, r: usize, c: usize, n: usize, acc: S, _: S, max: &mut S) {

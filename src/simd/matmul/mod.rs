@@ -8,7 +8,7 @@ pub(super) mod nn;
 pub(super) mod nt;
 pub(super) mod staggered;
 
-use self::epilogue::{Accumulate, Epilogue};
+use self::epilogue::{Epilogue, Subtract};
 use self::matrix::{Mat, MatMut};
 use self::nn::Lhs;
 use crate::plan::product::{self, RowStarts, Update, UpdateShape};
@@ -17,7 +17,7 @@ use crate::threads::parallel::Exec;
 
 /// `out = out - A^T X`.
 pub(crate) fn subtract_transposed<T: Real>(exec: Exec, a: Mat<T>, x: Mat<T>, out: MatMut<T>) {
-    rank_update(exec, a, x, &Accumulate::<T, true>(out));
+    rank_update(exec, a, x, &Subtract(out));
 }
 
 /// `sink = A^T P` tile by tile: the rank-B update, one chain over the B rows in order. Returns

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use crate::plan::product::{self, FAR, Order, STRIP, SWIFT};
 use crate::simd::layers::elementwise::largest;
-use crate::simd::matmul::epilogue::{Accumulate, Epilogue, Store};
+use crate::simd::matmul::epilogue::{Epilogue, Store, Subtract};
 use crate::simd::matmul::matrix::{Mat, MatMut};
 use crate::simd::{Kernel, Real, Vector};
 use crate::threads::counters::AtomicU32;
@@ -35,7 +35,7 @@ pub(crate) fn matmul_nn_pair<T: Real>(
 /// `out = out - C X`.
 pub(crate) fn subtract_product<T: Real>(exec: Exec, c: Mat<T>, x: Mat<T>, out: MatMut<T>) {
     assert!(c.cols == x.rows && out.rows == c.rows && out.cols == x.cols);
-    run(exec, Lhs::rows(c), x, &Accumulate::<T, true>(out));
+    run(exec, Lhs::rows(c), x, &Subtract(out));
 }
 
 /// The left operand: row `i` of the output takes its coefficients from row `i` of C (of two

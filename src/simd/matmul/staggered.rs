@@ -45,7 +45,9 @@ impl<T: Real, K: Epilogue<T>> Kernel<T> for Spread<'_, T, K> {
         let around = Around::of(self.grid.x);
         let rows = self.to - self.from;
         let (groups, rest) = (rows / T::LANES, rows % T::LANES);
-        let highest = tile_rows(self.grid.terms, self.grid.sink.streams()).min(S::TILE.0).min(STAGGERED_HIGHEST);
+        let highest = tile_rows(self.grid.terms, self.grid.sink.streams())
+            .min(S::TILE.0)
+            .min(STAGGERED_HIGHEST);
         parts(groups, highest, |at, count, height| {
             for r in (0..count).map(|i| self.from + (at + i * height) * T::LANES) {
                 macro_rules! heights {
