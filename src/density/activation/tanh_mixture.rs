@@ -48,7 +48,7 @@ pub(crate) use for_steps;
 /// Steps `j .. j + N`, of which `get(j)` gives the parameters.
 #[inline(always)]
 pub(crate) fn group<S: Copy, const N: usize>(
-    get: impl Fn(usize) -> Step<S>,
+    get: impl Fn(usize) -> Step<S> + Copy,
     j: usize,
 ) -> [Step<S>; N] {
     let mut of = [get(j); N];
@@ -113,12 +113,13 @@ fn reciprocals<T: Real, S: Arithmetic<T>, const N: usize>(
 pub(crate) fn values<T: Real, S: Vector<T>>(
     beta: S,
     steps: usize,
-    get: impl Fn(usize) -> Step<S>,
+    // By value: calls through a reference to it are not always inlined, and then slow.
+    get: impl Fn(usize) -> Step<S> + Copy,
     y: S,
 ) -> Values<S> {
     let (mut s, mut slope, mut bend) = (beta.mul(y), beta, S::zero());
     for_steps!(S, steps, |j, N| {
-        let of = group::<S, N>(&get, j);
+        let of = group::<S, N>(get, j);
         let bends = Bends::<S, N>::new(&of, y);
         for g in 0..N {
             let (t, r) = (bends.t.0[g], bends.r.0[g]);

@@ -177,7 +177,7 @@ impl<'a, T: Real> Table<'a, T> {
             let [y, g, w] = sample(b);
             let mut slope: S = beta;
             for_steps!(S, steps, |j, N| {
-                let of = group::<S, N>(&step, j);
+                let of = group::<S, N>(step, j);
                 let bends = Bends::<S, N>::new(&of, y);
                 for i in 0..N {
                     slope = slope.add(of[i].rise.mul(bends.r.0[i]));
@@ -300,8 +300,9 @@ pub(crate) fn curve_gradient<T: Real>(
         #[inline(always)]
         fn run<S: Vector<T>>(self) {
             let Rows { table, c: inputs, bias, g, weights, out, columns: (from, to) } = self;
-            for_blocks!(T, to - from, |c, n| {
-                let c = from + c;
+            // Not `for_blocks`, which would have the body twice: it is long.
+            for c in (from..to).step_by(T::LANES) {
+                let n = T::LANES.min(to - c);
                 // SAFETY: all have the columns c..c+n, and those of out are this thread's.
                 unsafe {
                     let sample = |b| {
@@ -315,7 +316,7 @@ pub(crate) fn curve_gradient<T: Real>(
                     let put = |row, x: S| x.store_n(out.at(row, c), n);
                     table.gradient::<S>(Units::From(c, n), inputs.rows, sample, put);
                 }
-            });
+            }
         }
     }
     let (d, rows) = (table.dim, table.learned.params());

@@ -170,7 +170,7 @@ fn draw(args: &Reproduce, all: &[Point]) -> Result<(), Failure> {
         title: "MNIST, validation",
         x: ("epoch", Scale::linear(points().map(|p| p.0), |e| format!("{e:.0}"))),
         y: ("mean log-likelihood, nats", Scale::precise(points().map(|p| p.1))),
-        legend: SeriesLabelPosition::LowerRight,
+        legend: SeriesLabelPosition::MiddleRight,
     };
     picture(&file(args, "fig6", "png"), (760, 540), |area| chart.draw(area, &series))
 }
