@@ -29,6 +29,9 @@
 //! |---|---|---|
 //! | bands of rows | more rows of output than terms | a part of X that fits into 384 KB stays in the second cache |
 //! | strips of columns | else | each strip reads its part of X once |
+//!
+//! Strips of more than 1,024 rows of X, or of 128 whose rows are a multiple of 4,096 bytes apart, go
+//! 128 rows at a time: see [`strip_terms`].
 
 /// Bytes of X that all bands of rows share: they stay in the second cache.
 const CACHED: usize = 384 << 10;
