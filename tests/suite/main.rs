@@ -15,6 +15,7 @@ mod learned;
 mod log_det;
 mod max_batch;
 mod memory;
+mod properties;
 #[path = "../reference.rs"]
 mod reference;
 mod refusals;
