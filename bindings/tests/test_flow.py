@@ -69,7 +69,8 @@ class FlowTests(unittest.TestCase):
         self.assertTrue((other.model_.params != first.model_.params).any())
         for settings in ({}, {"optimizer": "adam"}, {"optimizer": "sgd"}, {"schedule": "inverse"},
                          {"schedule": "constant", "average": 0}, {"activation": "smooth_leaky_relu"},
-                         {"activation": "bend", "bias": "affine"}, {"base": "logistic", "start": "orthogonal"}):
+                         {"activation": "bend", "bias": "affine"}, {"base": "logistic", "start": "orthogonal"},
+                         {"start": "uniform"}, {"start": "normal"}):
             self.assertTrue(np.isfinite(relgrad.Flow(epochs=2, **settings).fit(x).score(x)), settings)
 
     def test_weights(self):

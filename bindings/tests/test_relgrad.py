@@ -258,6 +258,14 @@ class Tests(unittest.TestCase):
         model.start(seed=1)
         self.assertRaises(ValueError, model.step, moons(3, 1), 0.1)
 
+    def test_independent_weights(self):
+        for start, variance in (("uniform", 1 / 60), ("normal", 1 / 20)):
+            model = relgrad.Model(20, 1, np.float64, activation="identity", bias="none")
+            model.start(start, seed=4)
+            self.assertEqual(len(model.params), 400)
+            self.assertAlmostEqual(np.mean(model.params**2), variance, delta=0.2 * variance)
+            self.assertTrue(np.isfinite(model.log_likelihood(np.zeros((1, 20)))).all())
+
     def test_alarm(self):
         random = np.random.default_rng(4)
         for rate in (0.1, 0.01):

@@ -50,6 +50,11 @@ for (const double of [false, true]) {
   const other = new relgrad.Model(3, 2, { double, max_batch: 5 });
   other.start("orthogonal", { seed: 1 });
   assert.deepEqual(model.logLikelihood(x), logP);
+  for (const [start, largest] of [["uniform", 1 / Math.sqrt(3)], ["normal", 3]]) {
+    other.start(start, { seed: 1 });
+    assert(other.params.subarray(0, 9).every((w) => w !== 0 && Math.abs(w) <= largest), start);
+    assert(other.logLikelihood(x).every(Number.isFinite), start);
+  }
 }
 
 // Conditions: a class is a vector with a 1, and samples have the location of theirs.

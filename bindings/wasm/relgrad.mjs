@@ -17,7 +17,7 @@ const CHOICES = {
   condition: ["none", "numbers", "classes"],
   conditioned: ["latents", "layers", "both"],
 };
-const STARTS = ["orthogonal", "identity", "whitened", "standardized", "aligned"];
+const STARTS = ["orthogonal", "identity", "whitened", "standardized", "aligned", "uniform", "normal"];
 
 // The fields of relgrad_config, relgrad_sizes and relgrad_report in order. They have no padding.
 const CONFIG = new Map();
@@ -151,13 +151,17 @@ class Model extends Instance {
     return new this.Numbers(this.c.memory.buffer, this.p, this.sizes.params_len);
   }
 
-  // "orthogonal" or "identity"; with data of any number of rows "whitened", "standardized" or "aligned",
-  // which need input_transform.
+  // "orthogonal", "identity", or independent weights, "uniform" or "normal"; with data of any number of rows
+  // "whitened", "standardized" or "aligned", which need input_transform.
   start(how = "orthogonal", { seed = 0, data = null, ridge = 1e-6 } = {}) {
     this.factored = false;
     const which = STARTS.indexOf(how);
     if (which < 0) throw new TypeError(`a start is one of ${STARTS}, not ${how}`);
-    if (data === null) return this.onParams("params_init", which, BigInt(seed));
+    if (data === null) {
+      this.onParams("params_init", which, BigInt(seed));
+      if (how === "uniform" || how === "normal") this.refresh();
+      return;
+    }
     this.onParams("params_init_data", this.rows(data), which, BigInt(seed), ridge, this.scratch,
       this.sizes.start_bytes);
   }

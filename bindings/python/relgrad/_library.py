@@ -30,7 +30,7 @@ CHOICES = {
 KINDS = ("super", "sub")
 STOPS = ("converged", "iterations", "precision")
 DECAYS = ("constant", "cosine", "step", "inverse")
-STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned")
+STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned", "uniform", "normal")
 
 
 class _Sized(ctypes.Structure):

@@ -56,7 +56,7 @@ class Flow(Estimator):
     average : float or None
         The share of the steps so far over which parameters are averaged, 0 for no average; None: 0.1 for up to a
         million parameters.
-    start : {"aligned", "whitened", "standardized", "orthogonal"} or None
+    start : {"aligned", "whitened", "standardized", "orthogonal", "uniform", "normal"} or None
         Where training starts; None: aligned with tanh_mixture, otherwise whitened.
     condition : {"numbers", "classes"}
         What the `conditions` of fit are.
@@ -337,7 +337,7 @@ class Flow(Estimator):
         """Looks at where the rows lie, before all steps."""
         usual = "aligned" if self.activation.startswith("tanh_mixture") else "whitened"
         start, x = self.start or usual, data.x
-        self.model_._start(start, seed, None if start == "orthogonal" else x)
+        self.model_._start(start, seed, None if start in ("orthogonal", "uniform", "normal") else x)
         self.model_.refresh()
         self.history_ = []
         constant = np.flatnonzero((x == x[:1]).all(0))

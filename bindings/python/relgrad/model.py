@@ -148,7 +148,8 @@ class Model:
 
     def start(self, how: str = "orthogonal", seed: int = 0, data: ArrayLike | None = None,
               ridge: float = 1e-6) -> None:
-        """Starts the parameters; "whitened", "standardized" and "aligned" look at data, never at
+        """Starts the parameters: weights "orthogonal", "identity", or of independent "uniform" or "normal"
+        entries of variance 1 / (3 D) and 1 / D; "whitened", "standardized" and "aligned" look at data, never at
         conditions. A float32 model gets the origin of data that are not float32."""
         if data is None:
             return self._start(how, seed)
@@ -161,6 +162,8 @@ class Model:
         self._factorization = None
         if data is None:
             self._params("params_init", which, seed)
+            if how in ("uniform", "normal"):
+                self.refresh()
         else:
             self._params("params_init_data", byref(self._batch(data)), which, seed, ridge,
                          *memory(self._scratch[:self.sizes.start_bytes]))

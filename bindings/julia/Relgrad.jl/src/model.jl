@@ -22,7 +22,7 @@ const CHOICES = Dict(
     :conditioned => (:latents, :layers, :both),
     :level => (:auto, :scalar, :avx2, :avx512, :neon),
 )
-const STARTS = (:orthogonal, :identity, :whitened, :standardized, :aligned)
+const STARTS = (:orthogonal, :identity, :whitened, :standardized, :aligned, :uniform, :normal)
 
 function index_of(choices, name)
     i = findfirst(==(name), choices)
@@ -179,13 +179,14 @@ chunks(m::Model, x) = (i:min(i + Int(m.config.max_batch) - 1, size(x, 2))
     init!(model; start = :orthogonal, seed = 0)
     init!(model, x; start = :whitened, seed = 0, ridge = 1e-6)
 
-Starts the parameters: `:orthogonal` or `:identity`, or from data `:whitened`,
-`:standardized` or `:aligned`.
+Starts the parameters: `:orthogonal`, `:identity`, or independent weights, `:uniform` or `:normal`, of
+variance 1 / (3 D) and 1 / D; or from data `:whitened`, `:standardized` or `:aligned`.
 """
 function init!(m::Model{T}; start::Symbol = :orthogonal, seed::Integer = 0) where {T}
     m.factored = false
     GC.@preserve m check(m, c_params_init(T, m.context, m.params, length(m.params),
                                           index_of(STARTS, start), seed))
+    start in (:uniform, :normal) && refresh!(m)
     return m
 end
 function init!(m::Model{T}, x::Data{T}; start::Symbol = :whitened, seed::Integer = 0,

@@ -47,6 +47,15 @@ end
     @test origin_of(x) == [0, 0] && origin_of(fill(2^24, 1, 9)) == [2^24]
 end
 
+@testset "independent weights" begin
+    for (start, variance) in ((:uniform, 1 / 60), (:normal, 1 / 20))
+        model = init!(Model(Float64, 20, 3); start, seed = 4)
+        weights = reduce(vcat, vec(weight(model, k)) for k in 1:3)
+        @test abs(sum(abs2, weights) / length(weights) - variance) < 0.2 * variance
+        @test all(isfinite, log_likelihood(model, zeros(20, 1)))
+    end
+end
+
 @testset "the formula, and what lies where" begin
     model = Model(Float64, 3, 2; activation = :leaky_tanh, activation_a = 1, activation_b = 0.1,
                   final_activation = false)
