@@ -52,7 +52,7 @@ end
         model = init!(Model(Float64, 20, 3); start, seed = 4)
         weights = reduce(vcat, vec(weight(model, k)) for k in 1:3)
         @test abs(sum(abs2, weights) / length(weights) - variance) < 0.2 * variance
-        @test all(isfinite, log_likelihood(model, zeros(20, 1)))
+        @test all(isfinite, logpdf(model, zeros(20, 1)))
     end
 end
 
