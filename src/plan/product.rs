@@ -204,13 +204,12 @@ pub(crate) fn is_small(bytes: usize) -> bool {
 /// its chains may be put down and taken up.
 #[inline(always)]
 pub(crate) fn strip_terms(rows: usize, terms: usize, stride: usize, resumes: bool) -> usize {
-    let many = terms > MANY_TERMS;
-    let aliased = stride.is_multiple_of(ALIASED) && terms > STRIP_TERMS;
-    match resumes && (many || aliased) {
-        true if rows <= FEW && many => FEW_TERMS,
-        true if rows <= FEW => terms,
-        true => STRIP_TERMS,
-        false => terms,
+    let (few, many) = (rows <= FEW, terms > MANY_TERMS);
+    let aliased = stride.is_multiple_of(ALIASED);
+    match resumes {
+        true if few && many => FEW_TERMS,
+        true if !few && (many || aliased) => STRIP_TERMS.min(terms),
+        _ => terms,
     }
 }
 

@@ -272,24 +272,17 @@ impl<T: Real> Direction<'_, T> {
         let Direction { left, right, rows, base } = self;
         let (height, width) = (w.rows, w.cols);
         let of = |x| MatMut::new(x, height, width);
-        let plain = T::from_f64(rate);
-        match *pace {
-            Pace::Plain => {
-                let rule = Momentum { m: None, decay: [T::ZERO, T::ONE] };
-                let sink = Ascend { w, rows, base, factor: plain, rule };
-                T::update_momentum(exec, left, right, &sink)
-            }
-            Pace::Momentum(decay) => {
-                let rule = Momentum { m: Some(of(&mut moments.first[range])), decay };
-                let sink = Ascend { w, rows, base, factor: plain, rule };
-                T::update_momentum(exec, left, right, &sink)
-            }
+        let m = match *pace {
             Pace::Adam { decay, epsilon, factor } => {
                 let m = of(&mut moments.first[range.clone()]);
                 let v = of(&mut moments.second[range]);
                 let (rule, factor) = (Adam { m, v, decay, epsilon }, T::from_f64(rate * factor));
-                T::update_adam(exec, left, right, &Ascend { w, rows, base, factor, rule })
+                return T::update_adam(exec, left, right, &Ascend { w, rows, base, factor, rule });
             }
-        }
+            Pace::Momentum(decay) => Some((of(&mut moments.first[range]), decay)),
+            Pace::Plain => None,
+        };
+        let (rule, factor) = (Momentum { m }, T::from_f64(rate));
+        T::update_momentum(exec, left, right, &Ascend { w, rows, base, factor, rule })
     }
 }

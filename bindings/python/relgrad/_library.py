@@ -31,6 +31,7 @@ KINDS = ("super", "sub")
 STOPS = ("converged", "iterations", "precision")
 DECAYS = ("constant", "cosine", "step", "inverse")
 STARTS = ("orthogonal", "identity", "whitened", "standardized", "aligned", "uniform", "normal")
+STARTS_FROM_DATA = ("whitened", "standardized", "aligned")
 
 
 class _Sized(ctypes.Structure):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._estimator import Estimator, seed_of
-from ._library import CHOICES, DECAYS, STARTS, RelgradError
+from ._library import CHOICES, DECAYS, STARTS, STARTS_FROM_DATA, RelgradError
 from .conditions import Conditions, one_a_row
 from .files import ModelFile, Tensor, activation_text, parse_activation
 from .model import Model, origin_of
@@ -337,7 +337,7 @@ class Flow(Estimator):
         """Looks at where the rows lie, before all steps."""
         usual = "aligned" if self.activation.startswith("tanh_mixture") else "whitened"
         start, x = self.start or usual, data.x
-        self.model_._start(start, seed, None if start in ("orthogonal", "uniform", "normal") else x)
+        self.model_._start(start, seed, x if start in STARTS_FROM_DATA else None)
         self.model_.refresh()
         self.history_ = []
         constant = np.flatnonzero((x == x[:1]).all(0))

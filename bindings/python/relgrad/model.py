@@ -152,7 +152,10 @@ class Model:
         entries of variance 1 / (3 D) and 1 / D; "whitened", "standardized" and "aligned" look at data, never at
         conditions. A float32 model gets the origin of data that are not float32."""
         if data is None:
-            return self._start(how, seed)
+            self._start(how, seed)
+            if how in ("uniform", "normal"):
+                self.refresh()
+            return
         if self.dtype == np.float32 and np.asarray(data).dtype != np.float32:
             self.origin = origin_of(data)
         self._start(how, seed, self._centred(data), ridge)
@@ -162,8 +165,6 @@ class Model:
         self._factorization = None
         if data is None:
             self._params("params_init", which, seed)
-            if how in ("uniform", "normal"):
-                self.refresh()
         else:
             self._params("params_init_data", byref(self._batch(data)), which, seed, ridge,
                          *memory(self._scratch[:self.sizes.start_bytes]))

@@ -226,13 +226,10 @@ impl<T: Real> Forward<'_, '_, T> {
             unsafe {
                 if k < net.activated {
                     let to = [&c, &z, &slope, &ratio];
+                    let seen = (&mut slopes, &mut finite);
                     match net.curve(k) {
-                        Curve::Fixed(c) => {
-                            activate_band(c, net, k, samples, keep_y, to, &mut slopes, &mut finite)
-                        }
-                        Curve::Learned(c) => {
-                            activate_band(c, net, k, samples, keep_y, to, &mut slopes, &mut finite)
-                        }
+                        Curve::Fixed(c) => activate_band(c, net, k, samples, keep_y, to, seen),
+                        Curve::Learned(c) => activate_band(c, net, k, samples, keep_y, to, seen),
                     }
                 } else {
                     for b in (samples.0..samples.1).step_by(T::LANES) {
@@ -279,7 +276,6 @@ impl<T: Real> Forward<'_, '_, T> {
 /// # Safety
 /// The matrices have D rows and these blocks, which no other thread has.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn activate_band<T: Real, S: Vector<T>, C: Nonlinearity<T>>(
     curve: C,
     net: &Layers<T>,
@@ -287,8 +283,7 @@ unsafe fn activate_band<T: Real, S: Vector<T>, C: Nonlinearity<T>>(
     samples: (usize, usize),
     keep_y: bool,
     [c, z, slope, ratio]: [&MatMut<T>; 4],
-    slopes: &mut [LogProduct<S>; LANES_BAND],
-    finite: &mut Finite<S>,
+    (slopes, finite): (&mut [LogProduct<S>; LANES_BAND], &mut Finite<S>),
 ) {
     let (n, from) = (c.ld, samples.0);
     let blocks = (samples.1 - from) / T::LANES;

@@ -243,9 +243,8 @@ pub(crate) trait Rule<T: Real>: Sync {
 /// An average, `m = beta m + (1 - beta) d`; the direction itself if there is no m. One rule, since
 /// each takes seconds to compile.
 pub(crate) struct Momentum<'a, T> {
-    pub m: Option<MatMut<'a, T>>,
-    /// `beta` and `1 - beta`.
-    pub decay: [T; 2],
+    /// With `beta` and `1 - beta`.
+    pub m: Option<(MatMut<'a, T>, [T; 2])>,
 }
 
 impl<T: Real> Rule<T> for Momentum<'_, T> {
@@ -253,14 +252,14 @@ impl<T: Real> Rule<T> for Momentum<'_, T> {
     const STREAMS: usize = 1;
     #[inline(always)]
     fn matrices(&self) -> impl Iterator<Item = &MatMut<'_, T>> {
-        self.m.iter()
+        self.m.iter().map(|(m, _)| m)
     }
     #[inline(always)]
     unsafe fn apply<S: Vector<T>>(&self, r: usize, c: usize, n: usize, d: S) -> S {
-        let Some(m) = &self.m else { return d };
+        let Some((m, decay)) = &self.m else { return d };
         // SAFETY: by contract.
         unsafe {
-            let average = average(S::load_n(m.at(r, c), n), d, self.decay);
+            let average = average(S::load_n(m.at(r, c), n), d, *decay);
             average.store_n(m.at(r, c), n);
             average
         }
