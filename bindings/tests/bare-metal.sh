@@ -100,7 +100,7 @@ fi
 for isa in imc imac imafc; do
     case $isa in imafc) abi=ilp32f ;; *) abi=ilp32 ;; esac
     case $isa in imc) cpu=rv32,a=false,f=false,d=false ;; *) cpu=rv32 ;; esac
-    CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 CARGO_PROFILE_BARE_METAL_LTO=off CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16 \
+    CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16 \
         "$here/build" "$work/riscv.a" "riscv32$isa-unknown-none-elf" > "$work/log" 2>&1 ||
         { cat "$work/log"; fail "no library for riscv32$isa"; }
     riscv64-unknown-elf-gcc "${common[@]}" "-march=rv32$isa" "-mabi=$abi" -mcmodel=medany \
@@ -116,7 +116,7 @@ done
 
 # Cortex-M0 and M0+ have no atomic read-modify-write and no FPU. Their code runs on a board with a
 # Cortex-M4, as QEMU has none of theirs with room for it.
-CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 CARGO_PROFILE_BARE_METAL_LTO=off CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16 \
+CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16 \
     "$here/build" "$work/m0.a" thumbv6m-none-eabi > "$work/log" 2>&1 ||
     { cat "$work/log"; fail "no library for Cortex-M0"; }
 arm-none-eabi-nm -g --defined-only "$work/m0.a" | awk 'NF == 3 {print $3}' | sort > "$work/m0"

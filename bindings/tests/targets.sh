@@ -20,8 +20,7 @@ bits() {
 }
 
 # Not optimised much, since that is quick; the bits are the same.
-export CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 \
-    CARGO_PROFILE_BARE_METAL_LTO=off CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16
+export CARGO_PROFILE_BARE_METAL_OPT_LEVEL=1 CARGO_PROFILE_BARE_METAL_CODEGEN_UNITS=16
 for target in i686 powerpc64; do
     # Without hardware FMA, as the emulator makes each one from whole numbers, a run is short.
     case $target in
