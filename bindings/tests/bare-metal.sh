@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Without an operating system, under QEMU: a C and a Rust firmware on Cortex-M4F, and the C one on
-# Cortex-M7 and RISC-V, against the same program on the host; what a step costs.
-# `bare-metal.sh --write` puts the table into bindings/README.md.
+# Cortex-M7 and RISC-V, against the same program on the host; what a step costs, and the stack of each call.
+# `bare-metal.sh --write` puts the tables into bindings/README.md.
 source "$(dirname "$0")/common.sh"
 need qemu-system-arm qemu-system-arm
 need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
@@ -87,11 +87,22 @@ cost() { # LABEL DIM LIBRARY
     echo "| $1 | $flash | $ram | $steps |"
 }
 for dim in 4 8 16 32; do cost $dim $dim "$work/librelgrad.a"; done | tee "$work/table"
+
+# The stack: columns are learned curves, and a fixed one.
+stack() { # FLAG...
+    arm-none-eabi-gcc "${common[@]}" "${arm[@]}" "$@" "$here/stack.c" "${board[@]}" "$work/librelgrad.a" \
+        -o "$work/stack.elf"
+    on_board "$work/stack.elf"
+}
+stack > "$work/learned" || { cat "$work/learned"; fail "the stack with learned curves"; }
+stack -DFIXED > "$work/fixed" || { cat "$work/fixed"; fail "the stack with a fixed curve"; }
+paste -d '\0' "$work/learned" <(cut -d'|' -f 3- "$work/fixed") | tee "$work/stack"
 if [ "${1:-}" = --write ]; then
     CARGO_PROFILE_BARE_METAL_OPT_LEVEL=s "$here/build" "$work/small.a"
     cost "8, built for size" 8 "$work/small.a" | tee -a "$work/table"
     sed -i -e "/^| features D/,/^$/{/^|---/r $work/table
-/^| [0-9]/d}" "$root/bindings/README.md"
+/^| [0-9]/d}" -e "/^| stack, bytes/,/^$/{/^|---/r $work/stack
+/^| .relgrad_/d}" "$root/bindings/README.md"
 fi
 
 # The sensor node on RISC-V, with an FPU and without one: start-up and output are picolibc's. Not

@@ -123,7 +123,7 @@ pub fn epoch(args: &Reproduce) -> Result<Finding, Failure> {
         title: &title,
         x: ("rows of a batch", x),
         y: ("time", y),
-        legend: SeriesLabelPosition::MiddleLeft,
+        legend: SeriesLabelPosition::MiddleRight,
     };
     picture(&file(args, "epoch", "png"), (760, 540), |area| chart.draw(area, &series))?;
     Ok(Finding {
